@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/// What a virtual machine is before its first command.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "spec/vocabulary/address.h"
+#include "spec/vocabulary/paging.h"
+
+namespace lockstep {
+
+/// How KVM translates: shadow page tables, or two-dimensional paging.
+enum class MmuKind : std::uint8_t { any, shadow, tdp };
+
+/// KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, as enabled at VM creation.
+enum class DirtyLogMode : std::uint8_t { plain, manual, manual_all_set };
+
+/// Bits of CR0, CR4 and EFER that take part in paging and that a program may
+/// set at the start or toggle later. SDM "Control Registers".
+enum class ControlBit : std::uint8_t {
+  cr0_wp,
+  cr4_pse,
+  cr4_pge,
+  cr4_smep,
+  cr4_smap,
+  cr4_pke,
+  cr4_pcide,
+  efer_nx
+};
+inline constexpr unsigned control_bit_count = 8;
+
+/// A set of ControlBit.
+class ControlBits {
+ public:
+  constexpr bool has(ControlBit bit) const { return (bits_ >> static_cast<unsigned>(bit)) & 1u; }
+  constexpr void set(ControlBit bit, bool on) {
+    const auto mask = static_cast<std::uint8_t>(1u << static_cast<unsigned>(bit));
+    bits_ = static_cast<std::uint8_t>(on ? bits_ | mask : bits_ & ~mask);
+  }
+  constexpr bool operator==(const ControlBits&) const = default;
+
+ private:
+  std::uint8_t bits_ = 0;
+};
+
+/// The `config` lines of a program. Fixed for the life of the VM, except
+/// `control`, which is what every vCPU starts with.
+struct Configuration {
+  PagingMode paging = PagingMode::level4;
+  MmuKind mmu = MmuKind::any;
+  unsigned vcpus = 1;
+  /// Guest physical address width, in bits (CPUID 0x80000008).
+  unsigned maxphyaddr = 40;
+  DirtyLogMode dirty_log = DirtyLogMode::plain;
+  /// The program needs System Management Mode and its address space.
+  bool smm = false;
+  /// Host memory that the program's slots may map, in bytes.
+  std::uint64_t memory = 16ull << 20;
+  ControlBits control = [] {
+    ControlBits bits;
+    bits.set(ControlBit::cr0_wp, true);
+    bits.set(ControlBit::efer_nx, true);
+    return bits;
+  }();
+  /// Gpa of every page that CR3 may ever point to; each vCPU starts on the
+  /// first. Their entries from harness_index() up belong to the engine.
+  std::vector<Gpa> roots = {0x1000};
+  /// Where `map` takes its table pages from, upwards.
+  Gpa tables = 0x10000;
+
+  bool operator==(const Configuration&) const = default;
+};
+
+/// The part of the guest that engines with real vCPUs keep for their own code
+/// (entry stubs, IDT, stacks). Programs stay out of both ranges.
+namespace harness {
+inline constexpr Gpa base = 0xd000'0000;
+inline constexpr std::uint64_t size = 0x40'0000;
+/// Memory slots from this number up belong to the engine.
+inline constexpr unsigned first_slot = 500;
+/// Table pages must lie below: guest writes to entries go through a window of
+/// the harness that covers [0, window).
+inline constexpr Gpa window = 0x20'0000;
+}  // namespace harness
+
+/// First index of a root table whose entries belong to the engine.
+constexpr unsigned harness_index(PagingMode mode) {
+  switch (mode) {
+    case PagingMode::bits32:
+      return 1022;
+    case PagingMode::pae:
+      return 3;
+    default:
+      return 511;
+  }
+}
+
+/// Bytes that a fresh page of program memory holds: every aligned 8 bytes are
+/// the machine code `mov $hfn, %eax; int3; int3; int3` (B8 imm32 CC CC CC), so
+/// that a fetch can be observed, the page names itself, and both aligned halves
+/// read as not-present page-table entries (bit 0 clear while hfn < 2^24).
+constexpr std::uint64_t code_cell(std::uint32_t immediate) {
+  return 0xcccc'cc00'0000'00b8ull | (static_cast<std::uint64_t>(immediate) << 8);
+}
+
+}  // namespace lockstep
