@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/// The model: one machine's state, and which observations it admits.
+///
+/// The oracle is a relation. A machine judges ONE engine: it is told each
+/// command and what that engine showed, says whether the manual and KVM's
+/// documentation admit it, and narrows what it does not know accordingly.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "spec/command.h"
+#include "spec/engine.h"
+#include "spec/observation.h"
+
+namespace lockstep::spec {
+
+/// The places where the model admits more than one answer. Each has a reason,
+/// and campaigns count how often each was needed to admit an observation.
+enum class Looseness : std::uint8_t {
+  stale_translation,     ///< an access used a translation that memory no longer gives
+  stale_prefix,          ///< ... or a paging-structure prefix that memory no longer gives
+  spurious_fault,        ///< a cached translation with fewer rights faulted
+  speculative_accessed,  ///< an accessed flag without a known access
+  dirty_without_write,   ///< a page logged as dirty that no write explains
+  pdpte_reread,          ///< PDPTEs read from memory at the walk (SVM with NPT)
+  narrow_maxphyaddr,     ///< reserved bits under TDP below the host's width
+  mmio_cache,            ///< the vCPU's MMIO address cache
+  host_poke,             ///< user space rewrote a live table
+};
+inline constexpr unsigned looseness_count = 9;
+
+/// Short printable name, such as "stale-translation".
+std::string_view name(Looseness looseness);
+/// Why the model is loose there, with its source.
+std::string_view reason(Looseness looseness);
+
+struct Judgement {
+  enum class Kind : std::uint8_t { admitted, refused, undecided };
+  Kind kind = Kind::admitted;
+  /// For refused: what the model admits, ready to print. For undecided: which
+  /// bound was passed. Empty when admitted.
+  std::string why;
+};
+
+class Machine {
+ public:
+  /// `platform` is the judged engine's.
+  Machine(const Configuration& configuration, const Platform& platform);
+  ~Machine();
+  Machine(Machine&&) noexcept;
+  Machine& operator=(Machine&&) noexcept;
+
+  /// Judge what the engine showed for a lowered command, and take the step.
+  /// After a refusal the machine must not be used again.
+  Judgement judge(const Command& command, const Observation& observation);
+
+  /// Observations that judge() would admit for the command now; the first is
+  /// what a machine that caches nothing and sets no extra bit would show.
+  /// Complete for accesses (bounded at 64); for dirty bitmaps the least and
+  /// the greatest.
+  std::vector<Observation> admitted(const Command& command) const;
+
+  /// A page-walk dump, level by level, for commands that name a linear
+  /// address; a line on the slot otherwise.
+  std::string explain(const Command& command) const;
+
+  /// How often each looseness was needed, indexed by Looseness.
+  const std::array<std::uint64_t, looseness_count>& looseness_used() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace lockstep::spec
