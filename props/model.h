@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/// The judge of one engine, behind an interface: the driver is tested against
+/// small models, and runs against spec::Machine.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "spec/kvm/machine.h"
+
+namespace lockstep::props {
+
+/// The members of spec::Machine that the driver uses; see there.
+class Model {
+ public:
+  Model() = default;
+  Model(const Model&) = delete;
+  Model& operator=(const Model&) = delete;
+  virtual ~Model() = default;
+
+  virtual spec::Judgement judge(const Command& command, const Observation& observation) = 0;
+  virtual std::vector<Observation> admitted(const Command& command) const = 0;
+  virtual std::string explain(const Command& command) const = 0;
+  virtual const std::array<std::uint64_t, spec::looseness_count>& looseness_used() const = 0;
+};
+
+/// Makes the judge of an engine on that platform. Must not fail.
+using ModelFactory =
+    std::function<std::unique_ptr<Model>(const Configuration&, const Platform&)>;
+
+/// The factory of real judges: each a spec::Machine.
+ModelFactory machine_models();
+
+}  // namespace lockstep::props
