@@ -60,6 +60,8 @@ struct Platform {
   unsigned host_maxphyaddr = 52;
   /// The engine translates with two-dimensional paging (chosen by `any`).
   bool tdp = false;
+  /// The guest's CPUID says AMD or Hygon: a few reserved bits differ.
+  bool amd = false;
   /// Names of known platform deviations that apply ("kvm_pvm", "tcg-rsvd").
   std::vector<std::string> deviations;
   /// Provenance, in print order: kernel release, module parameters, CPU ...

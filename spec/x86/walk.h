@@ -23,6 +23,9 @@ struct PagingState {
   bool gigabyte_pages = true;   ///< CPUID Page1GB
   bool pse36 = true;            ///< CPUID PSE-36: 4-MByte pages reach 40-bit addresses
   std::uint32_t pkru = 0;
+  /// AMD64 reserves bit 8 of PML5E, PML4E and PDPTE that refer to a table (APM
+  /// volume 2, "Long-Mode Page Translation"); Intel 64 ignores it.
+  bool amd = false;
 };
 
 /// Who accesses, and how.
@@ -69,10 +72,10 @@ std::uint64_t reserved_bits(const PagingState& state, TableLevel level, std::uin
 /// Registers"); a present PDPTE with one of them set makes the load #GP.
 std::uint64_t pdpte_reserved_bits(unsigned maxphyaddr);
 
-/// Read one entry of a walk for `gva`. `before` is what the levels above grant.
+/// Read one entry of a walk. `before` is what the levels above grant.
 /// For PAE the caller starts at the PDPTE (which grants everything and has no
 /// reserved-bit check left); for 32-bit paging at the PDE.
-EntryRead read_entry(const PagingState& state, TableLevel level, Gva gva, std::uint64_t entry,
+EntryRead read_entry(const PagingState& state, TableLevel level, std::uint64_t entry,
                      Combined before);
 
 /// The gpa of the entry that translates `gva` in the table at `table`.
