@@ -95,6 +95,9 @@ class Lockstep {
 
   std::size_t size() const;
   Engine& engine(std::size_t index);
+  /// Paths by count since construction: what the checks saw, and what the
+  /// engine itself counted where it counts.
+  std::map<std::string, std::uint64_t> reached(std::size_t index) const;
   /// How often each looseness was needed for that engine since construction.
   const std::array<std::uint64_t, spec::looseness_count>& looseness(std::size_t index) const;
 

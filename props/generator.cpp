@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "props/generator.h"
+
+#include <algorithm>
+#include <array>
+
+#include "props/draw.h"
+#include "props/generator_phrases.h"
+#include "props/generator_sketch.h"
+#include "props/shrink.h"
+
+namespace lockstep::props {
+namespace {
+
+Features draw_features(Draw& draw, const GeneratorOptions& options) {
+  // Only an engine that has the feature runs such a case; the others skip it.
+  return draw.chance(5) ? options.somewhere : options.everywhere;
+}
+
+PagingMode draw_mode(Draw& draw, const Features& features) {
+  const auto weight = [&](Feature feature, unsigned value) {
+    return features[static_cast<unsigned>(feature)] ? value : 0u;
+  };
+  const std::array<unsigned, 5> weights = {
+      weight(Feature::paging_none, 6), weight(Feature::paging_bits32, 14),
+      weight(Feature::paging_pae, 16), weight(Feature::paging_level4, 52),
+      weight(Feature::paging_level5, 12)};
+  if (std::all_of(weights.begin(), weights.end(), [](unsigned value) { return value == 0; })) {
+    return PagingMode::level4;
+  }
+  return static_cast<PagingMode>(draw.weighted(weights));
+}
+
+Configuration draw_configuration(Draw& draw, const Features& features,
+                                 const GeneratorOptions& options) {
+  const auto has = [&](Feature feature) { return features[static_cast<unsigned>(feature)]; };
+  Configuration configuration;
+  const auto mode = configuration.paging = draw_mode(draw, features);
+  const bool long_mode = mode == PagingMode::level4 || mode == PagingMode::level5;
+  if (draw.chance(8) && has(Feature::mmu_shadow)) configuration.mmu = MmuKind::shadow;
+  if (draw.chance(8) && has(Feature::mmu_tdp)) configuration.mmu = MmuKind::tdp;
+  configuration.vcpus = options.max_vcpus > 1 && draw.chance(40) ? 2 : 1;
+  const auto width = draw.chance(90) ? draw.between(36, 40) : draw.between(36, 52);
+  configuration.maxphyaddr = std::min(width, options.max_maxphyaddr);
+  if (has(Feature::dirty_log_manual) && draw.chance(25)) {
+    configuration.dirty_log = DirtyLogMode::manual;
+  } else if (has(Feature::dirty_log_all_set) && draw.chance(25)) {
+    configuration.dirty_log = DirtyLogMode::manual_all_set;
+  }
+  auto& control = configuration.control;
+  control.set(ControlBit::cr0_wp, draw.chance(70));
+  const bool wide = mode == PagingMode::pae || long_mode;
+  control.set(ControlBit::efer_nx, has(Feature::nx) && (!wide || draw.chance(85)));
+  if (mode != PagingMode::none) {
+    control.set(ControlBit::cr4_pge, has(Feature::pge) && draw.chance(50));
+    control.set(ControlBit::cr4_smep, has(Feature::smep) && draw.chance(30));
+    control.set(ControlBit::cr4_smap, has(Feature::smap) && draw.chance(30));
+  }
+  if (mode == PagingMode::bits32) {
+    control.set(ControlBit::cr4_pse, has(Feature::pse) && draw.chance(65));
+  }
+  if (long_mode) {
+    control.set(ControlBit::cr4_pke, has(Feature::pke) && draw.chance(30));
+    control.set(ControlBit::cr4_pcide, has(Feature::pcid) && draw.chance(30));
+  }
+  configuration.roots = {0x1000};
+  if (mode != PagingMode::none) {
+    const auto roots = draw.of({1u, 1u, 2u, 2u, 3u});
+    for (unsigned i = 1; i < roots; ++i) configuration.roots.push_back(0x1000 * (i + 1));
+  }
+  return configuration;
+}
+
+Program make(const GeneratorOptions& options, std::uint64_t seed, int size) {
+  Draw draw(seed);
+  Program program;
+  program.title = "random";
+  program.steps.reserve(96);
+  auto features = draw_features(draw, options);
+  program.configuration = draw_configuration(draw, features, options);
+  Sketch sketch(draw, program, features);
+  sketch.build();
+
+  // Swarm testing: each case keeps some phrases, so that it uses them densely.
+  const auto vocabulary = phrases();
+  std::array<unsigned, 32> weights{};
+  for (std::size_t i = 0; i < vocabulary.size(); ++i) {
+    if (!vocabulary[i].possible(sketch)) continue;
+    if (i == 0 || draw.chance(55)) weights[i] = vocabulary[i].weight;
+  }
+  const auto setup = program.steps.size();
+  const auto wanted = 10 + static_cast<std::size_t>(size) * 30 / 100;
+  const std::span<const unsigned> used(weights.data(), vocabulary.size());
+  // A phrase may have nothing to say; tries are bounded.
+  for (std::size_t tries = 0; tries < 4 * wanted; ++tries) {
+    if (program.steps.size() >= setup + wanted) break;
+    vocabulary[draw.weighted(used)].speak(sketch);
+  }
+  return program;
+}
+
+}  // namespace
+
+GeneratorOptions generator_options(std::span<const Platform> platforms) {
+  GeneratorOptions options;
+  options.everywhere.set();
+  for (const auto& platform : platforms) {
+    options.everywhere &= platform.features;
+    options.somewhere |= platform.features;
+    options.max_vcpus = std::min(options.max_vcpus, platform.max_vcpus);
+    options.max_maxphyaddr = std::min(options.max_maxphyaddr, platform.max_maxphyaddr);
+  }
+  return options;
+}
+
+GeneratorOptions everything() {
+  GeneratorOptions options;
+  options.everywhere.set();
+  options.somewhere.set();
+  return options;
+}
+
+rc::Gen<Program> program(const GeneratorOptions& options) {
+  return rc::Gen<Program>([options](const rc::Random& random, int size) {
+    auto copy = random;
+    return with_shrinks(make(options, copy.next(), size));
+  });
+}
+
+Program generate(const GeneratorOptions& options, std::uint64_t seed, std::uint64_t index) {
+  std::uint64_t state = seed;
+  state = splitmix(state) ^ (index * 0xd1b5'4a32'd192'ed03ull);
+  const auto size = static_cast<int>(splitmix(state) % 101);
+  return program(options)(rc::Random(splitmix(state)), size).value();
+}
+
+}  // namespace lockstep::props

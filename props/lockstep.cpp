@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "props/lockstep.h"
+
+#include <fmt/format.h>
+#include <utility>
+
+#include "props/diagnose.h"
+#include "props/participant.h"
+
+namespace lockstep::props {
+
+struct Lockstep::State {
+  std::vector<Participant> participants;
+  ModelFactory models;
+  std::vector<Answer> answers;
+
+  bool begin(const Program& program, const Lowered& lowered, const RunOptions& options,
+             std::uint64_t mask, Outcome& outcome);
+  /// False once the run is over; `outcome` says why.
+  bool step(const Lowered& lowered, std::size_t index, const RunOptions& options,
+            Outcome& outcome);
+  bool execute(const Step& step, std::size_t index, const RunOptions& options, Outcome& outcome);
+  bool judge(const Lowered& lowered, std::size_t index, const RunOptions& options,
+             Outcome& outcome);
+  void end(const Lowered& lowered, const RunOptions& options, Outcome& outcome);
+  void watch(const Lowered& lowered, std::size_t index, const RunOptions& options);
+  void broken(std::size_t who, const EngineError& error, Outcome& outcome);
+};
+
+namespace {
+
+void found(Outcome& outcome, Finding finding) {
+  outcome.verdict = Verdict::fail;
+  outcome.finding = std::move(finding);
+}
+
+void collect_looseness(Participant& participant) {
+  const Model* model =
+      participant.drawing != nullptr ? participant.drawing->model() : participant.model.get();
+  if (model == nullptr) return;
+  const auto& used = model->looseness_used();
+  for (std::size_t i = 0; i < used.size(); ++i) participant.looseness[i] += used[i];
+}
+
+void tell(const RunOptions& options, std::size_t engine, bool judging) {
+  if (options.position == nullptr) return;
+  options.position->engine.store(static_cast<std::uint32_t>(engine), std::memory_order_relaxed);
+  options.position->judging.store(judging ? 1 : 0, std::memory_order_relaxed);
+}
+
+}  // namespace
+
+Lockstep::Lockstep(std::vector<std::unique_ptr<Engine>> engines, ModelFactory models)
+    : state_(std::make_unique<State>()) {
+  state_->models = std::move(models);
+  for (auto& engine : engines) {
+    Participant participant;
+    participant.drawing = dynamic_cast<SpecEngine*>(engine.get());
+    participant.engine = std::move(engine);
+    state_->participants.push_back(std::move(participant));
+  }
+}
+
+Lockstep::~Lockstep() = default;
+Lockstep::Lockstep(Lockstep&&) noexcept = default;
+Lockstep& Lockstep::operator=(Lockstep&&) noexcept = default;
+
+std::size_t Lockstep::size() const { return state_->participants.size(); }
+Engine& Lockstep::engine(std::size_t index) { return *state_->participants[index].engine; }
+
+const std::array<std::uint64_t, spec::looseness_count>& Lockstep::looseness(
+    std::size_t index) const {
+  return state_->participants[index].looseness;
+}
+
+std::map<std::string, std::uint64_t> Lockstep::reached(std::size_t index) const {
+  const auto& participant = state_->participants[index];
+  return merged(participant.reach, participant.engine->reached());
+}
+
+std::optional<std::string> lacks(const Platform& platform, const Program& program) {
+  const auto missing = needs(program) & ~platform.features;
+  for (unsigned i = 0; i < feature_count; ++i) {
+    if (missing[i]) return fmt::format("lacks {}", name(static_cast<Feature>(i)));
+  }
+  if (program.configuration.vcpus > platform.max_vcpus) {
+    return fmt::format("has at most {} vCPUs", platform.max_vcpus);
+  }
+  if (program.configuration.maxphyaddr > platform.max_maxphyaddr) {
+    return fmt::format("has MAXPHYADDR at most {}", platform.max_maxphyaddr);
+  }
+  return std::nullopt;
+}
+
+void Lockstep::State::broken(std::size_t who, const EngineError& error, Outcome& outcome) {
+  auto& participant = participants[who];
+  outcome.verdict = Verdict::no_verdict;
+  outcome.broken = std::string(participant.engine->name());
+  outcome.reason = fmt::format("{}: {}", outcome.broken, error.message);
+  participant.open = false;
+}
+
+bool Lockstep::State::begin(const Program& program, const Lowered& lowered,
+                            const RunOptions& options, std::uint64_t mask, Outcome& outcome) {
+  for (std::size_t i = 0; i < participants.size(); ++i) {
+    auto& participant = participants[i];
+    participant.runs = false;
+    participant.shown.clear();
+    participant.judgement = {};
+    if (((mask >> i) & 1u) == 0) continue;
+    if (auto reason = lacks(participant.engine->platform(), program)) {
+      outcome.skips.push_back({std::string(participant.engine->name()), std::move(*reason)});
+      continue;
+    }
+    tell(options, i, false);
+    if (auto begun = participant.engine->begin(lowered.configuration, options.fresh); !begun) {
+      broken(i, begun.error(), outcome);
+      return false;
+    }
+    participant.open = true;
+    participant.runs = true;
+    outcome.ran |= 1ull << i;
+    if (participant.drawing == nullptr) {
+      participant.model = models(lowered.configuration, participant.engine->platform());
+    }
+  }
+  return true;
+}
+
+bool Lockstep::State::execute(const Step& step, std::size_t, const RunOptions& options,
+                              Outcome& outcome) {
+  for (std::size_t i = 0; i < participants.size(); ++i) {
+    auto& participant = participants[i];
+    if (!participant.runs) continue;
+    tell(options, i, participant.drawing != nullptr);
+    if (participant.drawing != nullptr && step.expected) {
+      participant.drawing->prefer(*step.expected);
+    }
+    auto observation = participant.engine->execute(step.command);
+    if (!observation) {
+      broken(i, observation.error(), outcome);
+      return false;
+    }
+    participant.shown.push_back(std::move(*observation));
+  }
+  return true;
+}
+
+void Lockstep::State::watch(const Lowered& lowered, std::size_t index,
+                            const RunOptions& options) {
+  answers.clear();
+  for (const auto& participant : participants) {
+    Answer answer;
+    answer.engine = participant.engine->name();
+    if (participant.runs && participant.shown.size() > index) {
+      answer.observation = &participant.shown[index];
+      answer.judgement = &participant.judgement;
+    }
+    answers.push_back(answer);
+  }
+  options.watch({lowered.origin[index], &lowered.steps[index].command, answers});
+}
+
+bool Lockstep::State::judge(const Lowered& lowered, std::size_t index, const RunOptions& options,
+                            Outcome& outcome) {
+  using Kind = spec::Judgement::Kind;
+  const auto& step = lowered.steps[index];
+  constexpr std::size_t nobody = ~std::size_t{0};
+  std::size_t refused = nobody, undecided = nobody, other = nobody;
+  auto what = FindingKind::expectation;
+  for (std::size_t i = 0; i < participants.size(); ++i) {
+    auto& participant = participants[i];
+    if (!participant.runs) continue;
+    tell(options, i, true);
+    const auto& shown = participant.shown[index];
+    const bool lost = std::holds_alternative<Unexpected>(shown);
+    const bool stuck = std::holds_alternative<Livelock>(shown);
+    if (lost || stuck) {
+      participant.judgement = {Kind::refused, ""};
+      if (other == nobody || what == FindingKind::expectation) {
+        other = i;
+        what = lost ? FindingKind::unexpected : FindingKind::livelock;
+      }
+      continue;
+    }
+    participant.judgement = participant.drawing != nullptr
+                                ? participant.drawing->judgement()
+                                : participant.model->judge(step.command, shown);
+    if (participant.judgement.kind == Kind::refused) {
+      // The blame falls on a real engine if one is odd.
+      if (refused == nobody || participants[refused].drawing != nullptr) refused = i;
+    } else if (participant.judgement.kind == Kind::undecided) {
+      if (undecided == nobody) undecided = i;
+    } else {
+      participant.reach.count(step.command, shown);
+      if (step.expected && *step.expected != shown && other == nobody) other = i;
+    }
+  }
+  if (options.watch) watch(lowered, index, options);
+  if (other != nobody && what != FindingKind::expectation) {
+    found(outcome, diagnose(what, other, participants, lowered, index, models));
+  } else if (refused != nobody) {
+    found(outcome,
+          diagnose(FindingKind::refused, refused, participants, lowered, index, models));
+  } else if (other != nobody) {
+    found(outcome, diagnose(what, other, participants, lowered, index, models));
+  } else if (undecided != nobody) {
+    outcome.verdict = Verdict::no_verdict;
+    outcome.undecided = true;
+    outcome.reason = fmt::format("step {}: {}", lowered.origin[index] + 1,
+                                 participants[undecided].judgement.why);
+  } else {
+    return true;
+  }
+  return false;
+}
+
+bool Lockstep::State::step(const Lowered& lowered, std::size_t index, const RunOptions& options,
+                           Outcome& outcome) {
+  if (options.position != nullptr) {
+    options.position->step.store(lowered.origin[index], std::memory_order_relaxed);
+  }
+  if (!execute(lowered.steps[index], index, options, outcome)) return false;
+  ++outcome.commands;
+  return judge(lowered, index, options, outcome);
+}
+
+void Lockstep::State::end(const Lowered& lowered, const RunOptions& options, Outcome& outcome) {
+  for (std::size_t i = 0; i < participants.size(); ++i) {
+    auto& participant = participants[i];
+    if (participant.runs) collect_looseness(participant);
+    participant.model.reset();
+    if (!participant.open) continue;
+    participant.open = false;
+    tell(options, i, false);
+    auto observation = participant.engine->end();
+    if (!observation) {
+      if (outcome.verdict == Verdict::pass) broken(i, observation.error(), outcome);
+      if (outcome.broken.empty()) outcome.broken = std::string(participant.engine->name());
+      continue;
+    }
+    if (std::holds_alternative<Done>(*observation)) continue;
+    // What is left over after another failure is that failure's consequence.
+    if (outcome.verdict != Verdict::pass) continue;
+    participant.shown.resize(lowered.steps.size());
+    participant.shown.push_back(std::move(*observation));
+    found(outcome, diagnose(FindingKind::teardown, i, participants, lowered,
+                            lowered.steps.size(), models));
+  }
+}
+
+Outcome Lockstep::run(const Program& program, const RunOptions& options, std::uint64_t mask) {
+  Outcome outcome;
+  if (const auto illegal = validate(program)) {
+    outcome.verdict = Verdict::input_error;
+    outcome.reason = fmt::format("step {}: {}", illegal->step + 1, illegal->reason);
+    return outcome;
+  }
+  const auto lowered = lower(program);
+  if (!lowered) {
+    outcome.verdict = Verdict::input_error;
+    outcome.reason = lowered.error();
+    return outcome;
+  }
+  if (state_->begin(program, *lowered, options, mask, outcome)) {
+    for (std::size_t i = 0; i < lowered->steps.size(); ++i) {
+      if (!state_->step(*lowered, i, options, outcome)) break;
+    }
+  }
+  state_->end(*lowered, options, outcome);
+  if (outcome.verdict == Verdict::pass && (!outcome.skips.empty() || outcome.ran == 0)) {
+    outcome.verdict = Verdict::no_verdict;
+    outcome.reason = outcome.skips.empty() ? "no engine ran it"
+                                           : fmt::format("skipped: {} {}", outcome.skips[0].engine,
+                                                         outcome.skips[0].reason);
+  }
+  return outcome;
+}
+
+}  // namespace lockstep::props

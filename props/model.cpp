@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "props/model.h"
+
+namespace lockstep::props {
+namespace {
+
+class MachineModel final : public Model {
+ public:
+  MachineModel(const Configuration& configuration, const Platform& platform)
+      : machine_(configuration, platform) {}
+
+  spec::Judgement judge(const Command& command, const Observation& observation) override {
+    return machine_.judge(command, observation);
+  }
+  std::vector<Observation> admitted(const Command& command) const override {
+    return machine_.admitted(command);
+  }
+  std::string explain(const Command& command) const override { return machine_.explain(command); }
+  const std::array<std::uint64_t, spec::looseness_count>& looseness_used() const override {
+    return machine_.looseness_used();
+  }
+
+ private:
+  spec::Machine machine_;
+};
+
+}  // namespace
+
+ModelFactory machine_models() {
+  return [](const Configuration& configuration, const Platform& platform) {
+    return std::make_unique<MachineModel>(configuration, platform);
+  };
+}
+
+}  // namespace lockstep::props

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "props/reach.h"
+
+#include <string_view>
+#include <vector>
+
+#include "props/campaign.h"
+
+namespace lockstep::props {
+namespace {
+
+/// Index in reach_names().
+enum Path : unsigned {
+  access_read,
+  access_write,
+  access_fetch,
+  access_cpl0,
+  access_cpl3,
+  access_pf_fixed,
+  access_page_fault,
+  mmio_read,
+  mmio_write,
+  vcpu1,
+  entry_write,
+  slot_ok,
+  slot_errno,
+  dirty_get,
+  dirty_clear,
+  translate,
+  cr3,
+  invlpg,
+  invpcid,
+  control
+};
+
+}  // namespace
+
+const std::vector<std::string_view>& reach_names() {
+  static const std::vector<std::string_view> names = {
+      "access read", "access write", "access fetch", "access cpl0", "access cpl3",
+      "access pf_fixed", "access #PF", "mmio read", "mmio write", "vcpu1",
+      "entry write", "slot ok", "slot errno", "dirty get", "dirty clear",
+      "translate", "cr3", "invlpg", "invpcid", "control"};
+  return names;
+}
+
+void Reach::count(const Command& command, const Observation& observation) {
+  const bool done = std::holds_alternative<Done>(observation);
+  const bool failed = std::holds_alternative<Errno>(observation);
+  if (const auto* access = std::get_if<Access>(&command)) {
+    const bool through = done || std::holds_alternative<Value>(observation);
+    if (through) ++counts_[access_read + static_cast<unsigned>(access->kind)];
+    ++counts_[access->cpl == Cpl::supervisor ? access_cpl0 : access_cpl3];
+    if (std::holds_alternative<PageFault>(observation)) ++counts_[access_page_fault];
+  } else if (const auto* entry = std::get_if<EntrySet>(&command)) {
+    if (entry->vcpu && done) ++counts_[entry_write];
+  } else if (std::holds_alternative<SlotAdd>(command) ||
+             std::holds_alternative<SlotDelete>(command) ||
+             std::holds_alternative<SlotMove>(command) ||
+             std::holds_alternative<SlotFlags>(command)) {
+    ++counts_[failed ? slot_errno : slot_ok];
+  } else if (std::holds_alternative<DirtyGet>(command)) {
+    if (!failed) ++counts_[dirty_get];
+  } else if (std::holds_alternative<DirtyClear>(command)) {
+    if (!failed) ++counts_[dirty_clear];
+  } else if (std::holds_alternative<Translate>(command)) {
+    ++counts_[translate];
+  } else if (done) {
+    if (std::holds_alternative<LoadCr3>(command)) ++counts_[cr3];
+    if (std::holds_alternative<Invlpg>(command)) ++counts_[invlpg];
+    if (std::holds_alternative<Invpcid>(command)) ++counts_[invpcid];
+    if (std::holds_alternative<SetControl>(command)) ++counts_[control];
+  }
+  if (const auto* mmio = std::get_if<Mmio>(&observation)) {
+    ++counts_[mmio->write ? mmio_write : mmio_read];
+  }
+  if (const auto vcpu = vcpu_of(command); vcpu && *vcpu == 1) ++counts_[vcpu1];
+}
+
+std::map<std::string, std::uint64_t> Reach::by_name() const {
+  std::map<std::string, std::uint64_t> result;
+  const auto& names = reach_names();
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    if (counts_[i] != 0) result.emplace(names[i], counts_[i]);
+  }
+  return result;
+}
+
+std::map<std::string, std::uint64_t> merged(const Reach& checks,
+                                            const std::map<std::string, std::uint64_t>& engine) {
+  auto result = checks.by_name();
+  for (const auto& [path, count] : engine) result[path] = count;
+  return result;
+}
+
+}  // namespace lockstep::props

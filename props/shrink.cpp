@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "props/shrink.h"
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "props/shrink_values.h"
+
+namespace lockstep::props {
+namespace {
+
+using Shared = std::shared_ptr<const Program>;
+
+/// Removes runs of steps: halves, quarters ... single steps, the last first,
+/// because later steps depend on earlier ones.
+class WithoutChunks {
+ public:
+  explicit WithoutChunks(Shared program)
+      : program_(std::move(program)), size_(program_->steps.size()), end_(size_) {}
+
+  rc::Maybe<Program> operator()() {
+    if (end_ == 0) {
+      if (size_ <= 1) return rc::Nothing;
+      size_ = (size_ + 1) / 2;
+      end_ = program_->steps.size();
+    }
+    if (size_ == 0 || program_->steps.empty()) return rc::Nothing;
+    const auto begin = end_ > size_ ? end_ - size_ : 0;
+    Program smaller = *program_;
+    const auto first = smaller.steps.begin();
+    smaller.steps.erase(first + static_cast<std::ptrdiff_t>(begin),
+                        first + static_cast<std::ptrdiff_t>(end_));
+    end_ = begin;
+    return smaller;
+  }
+
+ private:
+  Shared program_;
+  std::size_t size_;
+  std::size_t end_;
+};
+
+/// Simpler commands, one step at a time.
+class SimplerSteps {
+ public:
+  explicit SimplerSteps(Shared program) : program_(std::move(program)) {}
+
+  rc::Maybe<Program> operator()() {
+    while (next_ == simpler_.size()) {
+      if (step_ == program_->steps.size()) return rc::Nothing;
+      simpler_ = simpler_commands(program_->steps[step_++].command, program_->configuration);
+      next_ = 0;
+    }
+    Program smaller = *program_;
+    smaller.steps[step_ - 1].command = simpler_[next_++];
+    return smaller;
+  }
+
+ private:
+  Shared program_;
+  std::size_t step_ = 0;
+  std::vector<Command> simpler_;
+  std::size_t next_ = 0;
+};
+
+}  // namespace
+
+rc::Seq<Program> shrinks(const Program& program) {
+  const auto shared = std::make_shared<const Program>(program);
+  return rc::seq::concat(
+      rc::makeSeq<WithoutChunks>(shared),
+      rc::seq::fromContainer(simpler_programs(program)),
+      rc::makeSeq<SimplerSteps>(shared));
+}
+
+rc::Shrinkable<Program> with_shrinks(Program program) {
+  return rc::shrinkable::shrinkRecur(std::move(program),
+                                     [](const Program& value) { return shrinks(value); });
+}
+
+Shrunk shrink(const Program& program, const StillFails& still_fails,
+              std::chrono::steady_clock::time_point deadline,
+              const std::function<bool()>& stop) {
+  Shrunk result;
+  auto best = with_shrinks(program);
+  for (;;) {
+    auto candidates = best.shrinks();
+    bool smaller = false;
+    while (auto candidate = candidates.next()) {
+      if (std::chrono::steady_clock::now() >= deadline || (stop && stop())) {
+        result.program = best.value();
+        return result;
+      }
+      const auto value = candidate->value();
+      if (validate(value)) continue;
+      ++result.tried;
+      if (!still_fails(value)) continue;
+      best = std::move(*candidate);
+      smaller = true;
+      break;
+    }
+    if (smaller) continue;
+    result.program = best.value();
+    result.minimal = true;
+    return result;
+  }
+}
+
+}  // namespace lockstep::props
