@@ -30,9 +30,10 @@ enum class Looseness : std::uint8_t {
   pdpte_reread,          ///< PDPTEs read from memory at the walk (SVM with NPT)
   narrow_maxphyaddr,     ///< reserved bits under TDP below the host's width
   mmio_cache,            ///< the vCPU's MMIO address cache
+  pse36_width,           ///< 4-MByte pages above 64 GiB: shadow paging stops at 36 bits
   host_poke,             ///< user space rewrote a live table
 };
-inline constexpr unsigned looseness_count = 9;
+inline constexpr unsigned looseness_count = 10;
 
 /// Short printable name, such as "stale-translation".
 std::string_view name(Looseness looseness);
@@ -72,8 +73,10 @@ class Machine {
   /// How often each looseness was needed, indexed by Looseness.
   const std::array<std::uint64_t, looseness_count>& looseness_used() const;
 
- private:
+  /// Defined in spec/kvm/state.h, for the files that state the rules.
   struct State;
+
+ private:
   std::unique_ptr<State> state_;
 };
 

@@ -31,7 +31,7 @@ bool maps_page(const PagingState& state, TableLevel level, std::uint64_t value) 
 /// Width of the physical addresses that PSE-36 reaches. SDM "32-Bit Paging":
 /// M is the minimum of 40 and MAXPHYADDR.
 unsigned pse36_width(const PagingState& state) {
-  return state.pse36 ? std::min(40u, state.maxphyaddr) : 32u;
+  return std::min(state.pse36_width, state.maxphyaddr);
 }
 
 std::uint64_t reserved_bits32(const PagingState& state, TableLevel level, std::uint64_t value) {

@@ -21,7 +21,9 @@ struct PagingState {
   ControlBits control;
   unsigned maxphyaddr = 40;     ///< bits
   bool gigabyte_pages = true;   ///< CPUID Page1GB
-  bool pse36 = true;            ///< CPUID PSE-36: 4-MByte pages reach 40-bit addresses
+  /// Bits of physical address that a 4-MByte page reaches: 40 with PSE-36, 32
+  /// without. Never more than maxphyaddr.
+  unsigned pse36_width = 40;
   std::uint32_t pkru = 0;
   /// AMD64 reserves bit 8 of PML5E, PML4E and PDPTE that refer to a table (APM
   /// volume 2, "Long-Mode Page Translation"); Intel 64 ignores it.

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "spec/kvm/dirty_log.h"
+
+#include <cerrno>
+
+namespace lockstep::spec {
+namespace {
+
+constexpr std::uint64_t word_pages = 64;
+
+std::uint64_t bit(std::uint64_t page) { return 1ull << (page % word_pages); }
+
+}  // namespace
+
+DirtyLog::DirtyLog(std::uint64_t pages, bool all_set)
+    : pages_(pages),
+      must_((pages + word_pages - 1) / word_pages),
+      may_((pages + word_pages - 1) / word_pages) {
+  if (!all_set) return;
+  for (std::uint64_t page = 0; page < pages; ++page) wrote(page);
+}
+
+void DirtyLog::wrote(std::uint64_t page) { must_[page / word_pages] |= bit(page); }
+
+void DirtyLog::may_map_writable(std::uint64_t page) { may_[page / word_pages] |= bit(page); }
+
+void DirtyLog::got(const std::vector<std::uint64_t>& words, bool manual) {
+  for (std::size_t i = 0; i < must_.size(); ++i) {
+    if (manual) {
+      must_[i] |= words[i];
+    } else {
+      must_[i] = 0;
+      may_[i] = 0;
+    }
+  }
+}
+
+int DirtyLog::clear_error(std::uint64_t first, std::uint64_t count) const {
+  // Ranges are whole words, except at the end of the slot.
+  if (first % word_pages != 0 || first > pages_ || count > pages_ - first) return EINVAL;
+  if (count < pages_ - first && count % word_pages != 0) return EINVAL;
+  return 0;
+}
+
+void DirtyLog::clear(std::uint64_t first, std::uint64_t count) {
+  for (std::uint64_t page = first; page < first + count; ++page) {
+    must_[page / word_pages] &= ~bit(page);
+    may_[page / word_pages] &= ~bit(page);
+  }
+}
+
+}  // namespace lockstep::spec

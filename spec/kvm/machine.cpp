@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "spec/kvm/machine.h"
+
+#include <algorithm>
+#include <cerrno>
+
+#include "spec/kvm/state.h"
+#include "spec/program.h"
+
+namespace lockstep::spec {
+namespace {
+
+/// kvm_mmu_max_gfn(): shadow paging maps 52-bit addresses whatever the host
+/// has, TDP only what hardware reaches.
+Gfn max_gfn(const Platform& platform) {
+  const unsigned width = platform.tdp ? platform.host_maxphyaddr : 52;
+  return (1ull << (width - page_shift)) - 1;
+}
+
+}  // namespace
+
+std::string_view name(Looseness looseness) {
+  static constexpr std::array<std::string_view, looseness_count> names = {
+      "stale-translation",    "stale-prefix",  "spurious-fault",    "speculative-accessed",
+      "dirty-without-write",  "pdpte-reread",  "narrow-maxphyaddr", "mmio-cache",
+      "pse36-width",          "host-poke"};
+  return names[static_cast<std::size_t>(looseness)];
+}
+
+std::string_view reason(Looseness looseness) {
+  static constexpr std::array<std::string_view, looseness_count> reasons = {
+      "SDM \"Caching Translation Information\": a TLB entry may be used until it is invalidated",
+      "SDM \"Paging-Structure Caches\": an upper entry may be used until it is invalidated",
+      "SDM \"Optional Invalidation\": a cached entry with fewer rights may fault once",
+      "SDM \"Accessed and Dirty Flags\": a speculative walk may set accessed flags",
+      "make_spte(): a page is logged when it is mapped writable, written or not",
+      "AMD64 APM \"Nested Paging\": PDPTEs are read from memory at the walk",
+      "allow_smaller_maxphyaddr: under TDP hardware checks the host's reserved bits",
+      "vcpu_mmio_gva_to_gpa(): the vCPU keeps the address of its last MMIO access",
+      "__reset_rsvds_bits_mask(): PSE-36 pages of a shadowed guest reach 36 bits, the SDM says "
+      "up to 40",
+      "a table rewritten through the hva is not seen until KVM zaps its shadow pages"};
+  return reasons[static_cast<std::size_t>(looseness)];
+}
+
+Machine::State::State(const Configuration& c, const Platform& p)
+    : configuration(c), platform(p), slots(max_gfn(p)), vcpus(c.vcpus) {}
+
+Judgement Machine::State::only(const Observation& wanted, const Observation& shown) {
+  return wanted == shown ? admit() : refuse(print(wanted));
+}
+
+void Machine::State::use(Loosenesses loosenesses) {
+  for (unsigned i = 0; i < looseness_count; ++i) {
+    if ((loosenesses >> i) & 1u) ++used[i];
+  }
+}
+
+Machine::Machine(const Configuration& configuration, const Platform& platform)
+    : state_(std::make_unique<State>(configuration, platform)) {}
+Machine::~Machine() = default;
+Machine::Machine(Machine&&) noexcept = default;
+Machine& Machine::operator=(Machine&&) noexcept = default;
+
+Judgement Machine::judge(const Command& command, const Observation& observation) {
+  State& state = *state_;
+  ++state.now;
+  if (const std::optional<unsigned> vcpu = vcpu_of(command)) {
+    if (*vcpu >= state.vcpus.size()) return state.undecided("the vCPU does not exist");
+    if (!state.start(*vcpu)) return state.undecided("no memory slot backs the root table");
+  }
+  return std::visit(
+      [&](const auto& c) -> Judgement {
+        using C = std::decay_t<decltype(c)>;
+        if constexpr (std::is_same_v<C, SlotAdd>) {
+          return state.judge(
+              UserSlots::Region{c.id, c.gpa, c.size, c.hva, c.log, c.read_only}, observation);
+        } else if constexpr (std::is_same_v<C, SlotDelete> || std::is_same_v<C, SlotMove> ||
+                             std::is_same_v<C, SlotFlags>) {
+          return state.judge(state.request(c), observation);
+        } else if constexpr (std::is_same_v<C, Map> || std::is_same_v<C, AliasTable>) {
+          return state.undecided("the program was not lowered");
+        } else {
+          return state.judge(c, observation);
+        }
+      },
+      command);
+}
+
+std::vector<Observation> Machine::admitted(const Command& command) const {
+  // A copy takes the step, so that a first command brings its vCPU up.
+  State state = *state_;
+  ++state.now;
+  if (const std::optional<unsigned> vcpu = vcpu_of(command)) {
+    if (*vcpu >= state.vcpus.size() || !state.start(*vcpu)) return {};
+  }
+  return state.admitted(command);
+}
+
+const std::array<std::uint64_t, looseness_count>& Machine::looseness_used() const {
+  return state_->used;
+}
+
+}  // namespace lockstep::spec

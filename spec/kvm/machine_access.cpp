@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/// What an access by guest code may show, and what it leaves behind.
+#include <algorithm>
+
+#include "spec/kvm/state.h"
+#include "spec/program.h"
+
+namespace lockstep::spec {
+namespace {
+
+constexpr unsigned emulation_failure = 1;
+
+std::uint64_t truncate(std::uint64_t value, unsigned size) {
+  return size == 8 ? value : value & ((1ull << (size * 8)) - 1);
+}
+
+/// Immediate of a code cell, if the bytes are one.
+std::optional<std::uint32_t> immediate(std::uint64_t bytes) {
+  const auto value = static_cast<std::uint32_t>(bytes >> 8);
+  return bytes == code_cell(value) ? std::optional(value) : std::nullopt;
+}
+
+Loosenesses loosenesses_of(const Way& way) {
+  if (!way.stale) return 0;
+  return loose(way.cached_leaf ? Looseness::stale_translation : Looseness::stale_prefix);
+}
+
+bool matches(const Candidate& candidate, const Observation& shown) {
+  if (candidate.observation == shown) return true;
+  const auto* wanted = std::get_if<Value>(&candidate.observation);
+  const auto* value = std::get_if<Value>(&shown);
+  return wanted != nullptr && value != nullptr &&
+         ((wanted->value ^ value->value) & ~candidate.maybe) == 0;
+}
+
+class AccessRules {
+ public:
+  AccessRules(const Machine::State& state, const Access& access, std::vector<Candidate>& out);
+  void add(const PagingState& paging, const Way& way, Loosenesses loosenesses);
+
+ private:
+  void data(const Candidate& base, Gpa gpa);
+
+  const Machine::State& state_;
+  const Access& access_;
+  const AccessRights rights_;
+  std::vector<Candidate>& out_;
+};
+
+AccessRules::AccessRules(const Machine::State& state, const Access& access,
+                         std::vector<Candidate>& out)
+    : state_(state), access_(access), rights_{access.kind, access.cpl, access.ac}, out_(out) {}
+
+void AccessRules::add(const PagingState& paging, const Way& way, Loosenesses loosenesses) {
+  Candidate candidate;
+  candidate.way = way;
+  candidate.loosenesses = loosenesses | loosenesses_of(way);
+  if (way.kind != Way::Kind::translated) {
+    const bool reserved = way.kind == Way::Kind::reserved;
+    candidate.observation =
+        PageFault{fault_code(paging, rights_, /*present=*/reserved, reserved), access_.gva};
+    out_.push_back(candidate);
+    return;
+  }
+  if (const auto code = permission_fault(paging, rights_, way.translation)) {
+    if (way.cached_leaf && way.stale) candidate.loosenesses |= loose(Looseness::spurious_fault);
+    candidate.observation = PageFault{*code, access_.gva};
+    out_.push_back(candidate);
+    return;
+  }
+  // SDM "Accessed and Dirty Flags": a write through a cached translation whose
+  // dirty flag was clear walks again, and the walk sees memory as it is.
+  if (access_.kind == AccessKind::write && way.cached_leaf && !way.maybe_dirty) return;
+  candidate.completed = true;
+  data(candidate, way.translation.page | (access_.gva & (way.translation.size - 1)));
+}
+
+void AccessRules::data(const Candidate& base, Gpa gpa) {
+  Candidate candidate = base;
+  const auto backing = state_.slots.backing(gpa);
+  const bool write = access_.kind == AccessKind::write;
+  if (!backing || (write && backing->slot->read_only)) {
+    // api.rst, KVM_EXIT_MMIO and KVM_MEM_READONLY. KVM cannot fetch from MMIO.
+    if (access_.kind == AccessKind::fetch) {
+      candidate.observation = InternalError{emulation_failure};
+    } else {
+      candidate.observation =
+          Mmio{write, gpa, access_.size, write ? truncate(access_.value, access_.size) : 0};
+    }
+    out_.push_back(candidate);
+    return;
+  }
+  candidate.hva = backing->hva;
+  if (write) {
+    candidate.observation = Done{};
+    out_.push_back(candidate);
+    return;
+  }
+  for (const Memory::Possible& p : state_.memory.load(backing->hva, access_.size)) {
+    Candidate one = candidate;
+    if (access_.kind == AccessKind::fetch) {
+      const auto value = immediate(p.value);
+      one.other_code = !value || p.maybe != 0;
+      one.observation = Value{value.value_or(0)};
+    } else {
+      const std::uint64_t flags = state_.speculative_flags(backing->hva, access_.size, p.value);
+      one.observation = Value{p.value};
+      one.maybe = p.maybe;
+      if ((flags & ~(p.value | p.maybe)) != 0) {
+        Candidate speculative = one;
+        speculative.maybe |= flags;
+        speculative.loosenesses |= loose(Looseness::speculative_accessed);
+        out_.push_back(one);
+        out_.push_back(speculative);
+        continue;
+      }
+    }
+    out_.push_back(one);
+  }
+}
+
+}  // namespace
+
+std::optional<std::vector<Candidate>> Machine::State::candidates(const Access& access) const {
+  std::vector<Candidate> out;
+  const PagingState exact = paging(access.vcpu);
+  if (!canonical(exact.mode, access.gva)) {
+    Candidate fault;
+    fault.observation = Exception{13, 0};
+    out.push_back(fault);
+    return out;
+  }
+  AccessRules rules(*this, access, out);
+  const Processor& processor = processor_of(access.vcpu);
+  const auto enumerate = [&](const Processor& with, const PagingState& as, Loosenesses why) {
+    std::vector<Way> ways;
+    if (!translations(with, as, tables(), access.gva, now, ways)) return false;
+    for (const Way& way : ways) rules.add(as, way, why);
+    return true;
+  };
+  if (!enumerate(processor, exact, 0)) return std::nullopt;
+
+  const Vcpu& vcpu = vcpus[access.vcpu];
+  if (vcpu.mmio && vcpu.mmio->page == (access.gva & page_mask)) {
+    Way way;
+    way.translation.page = vcpu.mmio->gpa;
+    way.translation.size = page_size;
+    way.maybe_dirty = true;
+    rules.add(exact, way, loose(Looseness::mmio_cache));
+  }
+  if (platform.tdp && configuration.maxphyaddr < platform.host_maxphyaddr) {
+    PagingState wide = exact;
+    wide.maxphyaddr = platform.host_maxphyaddr;
+    if (!enumerate(processor, wide, loose(Looseness::narrow_maxphyaddr))) return std::nullopt;
+  }
+  if (platform.tdp && platform.amd && exact.mode == PagingMode::pae) {
+    if (const auto pdptes = load_pdptes(processor.registers().root)) {
+      Processor reread = processor;
+      reread.load_cr3(now, processor.registers().root, processor.registers().pcid,
+                      /*noflush=*/true, *pdptes);
+      if (!enumerate(reread, exact, loose(Looseness::pdpte_reread))) return std::nullopt;
+    }
+  }
+  if (!platform.tdp && exact.mode == PagingMode::bits32 && configuration.maxphyaddr > 36) {
+    PagingState shadow = exact;
+    shadow.pse36_width = 36;
+    if (!enumerate(processor, shadow, loose(Looseness::pse36_width))) return std::nullopt;
+  }
+  return out;
+}
+
+Judgement Machine::State::judge(const Access& access, const Observation& shown) {
+  const auto all = candidates(access);
+  if (!all) return undecided("more than " + std::to_string(way_bound) + " ways to translate");
+
+  std::vector<const Candidate*> consistent;
+  bool other_code = false;
+  for (const Candidate& candidate : *all) {
+    if (candidate.other_code) {
+      other_code = true;
+    } else if (matches(candidate, shown)) {
+      consistent.push_back(&candidate);
+    }
+  }
+  if (consistent.empty()) {
+    if (other_code) return undecided("a fetch may have executed bytes that are not a code cell");
+    std::vector<std::string> texts;
+    for (const Candidate& candidate : *all) {
+      std::string text = print(candidate.observation);
+      if (std::find(texts.begin(), texts.end(), text) == texts.end()) {
+        texts.push_back(std::move(text));
+      }
+    }
+    std::string why = texts.front();
+    for (std::size_t i = 1; i < texts.size(); ++i) why += " or " + texts[i];
+    return refuse(why);
+  }
+  // Loosenesses that are not needed to admit the observation explain nothing.
+  const auto fewest = *std::min_element(
+      consistent.begin(), consistent.end(), [](const Candidate* a, const Candidate* b) {
+        return __builtin_popcount(a->loosenesses) < __builtin_popcount(b->loosenesses);
+      });
+  use(fewest->loosenesses);
+  if (fewest->loosenesses == 0) {
+    constexpr Loosenesses deviations =
+        loose(Looseness::mmio_cache) | loose(Looseness::narrow_maxphyaddr) |
+        loose(Looseness::pdpte_reread) | loose(Looseness::pse36_width);
+    std::erase_if(consistent, [](const Candidate* c) { return (c->loosenesses & deviations) != 0; });
+  }
+
+  Vcpu& vcpu = vcpus[access.vcpu];
+  if (std::holds_alternative<PageFault>(shown)) {
+    vcpu.processor->page_fault(now, access.gva);
+    return admit();
+  }
+  if (!fewest->completed) return admit();
+
+  const bool write = access.kind == AccessKind::write;
+  if (configuration.paging != PagingMode::none) apply_flags(consistent, write);
+  if (const auto* mmio = std::get_if<Mmio>(&shown)) {
+    vcpu.mmio = Vcpu::MmioCache{access.gva & page_mask, mmio->gpa & page_mask};
+    return admit();
+  }
+
+  std::vector<Hva> places;
+  for (const Candidate* candidate : consistent) {
+    if (candidate->hva) places.push_back(*candidate->hva);
+    log_map(candidate->way.translation.page |
+            (access.gva & (candidate->way.translation.size - 1)));
+  }
+  std::sort(places.begin(), places.end());
+  places.erase(std::unique(places.begin(), places.end()), places.end());
+  const bool certain = places.size() == 1;
+  if (write) {
+    for (const Hva hva : places) {
+      if (certain) {
+        memory.write(now, hva, access.size, access.value);
+      } else {
+        memory.maybe_write(now, hva, access.size, access.value);
+      }
+    }
+    if (certain) {
+      const Translated& to = fewest->way.translation;
+      log_write(to.page | (access.gva & (to.size - 1)), /*certain=*/true);
+    }
+  } else if (access.kind == AccessKind::read && certain) {
+    const std::uint64_t value = std::get<Value>(shown).value;
+    memory.learn(places.front(), access.size, value,
+                 speculative_flags(places.front(), access.size, value));
+  }
+  return admit();
+}
+
+}  // namespace lockstep::spec

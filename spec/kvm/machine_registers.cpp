@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/// What instructions that change registers or drop cached translations do.
+#include "spec/kvm/state.h"
+#include "spec/program.h"
+
+namespace lockstep::spec {
+namespace {
+
+constexpr Exception general_protection{13, 0};
+constexpr Exception undefined_opcode{6, 0};
+
+/// SDM "PDPTE Registers": a MOV to CR0 or CR4 that changes one of these loads
+/// the PDPTEs again. (CD and NW, PG and PAE do not change here.)
+bool reloads_pdptes(ControlBit bit) {
+  return bit == ControlBit::cr4_pge || bit == ControlBit::cr4_pse || bit == ControlBit::cr4_smep;
+}
+
+}  // namespace
+
+std::optional<std::array<std::uint64_t, 4>> Machine::State::load_pdptes(Gpa root) const {
+  std::array<std::uint64_t, 4> pdptes{};
+  if (configuration.paging != PagingMode::pae) return pdptes;
+  // The last PDPTE belongs to the engine's harness: no program address uses it.
+  for (unsigned i = 0; i < harness_index(PagingMode::pae); ++i) {
+    // load_pdptrs(): a table without memory slot faults the load.
+    const auto backing = slots.backing(root + i * 8u);
+    if (!backing) return std::nullopt;
+    const std::uint64_t pdpte = memory.load(backing->hva, 8).front().value;
+    const bool present = (pdpte & entry::present) != 0;
+    if (present && (pdpte & pdpte_reserved_bits(configuration.maxphyaddr)) != 0) {
+      return std::nullopt;
+    }
+    pdptes.at(i) = pdpte;
+  }
+  return pdptes;
+}
+
+Registers Machine::State::first_registers() const {
+  Registers registers;
+  registers.root = configuration.roots.front();
+  registers.control = configuration.control;
+  if (const auto pdptes = load_pdptes(registers.root)) registers.pdptes = *pdptes;
+  return registers;
+}
+
+bool Machine::State::start(unsigned vcpu) {
+  Vcpu& v = vcpus[vcpu];
+  const Gpa root = v.processor ? v.processor->registers().root : configuration.roots.front();
+  if (configuration.paging != PagingMode::none && !slots.backing(root)) return false;
+  if (!v.processor) {
+    if (!load_pdptes(root)) return false;
+    for (const Gpa r : configuration.roots) remember_table(r);
+    v.processor.emplace(now, first_registers());
+  }
+  return true;
+}
+
+const Processor& Machine::State::processor_of(unsigned vcpu) const {
+  return *vcpus[vcpu].processor;
+}
+
+PagingState Machine::State::paging(unsigned vcpu) const {
+  PagingState state;
+  state.mode = configuration.paging;
+  state.control = processor_of(vcpu).registers().control;
+  state.maxphyaddr = configuration.maxphyaddr;
+  state.gigabyte_pages = platform.features.test(static_cast<std::size_t>(Feature::gigabyte_pages));
+  state.pkru = vcpus[vcpu].pkru;
+  state.amd = platform.amd;
+  return state;
+}
+
+Observation Machine::State::expected(const LoadCr3& load) const {
+  const Registers& registers = processor_of(load.vcpu).registers();
+  // Bit 63 is reserved without CR4.PCIDE.
+  if (load.noflush && !registers.control.has(ControlBit::cr4_pcide)) return general_protection;
+  if (!load_pdptes(load.root)) return general_protection;
+  return Done{};
+}
+
+Judgement Machine::State::judge(const LoadCr3& load, const Observation& shown) {
+  const Observation wanted = expected(load);
+  if (std::holds_alternative<Done>(wanted)) {
+    Processor& processor = *vcpus[load.vcpu].processor;
+    const bool pcide = processor.registers().control.has(ControlBit::cr4_pcide);
+    processor.load_cr3(now, load.root, pcide ? load.pcid : 0, load.noflush,
+                       *load_pdptes(load.root));
+    remember_table(load.root);
+    if (!load.noflush) vcpus[load.vcpu].mmio.reset();
+  }
+  return only(wanted, shown);
+}
+
+Judgement Machine::State::judge(const Invlpg& invlpg, const Observation& shown) {
+  Vcpu& vcpu = vcpus[invlpg.vcpu];
+  vcpu.processor->invlpg(now, invlpg.gva);
+  if (vcpu.mmio && vcpu.mmio->page == (invlpg.gva & page_mask)) vcpu.mmio.reset();
+  return only(Done{}, shown);
+}
+
+Observation Machine::State::expected(const Invpcid& invpcid) const {
+  const Registers& registers = processor_of(invpcid.vcpu).registers();
+  const bool pcide = registers.control.has(ControlBit::cr4_pcide);
+  const bool names_pcid =
+      invpcid.type == InvpcidType::address || invpcid.type == InvpcidType::single;
+  if (names_pcid && invpcid.pcid != 0 && !pcide) return general_protection;
+  if (invpcid.type == InvpcidType::address && !canonical(configuration.paging, invpcid.gva)) {
+    return general_protection;
+  }
+  return Done{};
+}
+
+Judgement Machine::State::judge(const Invpcid& invpcid, const Observation& shown) {
+  const Observation wanted = expected(invpcid);
+  if (std::holds_alternative<Done>(wanted)) {
+    Vcpu& vcpu = vcpus[invpcid.vcpu];
+    vcpu.processor->invpcid(now, invpcid.type, invpcid.pcid, invpcid.gva);
+    const bool one_page = invpcid.type == InvpcidType::address;
+    if (vcpu.mmio && (!one_page || vcpu.mmio->page == (invpcid.gva & page_mask))) {
+      vcpu.mmio.reset();
+    }
+  }
+  return only(wanted, shown);
+}
+
+Observation Machine::State::expected(const SetControl& set) const {
+  const Registers& registers = processor_of(set.vcpu).registers();
+  const bool changes = registers.control.has(set.bit) != set.on;
+  if (set.bit == ControlBit::cr4_pcide && set.on && changes) {
+    // SDM "Process-Context Identifiers": only in IA-32e mode, with CR3[11:0] 0.
+    const bool long_mode = configuration.paging == PagingMode::level4 ||
+                           configuration.paging == PagingMode::level5;
+    if (!long_mode || registers.pcid != 0) return general_protection;
+  }
+  if (changes && reloads_pdptes(set.bit) && !load_pdptes(registers.root)) {
+    return general_protection;
+  }
+  return Done{};
+}
+
+Judgement Machine::State::judge(const SetControl& set, const Observation& shown) {
+  const Observation wanted = expected(set);
+  if (std::holds_alternative<Done>(wanted)) {
+    Processor& processor = *vcpus[set.vcpu].processor;
+    const auto pdptes = reloads_pdptes(set.bit) ? *load_pdptes(processor.registers().root)
+                                                : processor.registers().pdptes;
+    processor.set_control(now, set.bit, set.on, pdptes);
+    vcpus[set.vcpu].mmio.reset();
+  }
+  return only(wanted, shown);
+}
+
+Observation Machine::State::expected(const SetPkru& set) const {
+  const Registers& registers = processor_of(set.vcpu).registers();
+  if (!registers.control.has(ControlBit::cr4_pke)) return undefined_opcode;
+  return Done{};
+}
+
+Judgement Machine::State::judge(const SetPkru& set, const Observation& shown) {
+  const Observation wanted = expected(set);
+  if (std::holds_alternative<Done>(wanted)) vcpus[set.vcpu].pkru = set.value;
+  return only(wanted, shown);
+}
+
+}  // namespace lockstep::spec

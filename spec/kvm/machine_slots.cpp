@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/// What user space does to the machine: slots, dirty logs, loads and stores
+/// through the hva.
+#include <cerrno>
+
+#include "spec/kvm/state.h"
+#include "spec/program.h"
+
+namespace lockstep::spec {
+namespace {
+
+Observation done_or(int error) { return error == 0 ? Observation{Done{}} : Errno{error}; }
+
+std::uint64_t truncate(std::uint64_t value, unsigned size) {
+  return size == 8 ? value : value & ((1ull << (size * 8)) - 1);
+}
+
+}  // namespace
+
+UserSlots::Region Machine::State::request(const Command& command) const {
+  const auto ask = [&](unsigned id) {
+    UserSlots::Region region{.id = id, .gpa = 0, .size = page_size, .hva = 0};
+    if (const Slot* slot = slots.find(id)) {
+      region = {id, slot->gpa, slot->size, slot->hva, slot->log, slot->read_only};
+    }
+    return region;
+  };
+  if (const auto* add = std::get_if<SlotAdd>(&command)) {
+    return {add->id, add->gpa, add->size, add->hva, add->log, add->read_only};
+  }
+  if (const auto* remove = std::get_if<SlotDelete>(&command)) {
+    UserSlots::Region region = ask(remove->id);
+    region.size = 0;
+    return region;
+  }
+  if (const auto* move = std::get_if<SlotMove>(&command)) {
+    UserSlots::Region region = ask(move->id);
+    region.gpa = move->gpa;
+    return region;
+  }
+  const auto& flags = std::get<SlotFlags>(command);
+  UserSlots::Region region = ask(flags.id);
+  region.log = flags.log;
+  region.read_only = flags.read_only;
+  return region;
+}
+
+Observation Machine::State::expected(const UserSlots::Region& request) const {
+  return done_or(slots.consider(request).error);
+}
+
+Judgement Machine::State::judge(const UserSlots::Region& request, const Observation& shown) {
+  const Memslots::Answer answer = slots.consider(request);
+  if (answer.error != 0 || answer.change == SlotChange::none) {
+    return only(done_or(answer.error), shown);
+  }
+  const Slot* old = slots.find(request.id);
+  const bool logged = old != nullptr && old->log;
+  slots.apply(now, request, answer.change);
+
+  // kvm_prepare_memory_region(): the bitmap lives as long as logging is on,
+  // through moves too.
+  if (answer.change == SlotChange::remove || !request.log) {
+    logs.erase(request.id);
+  } else if (!logged) {
+    const bool all_set = configuration.dirty_log == DirtyLogMode::manual_all_set;
+    logs.insert_or_assign(request.id, DirtyLog(request.size >> page_shift, all_set));
+  }
+  // Any change of slots begins a new memslot generation.
+  for (Vcpu& vcpu : vcpus) vcpu.mmio.reset();
+  return only(Done{}, shown);
+}
+
+Observation Machine::State::expected(const Poke& poke) const {
+  return done_or(slots.backing(poke.gpa) ? 0 : EFAULT);
+}
+
+Judgement Machine::State::judge(const Poke& poke, const Observation& shown) {
+  const auto backing = slots.backing(poke.gpa);
+  if (!backing) return only(Errno{EFAULT}, shown);
+  memory.write(now, backing->hva, poke.size, truncate(poke.value, poke.size));
+  const Hfn page = backing->hva >> page_shift;
+  if (poke.host_poke && table_pages.contains(page)) {
+    poked.insert(page);
+    use(loose(Looseness::host_poke));
+  }
+  return only(Done{}, shown);
+}
+
+std::vector<Memory::Possible> Machine::State::expected_peek(const Peek& peek) const {
+  const auto backing = slots.backing(peek.gpa);
+  if (!backing) return {};
+  return memory.load(backing->hva, peek.size);
+}
+
+Judgement Machine::State::judge(const Peek& peek, const Observation& shown) {
+  const auto backing = slots.backing(peek.gpa);
+  if (!backing) return only(Errno{EFAULT}, shown);
+  const std::vector<Memory::Possible> possible = expected_peek(peek);
+  const Observation plain = Value{possible.front().value};
+  const auto* value = std::get_if<Value>(&shown);
+  if (value == nullptr) return refuse(print(plain));
+
+  bool exact = false;
+  bool speculative = false;
+  for (const Memory::Possible& p : possible) {
+    const std::uint64_t difference = value->value ^ p.value;
+    const std::uint64_t flags = speculative_flags(backing->hva, peek.size, p.value);
+    exact = exact || (difference & ~p.maybe) == 0;
+    speculative = speculative || (difference & ~(p.maybe | flags)) == 0;
+  }
+  if (!speculative) return refuse(print(plain));
+  if (!exact) use(loose(Looseness::speculative_accessed));
+  memory.learn(backing->hva, peek.size, value->value,
+               speculative_flags(backing->hva, peek.size, value->value));
+  return admit();
+}
+
+Observation Machine::State::expected(const EntrySet& set) const {
+  const unsigned size = entry_size(configuration.paging);
+  const Gpa gpa = set.table + static_cast<Gpa>(set.index) * size;
+  const auto backing = slots.backing(gpa);
+  if (!set.vcpu) return done_or(backing ? 0 : EFAULT);
+  if (!backing || backing->slot->read_only) {
+    return Mmio{/*write=*/true, gpa, size, truncate(set.value, size)};
+  }
+  return Done{};
+}
+
+Judgement Machine::State::judge(const EntrySet& set, const Observation& shown) {
+  const Observation wanted = expected(set);
+  if (std::holds_alternative<Done>(wanted)) {
+    const unsigned size = entry_size(configuration.paging);
+    const Gpa gpa = set.table + static_cast<Gpa>(set.index) * size;
+    const auto backing = slots.backing(gpa);
+    memory.write(now, backing->hva, size, truncate(set.value, size));
+    remember_table(set.table);
+    if (set.vcpu) log_write(gpa, /*certain=*/true);
+  }
+  return only(wanted, shown);
+}
+
+Judgement Machine::State::judge(const DirtyGet& get, const Observation& shown) {
+  const auto log = logs.find(get.id);
+  if (log == logs.end()) return only(Errno{ENOENT}, shown);
+  const DirtyLog& dirty = log->second;
+  const Slot& slot = *slots.find(get.id);
+  const Observation least = DirtyBitmap{dirty.pages(), dirty.must()};
+  const auto* bitmap = std::get_if<DirtyBitmap>(&shown);
+  if (bitmap == nullptr || bitmap->pages != dirty.pages() ||
+      bitmap->words.size() != dirty.must().size()) {
+    return refuse(print(least));
+  }
+  bool extra = false;
+  for (std::size_t i = 0; i < bitmap->words.size(); ++i) {
+    const std::uint64_t word = bitmap->words[i];
+    if ((dirty.must()[i] & ~word) != 0) {
+      return refuse("at least " + print(least) + ": a write is missing");
+    }
+    std::uint64_t unexplained = word & ~dirty.must()[i];
+    extra = extra || unexplained != 0;
+    unexplained &= ~dirty.may()[i];
+    for (unsigned bit = 0; unexplained != 0 && bit < 64; ++bit) {
+      if (((unexplained >> bit) & 1u) == 0) continue;
+      const std::uint64_t page = i * 64 + bit;
+      const Gpa gpa = slot.gpa + gfn_to_gpa(page);
+      const bool table = table_pages.contains((slot.hva + gfn_to_gpa(page)) >> page_shift);
+      if (page >= dirty.pages() || (!table && !mapped_writable_by_some_table(gpa))) {
+        return refuse("at most " + print(DirtyBitmap{dirty.pages(), dirty.may()}) +
+                      " beside what was written: nothing maps the extra page writable");
+      }
+    }
+  }
+  if (extra) use(loose(Looseness::dirty_without_write));
+  log->second.got(bitmap->words, configuration.dirty_log != DirtyLogMode::plain);
+  return admit();
+}
+
+Observation Machine::State::expected(const DirtyClear& clear) const {
+  // kvm_clear_dirty_log_protect(): the start is checked before the slot.
+  if (clear.first % 64 != 0) return Errno{EINVAL};
+  const auto log = logs.find(clear.id);
+  if (log == logs.end()) return Errno{ENOENT};
+  return done_or(log->second.clear_error(clear.first, clear.count));
+}
+
+Judgement Machine::State::judge(const DirtyClear& clear, const Observation& shown) {
+  const Observation wanted = expected(clear);
+  if (std::holds_alternative<Done>(wanted)) {
+    logs.at(clear.id).clear(clear.first, clear.count);
+  }
+  return only(wanted, shown);
+}
+
+void Machine::State::log_write(Gpa gpa, bool certain) {
+  const auto backing = slots.backing(gpa);
+  if (!backing) return;
+  const auto log = logs.find(backing->id);
+  if (log == logs.end()) return;
+  const std::uint64_t page = (gpa - backing->slot->gpa) >> page_shift;
+  if (certain) {
+    log->second.wrote(page);
+  } else {
+    log->second.may_map_writable(page);
+  }
+}
+
+void Machine::State::log_map(Gpa gpa) { log_write(gpa, /*certain=*/false); }
+
+void Machine::State::remember_table(Gpa table) {
+  if (const auto backing = slots.backing(table)) table_pages.insert(backing->hva >> page_shift);
+}
+
+}  // namespace lockstep::spec

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "spec/kvm/memory.h"
+
+#include <algorithm>
+
+#include "spec/vocabulary/configuration.h"
+
+namespace lockstep::spec {
+namespace {
+
+constexpr Hva cell_of(Hva hva) { return hva & ~7ull; }
+constexpr unsigned shift_of(Hva hva) { return static_cast<unsigned>(hva & 7) * 8; }
+constexpr std::uint64_t mask_of(unsigned size) {
+  return size == 8 ? ~0ull : (1ull << (size * 8)) - 1;
+}
+
+void sort_unique(std::vector<std::uint64_t>& values) {
+  std::sort(values.begin(), values.end());
+  values.erase(std::unique(values.begin(), values.end()), values.end());
+}
+
+}  // namespace
+
+Memory::Version Memory::fresh(Hva hva) {
+  return {0, {code_cell(static_cast<std::uint32_t>(hva >> page_shift))}, 0};
+}
+
+Memory::Cell& Memory::cell(Hva hva) {
+  Cell& versions = cells_[cell_of(hva)];
+  if (versions.empty()) versions.push_back(fresh(hva));
+  return versions;
+}
+
+void Memory::write(Moment now, Hva hva, unsigned size, std::uint64_t value) {
+  Cell& versions = cell(hva);
+  const std::uint64_t mask = mask_of(size) << shift_of(hva);
+  Version next = versions.back();
+  next.since = now;
+  next.maybe &= ~mask;
+  for (std::uint64_t& old : next.values) {
+    old = (old & ~mask) | ((value << shift_of(hva)) & mask);
+  }
+  sort_unique(next.values);
+  if (versions.back().since == now) {
+    versions.back() = std::move(next);
+  } else {
+    versions.push_back(std::move(next));
+  }
+}
+
+void Memory::maybe_write(Moment now, Hva hva, unsigned size, std::uint64_t value) {
+  const Version before = cell(hva).back();
+  write(now, hva, size, value);
+  Version& after = cell(hva).back();
+  after.values.insert(after.values.end(), before.values.begin(), before.values.end());
+  after.maybe |= before.maybe;
+  sort_unique(after.values);
+}
+
+void Memory::set_flags(Hva hva, std::uint64_t must, std::uint64_t may) {
+  Version& version = cell(hva).back();
+  must <<= shift_of(hva);
+  may <<= shift_of(hva);
+  for (std::uint64_t& value : version.values) value |= must;
+  sort_unique(version.values);
+  version.maybe = (version.maybe | may) & ~must;
+}
+
+std::vector<Memory::Possible> Memory::load(Hva hva, unsigned size) const {
+  const auto found = cells_.find(cell_of(hva));
+  const Version now = found == cells_.end() ? fresh(hva) : found->second.back();
+  std::vector<Possible> possible;
+  for (const std::uint64_t value : now.values) {
+    possible.push_back({(value >> shift_of(hva)) & mask_of(size),
+                        (now.maybe >> shift_of(hva)) & mask_of(size)});
+  }
+  return possible;
+}
+
+void Memory::learn(Hva hva, unsigned size, std::uint64_t value, std::uint64_t flags) {
+  Version& version = cell(hva).back();
+  const std::uint64_t mask = mask_of(size) << shift_of(hva);
+  const std::uint64_t seen = (value << shift_of(hva)) & mask;
+  const std::uint64_t loose = version.maybe | (flags << shift_of(hva));
+  std::erase_if(version.values,
+                [&](std::uint64_t old) { return ((old ^ seen) & mask & ~loose) != 0; });
+  for (std::uint64_t& old : version.values) old = (old & ~mask) | seen;
+  sort_unique(version.values);
+  version.maybe &= ~mask;
+}
+
+void Memory::versions(Hva hva, unsigned size, Moment since, Moment from, Moment until,
+                      std::vector<EntryVersion>& out) const {
+  static const auto append = [](const Version& version, Hva at, unsigned bytes, Moment first,
+                                Moment end, std::vector<EntryVersion>& to) {
+    for (const std::uint64_t value : version.values) {
+      to.push_back({first, end, (value >> shift_of(at)) & mask_of(bytes),
+                    (version.maybe >> shift_of(at)) & mask_of(bytes), true});
+    }
+  };
+  const auto found = cells_.find(cell_of(hva));
+  if (found == cells_.end()) {
+    append(fresh(hva), hva, size, from, until, out);
+    return;
+  }
+  const Cell& cell = found->second;
+  for (std::size_t i = 0; i < cell.size(); ++i) {
+    const Moment first = std::max(cell[i].since, from);
+    const Moment end = std::min(i + 1 < cell.size() ? cell[i + 1].since : still_true, until);
+    if (end <= since || first >= end) continue;
+    append(cell[i], hva, size, first, end, out);
+  }
+}
+
+}  // namespace lockstep::spec

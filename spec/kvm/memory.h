@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/// The program's host memory, with its history: every aligned 8 bytes remember
+/// what they held and when, because a processor may have cached what a page
+/// walk read there.
+#pragma once
+
+#include <cstdint>
+#include <unordered_map>
+#include <vector>
+
+#include "spec/x86/translations.h"
+
+namespace lockstep::spec {
+
+class Memory {
+ public:
+  /// Store `size` bytes at an aligned hva; true from `now` on.
+  void write(Moment now, Hva hva, unsigned size, std::uint64_t value);
+
+  /// A store that may or may not have happened here: both contents are possible
+  /// until a load tells.
+  void maybe_write(Moment now, Hva hva, unsigned size, std::uint64_t value);
+
+  /// A processor set (`must`) or may have set (`may`) flags of the entry at hva.
+  void set_flags(Hva hva, std::uint64_t must, std::uint64_t may);
+
+  /// Every value that a load of `size` bytes may return, each with the bits
+  /// that may be set besides.
+  struct Possible {
+    std::uint64_t value = 0;
+    std::uint64_t maybe = 0;
+  };
+  std::vector<Possible> load(Hva hva, unsigned size) const;
+
+  /// A load returned `value`: forget what contradicts it. `flags` are bits that
+  /// may differ for a reason that the caller knows.
+  void learn(Hva hva, unsigned size, std::uint64_t value, std::uint64_t flags);
+
+  /// Versions of the entry at hva that were true at `since` or later, oldest
+  /// first, cut to [from, until).
+  void versions(Hva hva, unsigned size, Moment since, Moment from, Moment until,
+                std::vector<EntryVersion>& out) const;
+
+ private:
+  struct Version {
+    Moment since = 0;
+    std::vector<std::uint64_t> values;  ///< any of them
+    std::uint64_t maybe = 0;            ///< bits that may be set besides
+  };
+  using Cell = std::vector<Version>;  ///< oldest first, never empty
+
+  Cell& cell(Hva hva);
+  static Version fresh(Hva hva);
+
+  std::unordered_map<Hva, Cell> cells_;
+};
+
+}  // namespace lockstep::spec

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/// Memory slots: which guest frames exist, and what user space may ask for.
+/// Documentation/virt/kvm/api.rst, KVM_SET_USER_MEMORY_REGION; the errno of
+/// each refusal from __kvm_set_memory_region() in virt/kvm/kvm_main.c.
+#pragma once
+
+#include <cerrno>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <vector>
+
+#include "spec/engine.h"
+#include "spec/x86/processor.h"
+
+namespace lockstep::spec {
+
+struct Slot {
+  Gpa gpa = 0;
+  std::uint64_t size = 0;  ///< bytes, a multiple of the page size
+  Hva hva = 0;
+  bool log = false;
+  bool read_only = false;
+
+  bool contains(Gpa address) const { return address >= gpa && address - gpa < size; }
+};
+
+/// What a request does to the slot that it names.
+enum class SlotChange : std::uint8_t { none, create, remove, move, flags };
+
+class Memslots {
+ public:
+  explicit Memslots(Gfn max_gfn) : max_gfn_(max_gfn) { layouts_.push_back({}); }
+
+  /// What the request does, or the errno of its refusal.
+  struct Answer {
+    SlotChange change = SlotChange::none;
+    int error = 0;
+  };
+  Answer consider(const UserSlots::Region& request) const;
+
+  /// Carry out an accepted request.
+  void apply(Moment now, const UserSlots::Region& request, SlotChange change);
+
+  const Slot* find(unsigned id) const;
+  /// Slot that holds the gpa, with its id; slots never overlap.
+  struct Backing {
+    unsigned id = 0;
+    const Slot* slot = nullptr;
+    Hva hva = 0;
+  };
+  std::optional<Backing> backing(Gpa gpa) const { return backing_in(layouts_.back(), gpa); }
+
+  /// Which hva backed the gpa, if any, over each interval since `since`;
+  /// neighbours with the same answer are one interval.
+  struct BackedInterval {
+    Moment since = 0;
+    Moment until = still_true;
+    std::optional<Hva> hva;
+  };
+  void backing_since(Gpa gpa, Moment since, std::vector<BackedInterval>& out) const;
+
+ private:
+  struct Layout {
+    Moment since = 0;
+    std::map<unsigned, Slot> slots;
+  };
+  static std::optional<Backing> backing_in(const Layout& layout, Gpa gpa);
+
+  Gfn max_gfn_;
+  std::vector<Layout> layouts_;  ///< oldest first, never empty
+};
+
+}  // namespace lockstep::spec

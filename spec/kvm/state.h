@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/// The state of the modelled machine, for the files that state its rules.
+/// Private to spec/kvm.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <set>
+#include <vector>
+
+#include "spec/kvm/dirty_log.h"
+#include "spec/kvm/machine.h"
+#include "spec/kvm/memory.h"
+#include "spec/kvm/memslots.h"
+#include "spec/x86/translations.h"
+
+namespace lockstep::spec {
+
+/// A set of Looseness.
+using Loosenesses = std::uint32_t;
+constexpr Loosenesses loose(Looseness looseness) {
+  return 1u << static_cast<unsigned>(looseness);
+}
+
+/// One vCPU; registers exist from its first command on.
+struct Vcpu {
+  std::optional<Processor> processor;
+  std::uint32_t pkru = 0;
+  /// vcpu->arch.mmio_gva and mmio_gfn: where the last MMIO access went.
+  struct MmioCache {
+    Gva page = 0;
+    Gpa gpa = 0;
+  };
+  std::optional<MmioCache> mmio;
+};
+
+/// Page tables as walks see them: slots over memory, over time.
+class TablesOfGuest : public EntryHistory {
+ public:
+  TablesOfGuest(const Memslots& slots, const Memory& memory, const std::set<Hfn>& poked)
+      : slots_(slots), memory_(memory), poked_(poked) {}
+  void versions(Gpa gpa, unsigned size, Moment since,
+                std::vector<EntryVersion>& out) const override;
+
+ private:
+  const Memslots& slots_;
+  const Memory& memory_;
+  const std::set<Hfn>& poked_;
+};
+
+/// One observation that the model admits for an access, and what follows if it
+/// is what happened.
+struct Candidate {
+  Observation observation;
+  std::uint64_t maybe = 0;     ///< bits of a Value that may be set besides
+  Loosenesses loosenesses = 0;
+  Way way;
+  bool completed = false;      ///< the translation permitted the access
+  std::optional<Hva> hva;      ///< where data was read or written
+  bool other_code = false;     ///< a fetch from bytes that are not a code cell
+};
+
+struct Machine::State {
+  State(const Configuration& c, const Platform& p);
+
+  Judgement admit() { return {}; }
+  Judgement refuse(std::string why) { return {Judgement::Kind::refused, std::move(why)}; }
+  Judgement undecided(std::string why) { return {Judgement::Kind::undecided, std::move(why)}; }
+  /// Admit exactly this observation.
+  Judgement only(const Observation& wanted, const Observation& shown);
+  void use(Loosenesses loosenesses);
+
+  // The rules, a file a subject.
+  Judgement judge(const UserSlots::Region& request, const Observation& shown);
+  Judgement judge(const Poke& poke, const Observation& shown);
+  Judgement judge(const Peek& peek, const Observation& shown);
+  Judgement judge(const EntrySet& set, const Observation& shown);
+  Judgement judge(const Access& access, const Observation& shown);
+  Judgement judge(const LoadCr3& load, const Observation& shown);
+  Judgement judge(const Invlpg& invlpg, const Observation& shown);
+  Judgement judge(const Invpcid& invpcid, const Observation& shown);
+  Judgement judge(const SetControl& set, const Observation& shown);
+  Judgement judge(const SetPkru& set, const Observation& shown);
+  Judgement judge(const Translate& translate, const Observation& shown);
+  Judgement judge(const DirtyGet& get, const Observation& shown);
+  Judgement judge(const DirtyClear& clear, const Observation& shown);
+
+  /// The request that a delete, move or flags command makes: what it leaves out
+  /// is as the slot is now.
+  UserSlots::Region request(const Command& command) const;
+  std::vector<Observation> admitted(const Command& command) const;
+
+  /// What each of those commands should show, without the observation.
+  Observation expected(const UserSlots::Region& request) const;
+  Observation expected(const Poke& poke) const;
+  Observation expected(const EntrySet& set) const;
+  Observation expected(const LoadCr3& load) const;
+  Observation expected(const Invpcid& invpcid) const;
+  Observation expected(const SetControl& set) const;
+  Observation expected(const SetPkru& set) const;
+  Observation expected(const DirtyClear& clear) const;
+  std::vector<Memory::Possible> expected_peek(const Peek& peek) const;
+
+  /// Every admitted outcome of an access, the fresh walk's first; none if there
+  /// are too many.
+  std::optional<std::vector<Candidate>> candidates(const Access& access) const;
+  /// Observations that KVM_TRANSLATE may return, the plain walk's first.
+  std::vector<Observation> translations_of(const Translate& translate) const;
+
+  /// Bring the vCPU up if this is its first command. False if its root table
+  /// has no memory slot: what then happens is not modelled.
+  bool start(unsigned vcpu);
+  const Processor& processor_of(unsigned vcpu) const;
+  Registers first_registers() const;
+  PagingState paging(unsigned vcpu) const;
+  /// PDPTEs as MOV CR3 would load them; none if the load faults.
+  std::optional<std::array<std::uint64_t, 4>> load_pdptes(Gpa root) const;
+
+  /// Effects of a completed translation on accessed and dirty flags.
+  void apply_flags(const std::vector<const Candidate*>& consistent, bool write);
+  void log_write(Gpa gpa, bool certain);
+  void log_map(Gpa gpa);
+  /// Bits of a load that a page walk may have set in the entries it holds.
+  std::uint64_t speculative_flags(Hva hva, unsigned size, std::uint64_t value) const;
+  void remember_table(Gpa table);
+  bool mapped_writable_by_some_table(Gpa gpa) const;
+
+  TablesOfGuest tables() const { return {slots, memory, poked}; }
+
+  Configuration configuration;
+  Platform platform;
+  Moment now = 1;
+  Memslots slots;
+  Memory memory;
+  std::map<unsigned, DirtyLog> logs;  ///< by slot, where logging is on
+  std::vector<Vcpu> vcpus;
+  std::set<Hfn> table_pages;  ///< host pages that ever held a page table
+  std::set<Hfn> poked;        ///< of those, rewritten by user space while live
+  std::array<std::uint64_t, looseness_count> used{};
+  std::vector<Way> scratch;
+};
+
+}  // namespace lockstep::spec

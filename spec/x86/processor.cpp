@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "spec/x86/processor.h"
+
+#include <algorithm>
+
+namespace lockstep::spec {
+namespace {
+
+Gva page_of(Gva gva) { return gva >> page_shift; }
+
+template <typename Map, typename Key>
+Moment moment_of(const Map& map, const Key& key) {
+  const auto found = map.find(key);
+  return found == map.end() ? 0 : found->second;
+}
+
+}  // namespace
+
+Processor::Processor(Moment now, Registers registers) : all_(now) {
+  registers.since = now;
+  registers.until = still_true;
+  history_.push_back(registers);
+}
+
+void Processor::change(Moment now, Registers next) {
+  history_.back().until = now;
+  next.since = now;
+  next.until = still_true;
+  history_.push_back(next);
+}
+
+void Processor::drop_all(Moment now) {
+  all_ = now;
+  pcid_.clear();
+  prefixes_.clear();
+  page_.clear();
+  global_page_.clear();
+  std::erase_if(history_, [now](const Registers& r) { return r.until <= now; });
+}
+
+void Processor::load_cr3(Moment now, Gpa root, unsigned pcid, bool noflush,
+                         const std::array<std::uint64_t, 4>& pdptes) {
+  Registers next = registers();
+  next.root = root;
+  next.pcid = pcid;
+  next.pdptes = pdptes;
+  change(now, next);
+  if (!noflush) {
+    pcid_[pcid] = now;
+    prefixes_[pcid] = now;
+  }
+}
+
+void Processor::set_control(Moment now, ControlBit bit, bool on,
+                            const std::array<std::uint64_t, 4>& pdptes) {
+  Registers next = registers();
+  if (next.control.has(bit) == on) return;
+  next.control.set(bit, on);
+  next.pdptes = pdptes;
+  const unsigned pcid = next.pcid;
+  if (bit == ControlBit::cr4_pcide && !on) next.pcid = 0;
+  change(now, next);
+  if (bit == ControlBit::cr4_pge || (bit == ControlBit::cr4_pcide && !on)) drop_all(now);
+  if (bit == ControlBit::cr4_smep && on) {
+    pcid_[pcid] = now;
+    prefixes_[pcid] = now;
+  }
+}
+
+void Processor::invlpg(Moment now, Gva gva) {
+  const unsigned pcid = registers().pcid;
+  page_[{pcid, page_of(gva)}] = now;
+  global_page_[page_of(gva)] = now;
+  prefixes_[pcid] = now;
+}
+
+void Processor::invpcid(Moment now, InvpcidType type, unsigned pcid, Gva gva) {
+  switch (type) {
+    case InvpcidType::address:
+      page_[{pcid, page_of(gva)}] = now;
+      return;
+    case InvpcidType::single:
+      pcid_[pcid] = now;
+      prefixes_[pcid] = now;
+      return;
+    case InvpcidType::all_and_global:
+      drop_all(now);
+      return;
+    case InvpcidType::all:
+      for (const Registers& r : history_) {
+        pcid_[r.pcid] = now;
+        prefixes_[r.pcid] = now;
+      }
+      return;
+  }
+}
+
+void Processor::page_fault(Moment now, Gva gva) {
+  page_[{registers().pcid, page_of(gva)}] = now;
+  global_page_[page_of(gva)] = now;
+}
+
+Moment Processor::translations_since(unsigned pcid, Gva gva) const {
+  return std::max({all_, moment_of(pcid_, pcid), moment_of(page_, std::pair{pcid, page_of(gva)})});
+}
+
+Moment Processor::globals_since(Gva gva) const {
+  return std::max(all_, moment_of(global_page_, page_of(gva)));
+}
+
+Moment Processor::prefixes_since(unsigned pcid, Gva gva) const {
+  return std::max(translations_since(pcid, gva), moment_of(prefixes_, pcid));
+}
+
+}  // namespace lockstep::spec

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/// What one logical processor's registers were and are, and from when on its
+/// caches may hold something: SDM volume 3, "Caching Translation Information".
+///
+/// No cache is modelled entry by entry. A translation may be cached if some
+/// walk since the last invalidation that would have dropped it could have
+/// produced it; so only the moments of invalidations are kept, and walks are
+/// redone over the history of memory (spec/x86/translations).
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <utility>
+#include <vector>
+
+#include "spec/command.h"
+#include "spec/vocabulary/configuration.h"
+
+namespace lockstep::spec {
+
+/// A point in the model's time; every command moves it by one.
+using Moment = std::uint64_t;
+inline constexpr Moment still_true = ~0ull;
+
+/// The registers that a walk depends on, constant over [since, until).
+struct Registers {
+  Moment since = 0;
+  Moment until = still_true;
+  Gpa root = 0;
+  unsigned pcid = 0;
+  ControlBits control;
+  std::array<std::uint64_t, 4> pdptes{};  ///< PAE only: loaded, not in memory
+};
+
+class Processor {
+ public:
+  Processor() = default;
+  /// Start with empty caches. `registers.since` is ignored.
+  Processor(Moment now, Registers registers);
+
+  const Registers& registers() const { return history_.back(); }
+  /// Every register state since nothing older can be cached, oldest first.
+  const std::vector<Registers>& history() const { return history_; }
+
+  /// MOV to CR3. SDM "Operations that Invalidate TLBs and Paging-Structure
+  /// Caches": drops the PCID's translations and prefixes, globals stay; with
+  /// bit 63 set drops nothing.
+  void load_cr3(Moment now, Gpa root, unsigned pcid, bool noflush,
+                const std::array<std::uint64_t, 4>& pdptes);
+
+  /// MOV to CR0 or CR4, WRMSR EFER: one bit changes. Drops everything if it
+  /// changes CR4.PGE or clears CR4.PCIDE; drops the current PCID's if it sets
+  /// CR4.SMEP; nothing otherwise.
+  void set_control(Moment now, ControlBit bit, bool on,
+                   const std::array<std::uint64_t, 4>& pdptes);
+
+  /// INVLPG: the page, globals included, and every prefix of the PCID.
+  void invlpg(Moment now, Gva gva);
+
+  /// INVPCID, by its four types.
+  void invpcid(Moment now, InvpcidType type, unsigned pcid, Gva gva);
+
+  /// #PF: whatever would translate the faulting address. SDM "Invalidation of
+  /// TLBs and Paging-Structure Caches": a page fault also invalidates.
+  void page_fault(Moment now, Gva gva);
+
+  /// Earliest moment at which an entry of a still cached, complete, non-global
+  /// translation of `gva` under `pcid` may have been read.
+  Moment translations_since(unsigned pcid, Gva gva) const;
+  /// The same for a global translation, which any PCID's walk may have made.
+  Moment globals_since(Gva gva) const;
+  /// The same for a paging-structure prefix.
+  Moment prefixes_since(unsigned pcid, Gva gva) const;
+
+ private:
+  void change(Moment now, Registers next);
+  void drop_all(Moment now);
+
+  std::vector<Registers> history_;
+  Moment all_ = 0;
+  std::map<unsigned, Moment> pcid_;
+  std::map<unsigned, Moment> prefixes_;
+  std::map<std::pair<unsigned, Gva>, Moment> page_;
+  std::map<Gva, Moment> global_page_;
+};
+
+}  // namespace lockstep::spec

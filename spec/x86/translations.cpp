@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "spec/x86/translations.h"
+
+#include <algorithm>
+
+namespace lockstep::spec {
+namespace {
+
+constexpr Combined everything{};
+
+/// The control bits that decide what an entry means when it is read.
+ControlBits of_entries(ControlBits control) {
+  ControlBits meaning;
+  for (const ControlBit bit : {ControlBit::cr4_pse, ControlBit::cr4_pge, ControlBit::efer_nx}) {
+    meaning.set(bit, control.has(bit));
+  }
+  return meaning;
+}
+
+/// Identity: no paging, no fault. SDM "Paging Modes and Control Bits".
+Way unpaged(Gva gva) {
+  Way way;
+  way.translation.page = gva & 0xffff'f000ull;
+  way.translation.size = page_size;
+  way.translation.dirty = true;
+  return way;
+}
+
+class Enumeration {
+ public:
+  Enumeration(const Processor& processor, const PagingState& state, const EntryHistory& memory,
+              Gva gva, Moment now, std::vector<Way>& ways)
+      : processor_(processor), state_(state), memory_(memory), gva_(gva), now_(now), ways_(ways) {}
+
+  /// A walk that reads every entry now.
+  void fresh() {
+    const Registers& registers = processor_.registers();
+    wanted_ = Wanted::walk_now;
+    pcid_ = registers.pcid;
+    since_ = now_;
+    from_root(registers, now_);
+  }
+
+  /// Walks now that begin behind a prefix read earlier.
+  void from_prefixes() {
+    wanted_ = Wanted::walk_from_prefix;
+    pcid_ = processor_.registers().pcid;
+    since_ = processor_.prefixes_since(pcid_, gva_);
+    from_every_root();
+  }
+
+  /// Complete translations read at any time since they would have been dropped.
+  void complete() {
+    wanted_ = Wanted::complete;
+    pcid_ = processor_.registers().pcid;
+    since_ = processor_.translations_since(pcid_, gva_);
+    from_every_root();
+  }
+
+  /// Complete global translations, which survive a change of CR3 or PCID.
+  void complete_global() {
+    wanted_ = Wanted::complete_global;
+    since_ = processor_.globals_since(gva_);
+    std::vector<unsigned> done;
+    for (const Registers& registers : processor_.history()) {
+      if (std::find(done.begin(), done.end(), registers.pcid) != done.end()) continue;
+      done.push_back(registers.pcid);
+      pcid_ = registers.pcid;
+      from_every_root();
+    }
+  }
+
+  bool overflowed() const { return overflowed_; }
+
+ private:
+  enum class Wanted { walk_now, walk_from_prefix, complete, complete_global };
+
+  /// Walk from every root that the PCID had, at the earliest moment it had it:
+  /// an earlier start admits every later read too.
+  void from_every_root() {
+    const std::vector<Registers>& history = processor_.history();
+    for (std::size_t i = 0; i < history.size(); ++i) {
+      if (history[i].pcid != pcid_ || history[i].until <= since_) continue;
+      const bool seen = std::any_of(history.begin(), history.begin() + static_cast<std::ptrdiff_t>(i),
+                                    [&](const Registers& earlier) {
+                                      return earlier.pcid == pcid_ && earlier.until > since_ &&
+                                             earlier.root == history[i].root &&
+                                             earlier.pdptes == history[i].pdptes;
+                                    });
+      if (!seen) from_root(history[i], std::max(since_, history[i].since));
+    }
+  }
+
+  void from_root(const Registers& registers, Moment at) {
+    Way way;
+    way.stale = registers.root != processor_.registers().root;
+    if (state_.mode != PagingMode::pae) {
+      descend(root_level(state_.mode), registers.root, everything, at, /*now=*/at == now_, way);
+      return;
+    }
+    // PDPTE registers stand in for the first level and have no flags to set.
+    const std::uint64_t pdpte = registers.pdptes[(gva_ >> 30) & 3];
+    const EntryRead read = read_entry(state_, TableLevel::pdpt, pdpte, everything);
+    const Gpa address = entry_address(PagingMode::pae, TableLevel::pdpt, registers.root, gva_);
+    way.reads[way.levels++] = {TableLevel::pdpt, address, pdpte, /*current=*/false, true};
+    if (read.kind == EntryRead::Kind::not_present) {
+      if (registers.until == still_true && wanted_ != Wanted::complete &&
+          wanted_ != Wanted::complete_global) {
+        add(way, Way::Kind::not_present);
+      }
+      return;
+    }
+    descend(TableLevel::pd, read.next, read.rights, at, /*now=*/at == now_, way);
+  }
+
+  /// Read the entry at this level at every moment from `at` on that the
+  /// enumeration wants. `now`: an upper level was read now, so this one is too.
+  void descend(TableLevel level, Gpa table, Combined before, Moment at, bool now, Way way) {
+    if (overflowed_) return;
+    const Gpa address = entry_address(state_.mode, level, table, gva_);
+    const std::size_t first = versions_.size();
+    memory_.versions(address, entry_size(state_.mode), at, versions_);
+    const std::size_t last = versions_.size();
+    for (std::size_t i = first; i < last; ++i) {
+      const EntryVersion version = versions_[i];
+      if (now && version.until != still_true) continue;
+      read_under_each_control(level, address, version, before, at, now, way);
+    }
+    versions_.resize(first);
+  }
+
+  /// CR4.PSE and EFER.NX change what an entry means and drop nothing, so a
+  /// version counts once for each meaning it could be read with.
+  void read_under_each_control(TableLevel level, Gpa address, const EntryVersion& version,
+                               Combined before, Moment at, bool now, const Way& way) {
+    std::array<ControlBits, 8> meanings;
+    std::size_t count = 0;
+    for (const Registers& registers : processor_.history()) {
+      if (registers.pcid != pcid_) continue;
+      if (now && registers.until != still_true) continue;
+      const Moment read_at = std::max({at, version.since, registers.since});
+      if (read_at >= version.until || read_at >= registers.until) continue;
+      const ControlBits meaning = of_entries(registers.control);
+      if (std::find(meanings.begin(), meanings.begin() + count, meaning) !=
+          meanings.begin() + count) {
+        continue;
+      }
+      meanings.at(count++) = meaning;
+      read(level, address, version, registers.control, before, now ? now_ : read_at, now, way);
+    }
+  }
+
+  void read(TableLevel level, Gpa address, const EntryVersion& version, ControlBits control,
+            Combined before, Moment at, bool now, Way way) {
+    state_.control = control;
+    const EntryRead read =
+        version.backed ? read_entry(state_, level, version.value, before) : EntryRead{};
+    const bool current = version.until == still_true &&
+                         of_entries(control) == of_entries(processor_.registers().control);
+    way.reads[way.levels++] = {level, address, version.value, version.until == still_true,
+                               version.backed};
+    way.stale = way.stale || version.until != still_true;
+    const bool may_end_now = current && (wanted_ == Wanted::walk_now ||
+                                         wanted_ == Wanted::walk_from_prefix);
+    switch (read.kind) {
+      case EntryRead::Kind::not_present:
+        if (may_end_now) add(way, Way::Kind::not_present);
+        return;
+      case EntryRead::Kind::reserved:
+        if (may_end_now) add(way, Way::Kind::reserved);
+        return;
+      case EntryRead::Kind::table: {
+        const auto below = static_cast<TableLevel>(static_cast<unsigned>(level) - 1);
+        descend(below, read.next, read.rights, at, now, way);
+        return;
+      }
+      case EntryRead::Kind::leaf:
+        break;
+    }
+    if (wanted_ == Wanted::walk_now || wanted_ == Wanted::walk_from_prefix) {
+      if (!current) return;
+    } else {
+      if (wanted_ == Wanted::complete_global && !read.leaf.global) return;
+      way.cached_leaf = true;
+    }
+    way.translation = read.leaf;
+    way.maybe_dirty = read.leaf.dirty || (version.maybe & entry::dirty) != 0;
+    add(way, Way::Kind::translated);
+  }
+
+  void add(Way way, Way::Kind kind) {
+    way.kind = kind;
+    if (ways_.size() >= way_bound) {
+      overflowed_ = true;
+      return;
+    }
+    ways_.push_back(way);
+  }
+
+  const Processor& processor_;
+  PagingState state_;
+  const EntryHistory& memory_;
+  const Gva gva_;
+  const Moment now_;
+  std::vector<Way>& ways_;
+  std::vector<EntryVersion> versions_;
+  Wanted wanted_ = Wanted::walk_now;
+  unsigned pcid_ = 0;
+  Moment since_ = 0;
+  bool overflowed_ = false;
+};
+
+}  // namespace
+
+bool translations(const Processor& processor, PagingState state, const EntryHistory& memory,
+                  Gva gva, Moment now, std::vector<Way>& ways) {
+  if (state.mode == PagingMode::none) {
+    ways.push_back(unpaged(gva));
+    return true;
+  }
+  Enumeration enumeration(processor, state, memory, gva, now, ways);
+  enumeration.fresh();
+  enumeration.from_prefixes();
+  enumeration.complete();
+  if (processor.registers().control.has(ControlBit::cr4_pge)) enumeration.complete_global();
+  return !enumeration.overflowed();
+}
+
+Way fresh_walk(const Processor& processor, PagingState state, const EntryHistory& memory, Gva gva,
+               Moment now) {
+  if (state.mode == PagingMode::none) return unpaged(gva);
+  std::vector<Way> ways;
+  Enumeration(processor, state, memory, gva, now, ways).fresh();
+  return ways.front();
+}
+
+}  // namespace lockstep::spec
