@@ -1,2 +1,4 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-int main() { return 3; }
+#include "cli/verbs.h"
+
+int main(int argc, char** argv) { return lockstep::cli::run_command(argc, argv); }

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/// `lockstep list`: what there is to run, and what a report's words mean.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <array>
+#include <chrono>
+#include <memory>
+
+#include "cli/corpus.h"
+#include "cli/json_output.h"
+#include "cli/verbs.h"
+#include "props/campaign.h"
+#include "props/engine_factory.h"
+#include "spec/kvm/machine.h"
+#include "spec/text_suggest.h"
+
+namespace lockstep::cli {
+namespace {
+
+struct Item {
+  std::string name;
+  std::string text;
+};
+
+std::vector<Item> engines() {
+  std::vector<Item> items;
+  for (const auto name : props::engine_names()) {
+    const auto engine = props::make_engine(name, /*seed=*/0);
+    items.push_back({std::string(name),
+                     engine ? "runs here" : "does not run here: " + engine.error().message});
+  }
+  return items;
+}
+
+std::vector<Item> properties() {
+  return {{"side-by-side",
+           "random programs on engines, every answer judged by a model of its own (run)"},
+          {"canary", "a seeded lie that each run must find before its pass counts (run)"}};
+}
+
+std::vector<Item> loosenesses() {
+  std::vector<Item> items;
+  for (unsigned i = 0; i < spec::looseness_count; ++i) {
+    const auto looseness = static_cast<spec::Looseness>(i);
+    items.push_back({std::string(spec::name(looseness)), std::string(spec::reason(looseness))});
+  }
+  return items;
+}
+
+std::vector<Item> paths() {
+  std::vector<Item> items;
+  for (const auto name : props::reach_names()) items.push_back({std::string(name), ""});
+  return items;
+}
+
+std::vector<Item> programs() {
+  std::vector<Item> items;
+  for (auto& entry : corpus(source_tree())) {
+    items.push_back({entry.path.string(), entry.wrong.empty() ? entry.title : entry.wrong});
+  }
+  return items;
+}
+
+struct Topic {
+  std::string_view name;
+  std::string_view text;
+  std::vector<Item> (*items)();
+};
+
+constexpr std::array<Topic, 5> topics = {{
+    {"properties", "what `run` checks", properties},
+    {"engines", "what can execute a program", engines},
+    {"corpus", "programs that come with the source", programs},
+    {"loosenesses", "where the model admits more than one answer, and why", loosenesses},
+    {"paths", "what a run says that it reached", paths},
+}};
+
+struct Options {
+  std::string topic;
+  JsonOutput json;
+};
+
+constexpr auto footer =
+    "Topics: properties, engines, corpus, loosenesses, paths; without one, all\n"
+    "that there are.\n"
+    "\n"
+    "Exit: 0, or 2 for an unknown topic.\n"
+    "\n"
+    "Examples:\n"
+    "  lockstep list corpus\n"
+    "  lockstep list loosenesses --json -\n";
+
+std::string unknown_topic(std::string_view word) {
+  std::array<std::string_view, topics.size()> names;
+  for (std::size_t i = 0; i < topics.size(); ++i) names[i] = topics[i].name;
+  const auto near = spec::text::nearest(word, names);
+  return fmt::format("nothing to list by the name '{}'; valid: {}{}", word,
+                     fmt::join(names, ", "),
+                     near.empty() ? "" : fmt::format("; did you mean '{}'?", near));
+}
+
+int list(const Options& options) {
+  const auto& json = options.json;
+  const auto started = std::chrono::steady_clock::now();
+  if (const auto reason = json.unwritable()) return input_error({}, *reason);
+  if (options.topic.empty()) {
+    for (const auto& topic : topics) fmt::print(json.page(), "{:<12} {}\n", topic.name, topic.text);
+  }
+  auto listed = nlohmann::json::object();
+  bool known = options.topic.empty();
+  for (const auto& topic : topics) {
+    if (!options.topic.empty() && topic.name != options.topic) continue;
+    known = true;
+    if (options.topic.empty() && json.target().empty()) continue;
+    auto items = nlohmann::json::array();
+    for (const auto& [name, text] : topic.items()) {
+      items.push_back({{"name", name}, {"text", text}});
+      if (options.topic.empty()) continue;
+      fmt::print(json.page(), "{}\n{}", name, text.empty() ? "" : fmt::format("    {}\n", text));
+    }
+    listed[std::string(topic.name)] = std::move(items);
+  }
+  if (!known) return input_error(json.target(), unknown_topic(options.topic));
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - started;
+  auto object = base_object(props::Verdict::pass, seconds.count());
+  object["list"] = std::move(listed);
+  return json.write(object, props::Verdict::pass);
+}
+
+}  // namespace
+
+void add_list(CLI::App& app, int& exit) {
+  auto* verb = app.add_subcommand("list", "List properties, engines, the corpus, and more");
+  const auto options = std::make_shared<Options>();
+  verb->footer(footer);
+  verb->add_option("TOPIC", options->topic, "What to list");
+  options->json.add_to(*verb);
+  verb->callback([options, &exit] { exit = list(*options); });
+}
+
+}  // namespace lockstep::cli

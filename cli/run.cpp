@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/// `lockstep run`: random programs on engines side by side.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <memory>
+#include <random>
+#include <thread>
+
+#include "cli/budget.h"
+#include "cli/engines.h"
+#include "cli/interrupt.h"
+#include "cli/json_output.h"
+#include "cli/terminal.h"
+#include "cli/verbs.h"
+#include "jobs/run_report.h"
+#include "props/campaign.h"
+
+namespace lockstep::cli {
+namespace {
+
+struct Options {
+  std::vector<std::string> engines;
+  std::string budget = "60s";
+  std::uint64_t seed = 0;
+  bool seeded = false;
+  unsigned jobs = 0;
+  std::string failures = "failures";
+  JsonOutput json;
+};
+
+constexpr auto footer =
+    "Without --engines every engine runs that this machine can run; those it\n"
+    "cannot are named with the reason. An engine that was asked for and cannot\n"
+    "run makes the verdict `no verdict`. Ctrl-C ends the run and keeps what it\n"
+    "found.\n"
+    "\n"
+    "Exit: 0 pass, 1 FAIL, 2 wrong usage, 3 no verdict.\n"
+    "\n"
+    "Examples:\n"
+    "  lockstep run\n"
+    "  lockstep run --engines spec,kvm --budget 8h --jobs 4\n"
+    "  lockstep run --seed 42 --json result.json\n";
+
+std::uint64_t draw_seed() {
+  std::random_device device;
+  // Short enough to be typed again.
+  return device() & 0xffff'ffffu;
+}
+
+std::string progress_line(const props::Progress& progress) {
+  const double rate =
+      progress.seconds > 0 ? static_cast<double>(progress.commands) / progress.seconds : 0;
+  return fmt::format("{:.0f} s  {} cases  {} commands ({:.0f}/s)  {} findings  {}",
+                     progress.seconds, progress.cases, progress.commands, rate, progress.findings,
+                     progress.phase);
+}
+
+int run(const Options& options) {
+  const auto& json = options.json;
+  const auto budget = parse_budget(options.budget);
+  if (!budget) return input_error(json.target(), "--budget: " + budget.error());
+  if (const auto reason = json.unwritable()) return input_error({}, *reason);
+  const auto engines = choose_engines(options.engines, props::make_engine);
+  if (!engines) return input_error(json.target(), engines.error());
+
+  ProgressLine line;
+  props::CampaignOptions campaign;
+  campaign.engines = engines->names;
+  campaign.budget = *budget;
+  campaign.seed = options.seeded ? options.seed : draw_seed();
+  campaign.jobs =
+      options.jobs != 0 ? options.jobs : std::max(1u, std::thread::hardware_concurrency());
+  campaign.failures = options.failures;
+  campaign.stop = &stop_on_interrupt();
+  campaign.progress = [&line](const props::Progress& progress) {
+    line.show(progress_line(progress));
+  };
+  campaign.found = [&line](const props::CampaignFinding& found) {
+    line.clear();
+    fmt::print(stderr, "{} {}: {}{}\n", red(found.shrunk ? "shrunk" : "FAIL"),
+               found.finding.engine, found.finding.title,
+               found.path.empty() ? "" : "\n  " + found.path.string());
+  };
+
+  const auto notes = not_run_lines(*engines);
+  fmt::print(json.page(), "seed {}, engines {}, {} jobs, {}\n{}", campaign.seed,
+             fmt::join(campaign.engines, ", "), campaign.jobs, options.budget, notes);
+  std::fflush(json.page());
+  const auto result = props::run_campaign(campaign);
+  line.clear();
+  fmt::print(json.page(), "{}", jobs::text_report(result));
+  // Said again: the first line of a long page is not what is read last.
+  if (!notes.empty()) fmt::print(json.page(), "{}", notes);
+
+  auto object = jobs::json_report(result);
+  object["not_run"] = nlohmann::json::array();
+  for (const auto& [engine, reason] : engines->not_run) {
+    object["not_run"].push_back({{"name", engine}, {"reason", reason}});
+  }
+  return json.write(object, result.verdict);
+}
+
+}  // namespace
+
+void add_run(CLI::App& app, int& exit) {
+  auto* verb = app.add_subcommand("run", "Run random programs on engines side by side");
+  const auto options = std::make_shared<Options>();
+  verb->footer(footer);
+  verb->add_option("--engines", options->engines, "Engines, with commas: spec, impl, kvm")
+      ->delimiter(',')
+      ->type_name("NAME,...");
+  verb->add_option("--budget", options->budget, "How long: 60s, 5m, 8h")
+      ->type_name("TIME")
+      ->capture_default_str();
+  auto* seed = verb->add_option("--seed", options->seed, "Draw the same programs again")
+                   ->type_name("N");
+  verb->add_option("--jobs", options->jobs, "Worker processes (default: one a processor)")
+      ->type_name("N")
+      ->check(CLI::Range(1u, 1024u));
+  verb->add_option("--failures", options->failures, "Folder for programs that fail")
+      ->type_name("DIR")
+      ->capture_default_str();
+  options->json.add_to(*verb);
+  verb->callback([options, seed, &exit] {
+    options->seeded = seed->count() > 0;
+    exit = run(*options);
+  });
+}
+
+}  // namespace lockstep::cli
