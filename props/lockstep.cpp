@@ -67,6 +67,9 @@ Lockstep& Lockstep::operator=(Lockstep&&) noexcept = default;
 
 std::size_t Lockstep::size() const { return state_->participants.size(); }
 Engine& Lockstep::engine(std::size_t index) { return *state_->participants[index].engine; }
+std::string_view Lockstep::name(std::size_t index) const {
+  return state_->participants[index].engine->name();
+}
 
 const std::array<std::uint64_t, spec::looseness_count>& Lockstep::looseness(
     std::size_t index) const {
@@ -81,7 +84,7 @@ std::map<std::string, std::uint64_t> Lockstep::reached(std::size_t index) const 
 std::optional<std::string> lacks(const Platform& platform, const Program& program) {
   const auto missing = needs(program) & ~platform.features;
   for (unsigned i = 0; i < feature_count; ++i) {
-    if (missing[i]) return fmt::format("lacks {}", name(static_cast<Feature>(i)));
+    if (missing[i]) return fmt::format("lacks {}", lockstep::name(static_cast<Feature>(i)));
   }
   if (program.configuration.vcpus > platform.max_vcpus) {
     return fmt::format("has at most {} vCPUs", platform.max_vcpus);

@@ -95,6 +95,7 @@ class Lockstep {
 
   std::size_t size() const;
   Engine& engine(std::size_t index);
+  std::string_view name(std::size_t index) const;
   /// Paths by count since construction: what the checks saw, and what the
   /// engine itself counted where it counts.
   std::map<std::string, std::uint64_t> reached(std::size_t index) const;

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "props/worker.h"
+
+#include <map>
+#include <set>
+#include <utility>
+
+#include "props/canary.h"
+#include "props/draw.h"
+#include "props/open_engines.h"
+#include "props/wire.h"
+#include "props/worker_tally.h"
+
+namespace lockstep::props {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+constexpr std::chrono::milliseconds tally_period{200};
+
+/// Engines whose commands cost no system call.
+bool is_quick(const std::string& engine) { return engine == "spec" || engine == "impl"; }
+
+std::uint64_t quick_engines(const std::vector<std::string>& engines) {
+  std::uint64_t mask = 0;
+  bool real = false;
+  for (std::size_t i = 0; i < engines.size(); ++i) {
+    if (!is_quick(engines[i])) continue;
+    mask |= 1ull << i;
+    real = real || engines[i] != "spec";
+  }
+  return real ? mask : 0;
+}
+
+/// Runs cases until told to stop.
+class Worker {
+ public:
+  Worker(Channel& channel, WorkerState& state, const WorkerOrders& orders,
+         std::vector<std::unique_ptr<Engine>> engines, std::vector<CanaryEngine*> canaries,
+         CaseMaker maker)
+      : channel_(channel),
+        state_(state),
+        orders_(orders),
+        canaries_(std::move(canaries)),
+        maker_(std::move(maker)),
+        tally_(engines.size()),
+        lockstep_(std::move(engines), orders.models) {}
+
+  void run() {
+    auto flush = Clock::now() + tally_period;
+    unsigned since_fresh = orders_.fresh_every;
+    for (auto index = orders_.first; index < orders_.last; index += orders_.stride) {
+      const auto now = Clock::now();
+      if (now >= orders_.until || state_.stop.load(std::memory_order_relaxed)) break;
+      if (now >= flush) {
+        send_tally();
+        flush = now + tally_period;
+      }
+      RunOptions options;
+      options.fresh = since_fresh >= orders_.fresh_every;
+      if (options.fresh) since_fresh = 0;
+      ++since_fresh;
+      if (!one(index, options, now)) break;
+      // What a failure leaves behind must not touch the next case.
+      if (failed_) since_fresh = orders_.fresh_every;
+    }
+    state_.started.store(0);
+    send_tally();
+  }
+
+ private:
+  /// False if the worker cannot go on.
+  bool one(std::uint64_t index, RunOptions options, Clock::time_point now) {
+    if (options.fresh) state_.fresh.store(index);
+    state_.index.store(index);
+    state_.started.store(now.time_since_epoch().count());
+    state_.position.step.store(0, std::memory_order_relaxed);
+    options.position = &state_.position;
+    const auto made = maker_.make(index);
+    const auto outcome = lockstep_.run(made.program, options, made.mask);
+    state_.cases.fetch_add(1, std::memory_order_relaxed);
+    state_.commands.fetch_add(tally_.add(outcome, lockstep_), std::memory_order_relaxed);
+    failed_ = outcome.finding.has_value();
+    if (outcome.finding) return tell(index, *outcome.finding);
+    if (!outcome.broken.empty()) {
+      channel_.send(text_of({{"broken", outcome.reason}}));
+      return false;
+    }
+    return true;
+  }
+
+  bool tell(std::uint64_t index, const Finding& finding) {
+    bool lie = false;
+    for (const auto* canary : canaries_) lie = lie || canary->lied();
+    if (orders_.canary && !lie) return true;
+    const bool unseen = seen_.insert(finding.key()).second;
+    if (unseen) {
+      if (!channel_.send(text_of({{"finding", to_wire(finding)},
+                                  {"index", index},
+                                  {"fresh", state_.fresh.load()}}))) {
+        return false;
+      }
+    } else {
+      tally_.seen_again(finding.key());
+    }
+    return !orders_.canary;
+  }
+
+  void send_tally() { channel_.send(text_of({{"tally", tally_.to_wire(lockstep_)}})); }
+
+  Channel& channel_;
+  WorkerState& state_;
+  const WorkerOrders& orders_;
+  std::vector<CanaryEngine*> canaries_;
+  CaseMaker maker_;
+  WorkerTally tally_;
+  Lockstep lockstep_;
+  std::set<std::string> seen_;
+  bool failed_ = false;
+};
+
+}  // namespace
+
+CaseMaker::CaseMaker(std::vector<std::string> engines, std::span<const Platform> platforms,
+                     std::uint64_t seed)
+    : seed_(seed),
+      all_(generator_options(platforms)),
+      quick_(all_),
+      quick_mask_(quick_engines(engines)) {
+  std::vector<Platform> quick;
+  for (std::size_t i = 0; i < engines.size(); ++i) {
+    if ((quick_mask_ >> i) & 1u) quick.push_back(platforms[i]);
+  }
+  if (quick.size() == engines.size()) quick_mask_ = 0;
+  if (quick_mask_ != 0) quick_ = generator_options(quick);
+}
+
+std::uint64_t CaseMaker::mask(std::uint64_t index) const {
+  // One case in four on every engine: the quick ones cost little time beside.
+  std::uint64_t state = seed_ ^ (index << 1);
+  return quick_mask_ == 0 || splitmix(state) % 4 == 0 ? ~0ull : quick_mask_;
+}
+
+Case CaseMaker::make(std::uint64_t index) const {
+  const auto engines = mask(index);
+  return {generate(engines == ~0ull ? all_ : quick_, seed_, index), engines};
+}
+
+void work(Channel& channel, WorkerState& state, const WorkerOrders& orders) {
+  auto opened = open_engines(orders.engines, orders.factory, orders.seed ^ orders.first);
+  if (!opened) {
+    channel.send(text_of({{"broken", opened.error().message}}));
+    return;
+  }
+  std::vector<Platform> platforms;
+  auto wire = nlohmann::json::array();
+  std::vector<CanaryEngine*> canaries;
+  for (auto& engine : *opened) {
+    platforms.push_back(engine->platform());
+    wire.push_back(to_wire(engine->platform()));
+    if (!orders.canary) continue;
+    auto canary = std::make_unique<CanaryEngine>(std::move(engine));
+    canaries.push_back(canary.get());
+    engine = std::move(canary);
+  }
+  channel.send(text_of({{"platforms", std::move(wire)}}));
+  CaseMaker maker(orders.engines, platforms, orders.seed);
+  Worker(channel, state, orders, std::move(*opened), std::move(canaries), std::move(maker)).run();
+  channel.send(text_of({{"bye", true}}));
+}
+
+}  // namespace lockstep::props
