@@ -245,8 +245,7 @@ Judgement Machine::State::judge(const Access& access, const Observation& shown) 
     }
   } else if (access.kind == AccessKind::read && certain) {
     const std::uint64_t value = std::get<Value>(shown).value;
-    memory.learn(places.front(), access.size, value,
-                 speculative_flags(places.front(), access.size, value));
+    memory.learn(places.front(), access.size, value, accessed_flags(places.front(), access.size));
   }
   return admit();
 }

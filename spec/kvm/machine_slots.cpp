@@ -111,8 +111,7 @@ Judgement Machine::State::judge(const Peek& peek, const Observation& shown) {
   }
   if (!speculative) return refuse(print(plain));
   if (!exact) use(loose(Looseness::speculative_accessed));
-  memory.learn(backing->hva, peek.size, value->value,
-               speculative_flags(backing->hva, peek.size, value->value));
+  memory.learn(backing->hva, peek.size, value->value, accessed_flags(backing->hva, peek.size));
   return admit();
 }
 

@@ -72,7 +72,7 @@ std::vector<Memory::Possible> Memory::load(Hva hva, unsigned size) const {
   std::vector<Possible> possible;
   for (const std::uint64_t value : now.values) {
     possible.push_back({(value >> shift_of(hva)) & mask_of(size),
-                        (now.maybe >> shift_of(hva)) & mask_of(size)});
+                        ((now.maybe & ~value) >> shift_of(hva)) & mask_of(size)});
   }
   return possible;
 }
@@ -81,9 +81,10 @@ void Memory::learn(Hva hva, unsigned size, std::uint64_t value, std::uint64_t fl
   Version& version = cell(hva).back();
   const std::uint64_t mask = mask_of(size) << shift_of(hva);
   const std::uint64_t seen = (value << shift_of(hva)) & mask;
-  const std::uint64_t loose = version.maybe | (flags << shift_of(hva));
-  std::erase_if(version.values,
-                [&](std::uint64_t old) { return ((old ^ seen) & mask & ~loose) != 0; });
+  const std::uint64_t settable = version.maybe | (flags << shift_of(hva));
+  std::erase_if(version.values, [&](std::uint64_t old) {
+    return ((old ^ seen) & mask & ~(settable & ~old)) != 0;
+  });
   for (std::uint64_t& old : version.values) old = (old & ~mask) | seen;
   sort_unique(version.values);
   version.maybe &= ~mask;
@@ -95,7 +96,7 @@ void Memory::versions(Hva hva, unsigned size, Moment since, Moment from, Moment 
                                 Moment end, std::vector<EntryVersion>& to) {
     for (const std::uint64_t value : version.values) {
       to.push_back({first, end, (value >> shift_of(at)) & mask_of(bytes),
-                    (version.maybe >> shift_of(at)) & mask_of(bytes), true});
+                    ((version.maybe & ~value) >> shift_of(at)) & mask_of(bytes), true});
     }
   };
   const auto found = cells_.find(cell_of(hva));

@@ -120,7 +120,9 @@ struct Machine::State {
   void apply_flags(const std::vector<const Candidate*>& consistent, bool write);
   void log_write(Gpa gpa, bool certain);
   void log_map(Gpa gpa);
-  /// Bits of a load that a page walk may have set in the entries it holds.
+  /// Where the accessed flags of a load stand, if it is from a page table.
+  std::uint64_t accessed_flags(Hva hva, unsigned size) const;
+  /// Those that are clear in `value` and that a page walk may have set.
   std::uint64_t speculative_flags(Hva hva, unsigned size, std::uint64_t value) const;
   void remember_table(Gpa table);
   bool mapped_writable_by_some_table(Gpa gpa) const;

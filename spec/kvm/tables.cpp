@@ -106,16 +106,20 @@ void Machine::State::apply_flags(const std::vector<const Candidate*>& consistent
   }
 }
 
-std::uint64_t Machine::State::speculative_flags(Hva hva, unsigned size,
-                                                std::uint64_t value) const {
+std::uint64_t Machine::State::accessed_flags(Hva hva, unsigned size) const {
   if (!table_pages.contains(hva >> page_shift)) return 0;
   std::uint64_t flags = 0;
-  const unsigned entry_bytes = entry_size(configuration.paging);
-  for (unsigned offset = 0; offset < size; offset += entry_bytes) {
-    const unsigned shift = offset * 8;
-    if (((value >> shift) & entry::present) != 0) flags |= entry::accessed << shift;
+  for (unsigned offset = 0; offset < size; offset += entry_size(configuration.paging)) {
+    flags |= entry::accessed << (offset * 8);
   }
   return flags;
+}
+
+std::uint64_t Machine::State::speculative_flags(Hva hva, unsigned size,
+                                                std::uint64_t value) const {
+  // Entry by entry: the present bit stands five below the accessed flag.
+  const std::uint64_t of_present_entries = (value & (accessed_flags(hva, size) >> 5)) << 5;
+  return of_present_entries & ~value;
 }
 
 bool Machine::State::mapped_writable_by_some_table(Gpa gpa) const {
