@@ -17,8 +17,8 @@ tl::expected<std::chrono::milliseconds, std::string> parse_budget(std::string_vi
   static constexpr std::int64_t year = 365 * std::int64_t{86'400'000};
 
   const auto wrong = [&] {
-    return tl::unexpected(
-        fmt::format("'{}' is no span of time; write a number with ms, s, m, h or d: 60s, 8h", text));
+    return tl::unexpected(fmt::format(
+        "'{}' is no span of time; write a number with ms, s, m, h or d: 60s, 8h", text));
   };
   std::int64_t count = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), count);

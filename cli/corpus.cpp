@@ -16,8 +16,7 @@ std::filesystem::path source_tree() {
 std::vector<CorpusEntry> corpus(const std::filesystem::path& tree) {
   std::vector<CorpusEntry> entries;
   std::error_code error;
-  for (const auto& file :
-       std::filesystem::recursive_directory_iterator(tree / "corpus", error)) {
+  for (const auto& file : std::filesystem::recursive_directory_iterator(tree / "corpus", error)) {
     if (!file.is_regular_file()) continue;
     CorpusEntry entry;
     entry.path = file.path().lexically_relative(tree);

@@ -21,12 +21,9 @@ nlohmann::json base_object(props::Verdict verdict, double seconds, std::string_v
 }
 
 nlohmann::json finding_object(const props::Finding& finding, const std::string& program) {
-  return {{"engine", finding.engine},
-          {"kind", props::name(finding.kind)},
-          {"invariant", nullptr},
-          {"title", finding.title},
-          {"program", program},
-          {"new", true}};
+  return {{"engine", finding.engine}, {"kind", props::name(finding.kind)},
+          {"invariant", nullptr},     {"title", finding.title},
+          {"program", program},       {"new", true}};
 }
 
 void JsonOutput::add_to(CLI::App& verb) {

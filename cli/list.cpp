@@ -27,8 +27,8 @@ std::vector<Item> engines() {
   std::vector<Item> items;
   for (const auto name : props::engine_names()) {
     const auto engine = props::make_engine(name, /*seed=*/0);
-    items.push_back({std::string(name),
-                     engine ? "runs here" : "does not run here: " + engine.error().message});
+    items.push_back(
+        {std::string(name), engine ? "runs here" : "does not run here: " + engine.error().message});
   }
   return items;
 }
@@ -95,8 +95,7 @@ std::string unknown_topic(std::string_view word) {
   std::array<std::string_view, topics.size()> names;
   for (std::size_t i = 0; i < topics.size(); ++i) names[i] = topics[i].name;
   const auto near = spec::text::nearest(word, names);
-  return fmt::format("nothing to list by the name '{}'; valid: {}{}", word,
-                     fmt::join(names, ", "),
+  return fmt::format("nothing to list by the name '{}'; valid: {}{}", word, fmt::join(names, ", "),
                      near.empty() ? "" : fmt::format("; did you mean '{}'?", near));
 }
 

@@ -46,12 +46,12 @@ tl::expected<Program, std::string> read_program(const std::filesystem::path& pat
   if (!program) return tl::unexpected(program.error().message(path.string(), *text));
   if (const auto illegal = validate(*program)) {
     const bool at_step = illegal->step < program->steps.size();
-    return tl::unexpected(fmt::format(
-        "{}: step {}{}: {}", path.string(), illegal->step + 1,
-        at_step ? fmt::format(" ({})", print(program->steps[illegal->step].command,
-                                             program->configuration.paging))
-                : "",
-        illegal->reason));
+    return tl::unexpected(
+        fmt::format("{}: step {}{}: {}", path.string(), illegal->step + 1,
+                    at_step ? fmt::format(" ({})", print(program->steps[illegal->step].command,
+                                                         program->configuration.paging))
+                            : "",
+                    illegal->reason));
   }
   return std::move(*program);
 }

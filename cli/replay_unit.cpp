@@ -202,8 +202,9 @@ Replayed ended_early(const ReplayUnit::Entry& entry, const Ended& ended,
     finding.command = print(command, entry.program.configuration.paging);
     where = fmt::format(" at {}", finding.command_kind);
   }
-  finding.title = fmt::format("{} {}{}", finding.engine,
-                              ended.hung ? "did not answer in time" : "died: " + *ended.died, where);
+  finding.title =
+      fmt::format("{} {}{}", finding.engine,
+                  ended.hung ? "did not answer in time" : "died: " + *ended.died, where);
   result.verdict = Verdict::fail;
   result.reason = finding.step ? fmt::format("step {}: {}: {}", *finding.step + 1, finding.command,
                                              finding.title)
@@ -237,8 +238,8 @@ tl::expected<ReplayUnit, std::string> read_unit(const std::string& path) {
 
 std::vector<Replayed> replay_unit(const ReplayUnit& unit, const ReplayOptions& options) {
   SharedPosition position;
-  const auto ended = isolated(
-      [&](const Say& say) { Child(options, *position, say).run(unit); }, options.deadline);
+  const auto ended =
+      isolated([&](const Say& say) { Child(options, *position, say).run(unit); }, options.deadline);
   std::vector<Replayed> results;
   std::string reason = "not run";
   if (!ended) {

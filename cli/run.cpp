@@ -78,9 +78,8 @@ int run(const Options& options) {
   };
   campaign.found = [&line](const props::CampaignFinding& found) {
     line.clear();
-    fmt::print(stderr, "{} {}: {}{}\n", red(found.shrunk ? "shrunk" : "FAIL"),
-               found.finding.engine, found.finding.title,
-               found.path.empty() ? "" : "\n  " + found.path.string());
+    fmt::print(stderr, "{} {}: {}{}\n", red(found.shrunk ? "shrunk" : "FAIL"), found.finding.engine,
+               found.finding.title, found.path.empty() ? "" : "\n  " + found.path.string());
   };
 
   const auto notes = not_run_lines(*engines);
@@ -113,8 +112,8 @@ void add_run(CLI::App& app, int& exit) {
   verb->add_option("--budget", options->budget, "How long: 60s, 5m, 8h")
       ->type_name("TIME")
       ->capture_default_str();
-  auto* seed = verb->add_option("--seed", options->seed, "Draw the same programs again")
-                   ->type_name("N");
+  auto* seed =
+      verb->add_option("--seed", options->seed, "Draw the same programs again")->type_name("N");
   verb->add_option("--jobs", options->jobs, "Worker processes (default: one a processor)")
       ->type_name("N")
       ->check(CLI::Range(1u, 1024u));

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/// The command line as a person types it: usage, suggestions, exit codes, JSON.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "cli/verbs.h"
+
+namespace lockstep::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+class Command : public testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = fs::temp_directory_path() / ("lockstep-command-test-" + std::to_string(getpid()));
+    fs::create_directories(folder_);
+  }
+  void TearDown() override { fs::remove_all(folder_); }
+
+  std::string file(const std::string& name, const std::string& text) {
+    std::ofstream(folder_ / name) << text;
+    return (folder_ / name).string();
+  }
+
+  int run(std::vector<std::string> words) {
+    words.insert(words.begin(), "lockstep");
+    std::vector<const char*> argv;
+    for (const auto& word : words) argv.push_back(word.c_str());
+    testing::internal::CaptureStdout();
+    testing::internal::CaptureStderr();
+    const int exit = run_command(static_cast<int>(argv.size()), argv.data());
+    out_ = testing::internal::GetCapturedStdout();
+    err_ = testing::internal::GetCapturedStderr();
+    return exit;
+  }
+
+  nlohmann::json object() { return nlohmann::json::parse(out_, nullptr, false); }
+
+  fs::path folder_;
+  std::string out_, err_;
+};
+
+TEST_F(Command, NoVerbIsWrongUsage) {
+  EXPECT_EQ(run({}), 2);
+  EXPECT_EQ(out_, "");
+  EXPECT_NE(err_.find("replay"), std::string::npos);
+}
+
+TEST_F(Command, EveryVerbHasHelpWithExamples) {
+  for (const auto verb : verb_names()) {
+    if (verb == "test") continue;
+    EXPECT_EQ(run({std::string(verb), "--help"}), 0) << verb;
+    EXPECT_NE(out_.find("Examples:\n  lockstep " + std::string(verb)), std::string::npos) << out_;
+    EXPECT_NE(out_.find("Exit: 0"), std::string::npos) << out_;
+  }
+}
+
+TEST_F(Command, UnknownVerbSuggestsTheNearest) {
+  EXPECT_EQ(run({"reply"}), 2);
+  EXPECT_NE(err_.find("did you mean 'replay'?"), std::string::npos) << err_;
+}
+
+TEST_F(Command, UsageErrorsAreInputErrorsAlsoAsJson) {
+  EXPECT_EQ(run({"run", "--budgett", "5s", "--json", "-"}), 2);
+  EXPECT_EQ(object()["verdict"], "input-error");
+  EXPECT_EQ(object()["exit"], 2);
+  EXPECT_TRUE(object()["findings"].empty());
+  EXPECT_EQ(run({"run", "--budget", "5"}), 2);
+  EXPECT_EQ(run({"run", "--engines", "spec,imple"}), 2);
+  EXPECT_NE(err_.find("did you mean 'impl'?"), std::string::npos) << err_;
+  EXPECT_EQ(run({"run", "--json", (folder_ / "no" / "such.json").string()}), 2);
+}
+
+TEST_F(Command, ReplayOfNothingIsAnInputError) {
+  EXPECT_EQ(run({"replay", (folder_ / "absent").string()}), 2);
+  EXPECT_NE(err_.find("absent: No such file or directory"), std::string::npos) << err_;
+  EXPECT_EQ(run({"replay", folder_.string()}), 2);
+  EXPECT_EQ(run({"replay"}), 2);
+}
+
+TEST_F(Command, ReplayNamesThePlaceOfAParseError) {
+  const auto path = file("wrong", "lockstep 1\ntitle  wrong\nslott 0 add gpa=0x0 size=0x1000\n");
+  EXPECT_EQ(run({"replay", path}), 2);
+  EXPECT_NE(err_.find(path + ":3:1"), std::string::npos) << err_;
+  EXPECT_NE(err_.find("slot"), std::string::npos) << err_;
+}
+
+TEST_F(Command, ReplayNamesTheIllegalStep) {
+  const auto path = file("illegal",
+                         "lockstep 1\nslot 0 add gpa=0x0 size=0x1000\n"
+                         "v3 cpl3 read 0x400000\n");
+  EXPECT_EQ(run({"replay", path}), 2);
+  EXPECT_NE(err_.find("step 2"), std::string::npos) << err_;
+}
+
+TEST_F(Command, ReplaySurvivesBytesThatAreNoText) {
+  const auto path = file("bytes", std::string("lockstep 1\n\xff\xfe\0\x01", 15));
+  EXPECT_EQ(run({"replay", path, "--json", "-"}), 2);
+  EXPECT_EQ(object()["exit"], 2);
+}
+
+TEST_F(Command, ListNamesItsTopics) {
+  EXPECT_EQ(run({"list", "loosenesses", "--json", "-"}), 0);
+  EXPECT_EQ(object()["verdict"], "pass");
+  EXPECT_FALSE(object()["list"]["loosenesses"].empty());
+  EXPECT_EQ(run({"list", "corpsu"}), 2);
+  EXPECT_NE(err_.find("did you mean 'corpus'?"), std::string::npos) << err_;
+}
+
+TEST_F(Command, JsonFileIsWrittenWhole) {
+  const auto path = (folder_ / "list.json").string();
+  EXPECT_EQ(run({"list", "properties", "--json", path}), 0);
+  std::ifstream stream(path);
+  EXPECT_EQ(nlohmann::json::parse(stream, nullptr, false)["exit"], 0);
+  EXPECT_FALSE(fs::exists(path + ".new"));
+}
+
+}  // namespace
+}  // namespace lockstep::cli
