@@ -101,6 +101,7 @@ struct CampaignResult {
   /// Why, in one line; also for a pass (its bounds).
   std::string reason;
   double seconds = 0;
+  double case_seconds = 0;  ///< without canary and shrinking
   std::uint64_t seed = 0;
   bool interrupted = false;
   std::uint64_t cases = 0;

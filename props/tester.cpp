@@ -76,8 +76,9 @@ Outcome Tester::run(std::span<const Program> programs) {
     outcome = {};
     if (!start(outcome)) return outcome;
     ++ran_;
-    const char* mode = ran_ == 1 ? "f" : "r";
-    child_->channel().send(mode + print(program));
+    auto request = print(program);
+    request.insert(request.begin(), ran_ == 1 ? 'f' : 'r');
+    child_->channel().send(request);
     std::string answer;
     const auto deadline = std::chrono::steady_clock::now() + setup_.deadline;
     const auto status = child_->channel().receive(answer, deadline);
