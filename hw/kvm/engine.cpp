@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "hw/kvm/engine.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "hw/kvm/capabilities.h"
+#include "hw/kvm/kvm_engine.h"
+#include "hw/kvm/probe.h"
+
+namespace lockstep::hw {
+namespace {
+
+constexpr const char* interpreting_module = "kvm_pvm";
+
+/// Collects features and the reasons for the missing ones.
+class Findings {
+ public:
+  explicit Findings(KvmProbe& probe) : probe_(probe) {}
+  void add(Feature feature, bool present, std::string reason) {
+    probe_.platform.features.set(static_cast<std::size_t>(feature), present);
+    if (!present) probe_.missing.emplace_back(feature, std::move(reason));
+  }
+
+ private:
+  KvmProbe& probe_;
+};
+
+void find_cpuid_features(Findings& findings, const GuestCpuid& cpuid) {
+  struct Bit {
+    Feature feature;
+    std::uint32_t leaf;
+    CpuidRegister which;
+    unsigned bit;
+  };
+  constexpr Bit bits[] = {
+      {Feature::pse, 1, CpuidRegister::edx, 3},
+      {Feature::pge, 1, CpuidRegister::edx, 13},
+      {Feature::pcid, 1, CpuidRegister::ecx, 17},
+      {Feature::smep, 7, CpuidRegister::ebx, 7},
+      {Feature::invpcid, 7, CpuidRegister::ebx, 10},
+      {Feature::smap, 7, CpuidRegister::ebx, 20},
+      {Feature::pke, 7, CpuidRegister::ecx, 3},
+      {Feature::nx, 0x8000'0001, CpuidRegister::edx, 20},
+      {Feature::gigabyte_pages, 0x8000'0001, CpuidRegister::edx, 26},
+  };
+  for (const Bit& bit : bits) {
+    findings.add(bit.feature, cpuid.has(bit.leaf, bit.which, bit.bit),
+                 "KVM_GET_SUPPORTED_CPUID does not offer it");
+  }
+}
+
+void find_capabilities(Findings& findings, int kvm, bool tdp) {
+  findings.add(Feature::mmu_tdp, tdp, "the vendor module does not use EPT or NPT");
+  findings.add(Feature::mmu_shadow, !tdp,
+               "the vendor module uses EPT or NPT: reload it with ept=0 or npt=0");
+  findings.add(Feature::read_only_slots, capability(kvm, KVM_CAP_READONLY_MEM) != 0,
+               "no KVM_CAP_READONLY_MEM");
+  const int manual = capability(kvm, KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2);
+  findings.add(Feature::dirty_log_manual, (manual & KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE) != 0,
+               "no KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2");
+  findings.add(Feature::dirty_log_all_set, (manual & KVM_DIRTY_LOG_INITIALLY_SET) != 0,
+               "no KVM_DIRTY_LOG_INITIALLY_SET");
+  findings.add(Feature::smm, false,
+               capability(kvm, KVM_CAP_X86_SMM) == 0 ? "no KVM_CAP_X86_SMM"
+                                                     : "this engine has no guest code for SMM");
+}
+
+/// Try what only a guest can tell.
+void find_by_running(Findings& findings, KvmEngine& engine, const KvmProbe& probe) {
+  constexpr std::pair<PagingMode, Feature> modes[] = {
+      {PagingMode::none, Feature::paging_none},
+      {PagingMode::bits32, Feature::paging_bits32},
+      {PagingMode::pae, Feature::paging_pae},
+      {PagingMode::level4, Feature::paging_level4},
+      {PagingMode::level5, Feature::paging_level5},
+  };
+  const unsigned width = std::min(40u, probe.platform.max_maxphyaddr);
+  for (const auto& [mode, feature] : modes) {
+    const auto reason = self_test(engine, mode, width);
+    findings.add(feature, !reason, reason.value_or(""));
+  }
+}
+
+Result<bool> find_translate(KvmEngine& engine, unsigned width) {
+  Configuration configuration;
+  configuration.memory = 2ull << 20;
+  configuration.maxphyaddr = width;
+  if (auto begun = engine.begin(configuration, /*fresh=*/false); !begun) {
+    return tl::unexpected(begun.error());
+  }
+  (void)engine.execute(SlotAdd{.size = configuration.memory});
+  auto seen = engine.execute(Translate{.gva = 0});
+  (void)engine.end();
+  if (!seen) return tl::unexpected(seen.error());
+  return std::holds_alternative<Translation>(*seen);
+}
+
+/// An engine that refuses no paging mode, to try them on.
+Platform everything(const Platform& known) {
+  Platform platform = known;
+  platform.features.set();
+  return platform;
+}
+
+}  // namespace
+
+Result<KvmProbe> probe_kvm() {
+  auto kvm = open_kvm();
+  if (!kvm) return tl::unexpected(kvm.error());
+  auto cpuid = GuestCpuid::supported(kvm->get());
+  if (!cpuid) return tl::unexpected(cpuid.error());
+  auto pattern = PatternFile::create();
+  if (!pattern) return tl::unexpected(pattern.error());
+
+  KvmProbe probe;
+  probe.pattern = std::make_shared<PatternFile>(std::move(*pattern));
+  probe.host = read_host();
+  probe.host.capabilities = capabilities(kvm->get());
+  const bool interpreted = probe.host.vendor_module == interpreting_module;
+  probe.style = {.descent = interpreted ? Descent::sregs : Descent::iret,
+                 .interpreted_ring0 = interpreted};
+  Platform& platform = probe.platform;
+  if (interpreted) platform.deviations.emplace_back(interpreting_module);
+  platform.tdp = probe.host.tdp();
+  platform.max_maxphyaddr = cpuid->maxphyaddr();
+  platform.host_maxphyaddr =
+      probe.host.physical_bits != 0 ? probe.host.physical_bits : cpuid->maxphyaddr();
+  platform.max_vcpus = static_cast<unsigned>(std::clamp(
+      capability(kvm->get(), KVM_CAP_MAX_VCPUS), 1, static_cast<int>(harness_max_vcpus)));
+  platform.provenance = probe.host.provenance();
+
+  Findings findings(probe);
+  find_cpuid_features(findings, *cpuid);
+  find_capabilities(findings, kvm->get(), platform.tdp);
+  KvmEngine trial(std::move(*kvm), *cpuid, everything(platform), probe.style, probe.pattern);
+  find_by_running(findings, trial, probe);
+  const auto translate = find_translate(trial, std::min(40u, platform.max_maxphyaddr));
+  findings.add(Feature::translate, translate && *translate,
+               translate ? "KVM_TRANSLATE fails" : translate.error().message);
+  return probe;
+}
+
+Result<std::unique_ptr<Engine>> open_kvm_engine(const KvmProbe& probe) {
+  auto kvm = open_kvm();
+  if (!kvm) return tl::unexpected(kvm.error());
+  auto cpuid = GuestCpuid::supported(kvm->get());
+  if (!cpuid) return tl::unexpected(cpuid.error());
+  return std::make_unique<KvmEngine>(std::move(*kvm), std::move(*cpuid), probe.platform,
+                                     probe.style, probe.pattern);
+}
+
+Result<std::unique_ptr<Engine>> open_kvm_engine() {
+  const auto probe = probe_kvm();
+  if (!probe) return tl::unexpected(probe.error());
+  return open_kvm_engine(*probe);
+}
+
+}  // namespace lockstep::hw
