@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+#include <algorithm>
+
 #include "spec/program.h"
 #include "spec/text_config.h"
 #include "spec/text_wrap.h"
@@ -25,16 +27,17 @@ void append_step(std::string& out, const Step& step, PagingMode mode) {
   std::string command = print(step.command, mode);
   if (step.expected) {
     const std::string expected = "-> " + print(*step.expected);
-    std::size_t column = command.size() + 1;
-    if (column < arrow_column) column = arrow_column;
+    const std::size_t column = std::max(command.size() + 1, arrow_column);
     if (column + expected.size() <= text::line_width) {
       command.append(column - command.size(), ' ');
       out += command;
       out += expected;
-    } else {
-      text::append_wrapped(out, command, text::line_break.size() - 4);
+    } else if (command.size() <= text::broken_width) {
+      out += command;
       out += text::line_break;
-      text::append_wrapped(out, expected, 4);
+      text::append_wrapped(out, expected, text::indent);
+    } else {
+      text::append_wrapped(out, command + ' ' + expected);
     }
   } else {
     text::append_wrapped(out, command);

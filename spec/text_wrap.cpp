@@ -5,10 +5,6 @@ namespace lockstep::spec::text {
 
 namespace {
 
-/// Room for the backslash that a broken line ends with.
-constexpr std::size_t broken_width = line_width - 2;
-constexpr std::size_t indent = 4;
-
 /// End of the word at `from`: a space outside double quotes, or the end.
 std::size_t word_end(std::string_view line, std::size_t from) {
   bool quoted = false;
@@ -55,7 +51,7 @@ void append_wrapped(std::string& out, std::string_view line, std::size_t column)
 void append_title(std::string& out, std::string_view title) {
   static constexpr std::string_view head = "title  ";
   constexpr std::size_t room = line_width - head.size();
-  const auto blank = [title](std::size_t i) { return title[i] == ' ' || title[i] == '\t'; };
+  const auto blank = [&title](std::size_t i) { return title[i] == ' ' || title[i] == '\t'; };
   while (!title.empty()) {
     std::size_t cut = title.size();
     if (title.size() > room) {

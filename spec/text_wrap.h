@@ -12,6 +12,10 @@ namespace lockstep::spec::text {
 inline constexpr std::size_t line_width = 72;
 /// What a broken line ends with, and the next one begins with.
 inline constexpr std::string_view line_break = " \\\n    ";
+/// Columns of a broken line, which leave room for the backslash.
+inline constexpr std::size_t broken_width = line_width - 2;
+/// Columns that the line behind a break is indented by.
+inline constexpr std::size_t indent = 4;
 
 /// Append `line`, broken at spaces outside double quotes where it is too long.
 /// `column` is where the appended text begins.
