@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <bit>
 #include <span>
 #include <utility>
 #include <vector>
@@ -61,14 +62,17 @@ constexpr Hfn first_table_frame = 1ull << 28;
 class ProgramMemory {
  public:
   void reset(std::uint64_t bytes) {
-    for (Hfn page = 0; page < touched_.size(); ++page) {
-      if (std::exchange(touched_[page], std::uint8_t{0}) != 0) fill(page);
+    for (std::size_t word = 0; word < touched_.size(); ++word) {
+      for (std::uint64_t bits = std::exchange(touched_[word], 0); bits != 0; bits &= bits - 1) {
+        fill(word * 64 + static_cast<unsigned>(std::countr_zero(bits)));
+      }
     }
-    if (bytes <= touched_.size() * page_size) return;
-    Hfn page = touched_.size();
-    touched_.resize((bytes + page_size - 1) / page_size);
-    cells_.resize(touched_.size() * cells_per_page);
-    for (; page < touched_.size(); ++page) fill(page);
+    const std::size_t pages = (bytes + page_size - 1) / page_size;
+    Hfn page = cells_.size() / cells_per_page;
+    if (pages <= page) return;
+    touched_.resize((pages + 63) / 64);
+    cells_.resize(pages * cells_per_page);
+    for (; page < pages; ++page) fill(page);
   }
   impl::HostMemory view(std::uint64_t bytes) {
     return {std::as_writable_bytes(std::span(cells_)).first(bytes & page_mask), touched_};
@@ -84,7 +88,7 @@ class ProgramMemory {
   }
 
   std::vector<std::uint64_t> cells_;
-  std::vector<std::uint8_t> touched_;
+  std::vector<std::uint64_t> touched_;
 };
 
 /// The frames that tables name: shadow tables in the arena, guest pages in
@@ -115,8 +119,9 @@ bool long_mode(PagingMode mode) {
 
 /// One vCPU: the MMU's half, and the processor that runs it.
 struct VirtualCpu {
-  VirtualCpu(impl::Vm& vm, const impl::PagingRegisters& paging, spec::PhysicalMemory& frames)
-      : mmu(vm, paging), processor(frames, /*seed=*/0) {}
+  VirtualCpu(impl::Vm& vm, const impl::PagingRegisters& paging, std::uint64_t cr3,
+             spec::PhysicalMemory& frames)
+      : mmu(vm, paging, cr3), processor(frames, /*seed=*/0) {}
   impl::Vcpu mmu;
   spec::Processor processor;
   std::uint64_t flushed = 0;
@@ -266,9 +271,7 @@ Result<VirtualCpu*> ImplEngine::vcpu(unsigned index) {
       impl::PagingRegisters{.mode = config.paging,
                             .control = config.control,
                             .maxphyaddr = config.maxphyaddr},
-      machine_->frames);
-  // PAE without memory at the first root starts with no PDPTE present.
-  cpu->mmu.set_cr3(config.roots.empty() ? 0 : config.roots.front());
+      config.roots.empty() ? 0 : config.roots.front(), machine_->frames);
   return cpu.get();
 }
 

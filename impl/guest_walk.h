@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/// The guest page walk, stateless: registers and entries in, translation or
+/// error code out. SDM volume 3, chapter "Paging"; KVM: FNAME(walk_addr_generic)
+/// and permission_fault().
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "impl/walk_tables.h"
+#include "spec/vocabulary/address.h"
+
+namespace lockstep::impl {
+
+/// Where a walk starts. `pdptes` counts under PAE only.
+struct WalkRoot {
+  Gpa table = 0;
+  std::array<std::uint64_t, 4> pdptes{};
+};
+
+/// One walk. Arrays are indexed by level; only [leaf_level, root] are filled,
+/// and after a fault only what was read before it.
+struct GuestWalk {
+  bool ok = false;
+  std::uint32_t code = 0;        ///< #PF error code if not ok
+  Gpa gpa = 0;                   ///< of the byte accessed
+  std::uint64_t page_size = 0;   ///< bytes
+  unsigned leaf_level = 0;
+  Rights access = 0;             ///< of the whole path
+  std::array<std::uint64_t, 6> entry{};
+  std::array<Gpa, 6> entry_gpa{};
+  std::array<Rights, 6> rights_through{};  ///< granted by the entries down to this level
+};
+
+namespace detail {
+
+inline std::uint32_t access_code(const WalkTables& tables, const GuestAccess& access) {
+  return (access.kind == AccessKind::write ? fault::write : 0) |
+         (access.cpl == Cpl::user ? fault::user : 0) |
+         (access.kind == AccessKind::fetch ? tables.id_flag : 0);
+}
+
+/// P and PK bits of a permission fault; 0 if the access is allowed.
+inline std::uint32_t permission_code(const WalkTables& tables, const GuestAccess& access,
+                                     Rights have, std::uint64_t leaf, std::uint32_t pkru) {
+  const unsigned index = WalkTables::index(access);
+  const bool denied = ((tables.permission[index] >> have) & 1) != 0;
+  std::uint32_t key_denies = 0;
+  if ((have & rights::user) != 0) {
+    const auto key = static_cast<unsigned>((leaf & entry::protection_key) >>
+                                           entry::protection_key_shift);
+    key_denies = (pkru >> (2 * key)) & tables.pkru[index];
+  }
+  if (!denied && key_denies == 0) return 0;
+  return fault::present | (key_denies != 0 ? fault::protection_key : 0);
+}
+
+/// Rights of one entry.
+inline Rights rights_of(const WalkTables& tables, std::uint64_t value) {
+  return static_cast<Rights>(((value & tables.nx_mask) == 0 ? rights::executable : 0) |
+                             (value & (entry::writable | entry::user)));
+}
+static_assert(rights::writable == entry::writable && rights::user == entry::user);
+
+/// Base of a large page, without the reserved bits that the walk has checked.
+inline Gpa large_base(const WalkTables& tables, std::uint64_t value, std::uint64_t size) {
+  const Gpa base = value & tables.address_mask & ~(size - 1);
+  if (tables.entry_bytes == 8) return base;
+  return base | (value & 0x1f'e000) << 19;  // SDM "32-Bit Paging": bits 20:13 are 39:32
+}
+
+}  // namespace detail
+
+/// Walk `gva`. `read(gpa, bytes, value)` loads an entry of the guest and returns
+/// whether memory is there; where none is, the entry counts as not present (as
+/// KVM's walker does). Paging must be on.
+template <typename Read>
+GuestWalk walk_guest(const WalkTables& tables, const WalkRoot& root, Gva gva,
+                     const GuestAccess& access, std::uint32_t pkru, Read&& read) {
+  GuestWalk walk;
+  const std::uint32_t base_code = detail::access_code(tables, access);
+  Gpa table = root.table & (tables.entry_bytes == 4 ? entry::address32 : entry::address);
+  if (tables.root == 2 && tables.entry_bytes == 8) {
+    const std::uint64_t pdpte = root.pdptes[(gva >> 30) & 3];
+    if ((pdpte & entry::present) == 0) {
+      walk.code = base_code;
+      return walk;
+    }
+    table = pdpte & entry::address;
+  }
+
+  Rights granted = rights::all;
+  for (unsigned level = tables.root;; --level) {
+    const unsigned shift = tables.shift(level);
+    const Gpa at = table + ((gva >> shift) & tables.index_mask) * tables.entry_bytes;
+    std::uint64_t value = 0;
+    walk.leaf_level = level;
+    walk.entry_gpa[level] = at;
+    if (!read(at, tables.entry_bytes, value) || (value & entry::present) == 0) {
+      walk.code = base_code;
+      return walk;
+    }
+    const unsigned large = (value >> 7) & 1;
+    if ((value & tables.reserved[large][level]) != 0) {
+      walk.code = base_code | fault::present | fault::reserved;
+      return walk;
+    }
+    granted &= detail::rights_of(tables, value);
+    walk.entry[level] = value;
+    walk.rights_through[level] = granted;
+    if (level != 1 && (large & (tables.large_levels >> level)) == 0) {
+      table = value & tables.address_mask;
+      continue;
+    }
+    if (const auto denied = detail::permission_code(tables, access, granted, value, pkru)) {
+      walk.code = base_code | denied;
+      return walk;
+    }
+    const std::uint64_t size = 1ull << shift;
+    const Gpa page = level == 1 ? value & tables.address_mask
+                                : detail::large_base(tables, value, size);
+    walk.ok = true;
+    walk.page_size = size;
+    walk.access = granted;
+    walk.gpa = page | (gva & (size - 1));
+    return walk;
+  }
+}
+
+}  // namespace lockstep::impl

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "impl/memslot.h"
+
+#include <algorithm>
+
+namespace lockstep::impl {
+
+namespace {
+
+bool misaligned(std::uint64_t address) { return (address & ~page_mask) != 0; }
+
+auto first_behind(const std::vector<std::unique_ptr<MemorySlot>>& slots, Gfn gfn) {
+  return std::upper_bound(slots.begin(), slots.end(), gfn,
+                          [](Gfn g, const auto& slot) { return g < slot->base; });
+}
+
+}  // namespace
+
+bool SlotTable::overlaps(std::uint64_t id, Gfn first, Gfn end) const {
+  return std::any_of(slots_.begin(), slots_.end(), [&](const auto& slot) {
+    return slot->id != id && slot->base < end && first < slot->base + slot->pages;
+  });
+}
+
+Expected<SlotChange> SlotTable::classify(const MemoryRegion& region) const {
+  if (region.id >= limits_.slots) return fail(Error::invalid);
+  if (misaligned(region.size) || misaligned(region.gpa) || misaligned(region.hva)) {
+    return fail(Error::invalid);
+  }
+  if (region.hva > limits_.hva_end || region.size > limits_.hva_end - region.hva) {
+    return fail(Error::invalid);
+  }
+  if (region.gpa + region.size < region.gpa) return fail(Error::invalid);
+  const std::uint64_t pages = region.size >> page_shift;
+  if (pages > limits_.slot_pages) return fail(Error::invalid);
+
+  const MemorySlot* old = by_id(region.id);
+  if (pages == 0) {
+    if (old == nullptr) return fail(Error::invalid);
+    return SlotChange::remove;
+  }
+  const Gfn base = gpa_to_gfn(region.gpa);
+  SlotChange change = SlotChange::create;
+  if (old != nullptr) {
+    if (region.hva != old->hva || pages != old->pages || region.read_only != old->read_only) {
+      return fail(Error::invalid);
+    }
+    if (base == old->base) {
+      return region.log == old->log ? SlotChange::nothing : SlotChange::flags;
+    }
+    change = SlotChange::move;
+  }
+  if (overlaps(region.id, base, base + pages)) return fail(Error::exists);
+  if (base + pages - 1 > limits_.max_gfn) return fail(Error::invalid);
+  return change;
+}
+
+const MemorySlot* SlotTable::by_id(std::uint64_t id) const {
+  const auto found = std::find_if(slots_.begin(), slots_.end(),
+                                  [&](const auto& slot) { return slot->id == id; });
+  return found == slots_.end() ? nullptr : found->get();
+}
+
+MemorySlot* SlotTable::by_id(std::uint64_t id) {
+  return const_cast<MemorySlot*>(std::as_const(*this).by_id(id));
+}
+
+MemorySlot* SlotTable::by_gfn(Gfn gfn) {
+  if (last_used_ != nullptr && last_used_->contains(gfn)) return last_used_;
+  const auto behind = first_behind(slots_, gfn);
+  if (behind == slots_.begin()) return nullptr;
+  MemorySlot* slot = std::prev(behind)->get();
+  if (!slot->contains(gfn)) return nullptr;
+  last_used_ = slot;
+  return slot;
+}
+
+MemorySlot& SlotTable::insert(std::unique_ptr<MemorySlot> slot) {
+  return **slots_.insert(first_behind(slots_, slot->base), std::move(slot));
+}
+
+std::unique_ptr<MemorySlot> SlotTable::extract(std::uint64_t id) {
+  const auto found = std::find_if(slots_.begin(), slots_.end(),
+                                  [&](const auto& slot) { return slot->id == id; });
+  if (found == slots_.end()) return nullptr;
+  std::unique_ptr<MemorySlot> slot = std::move(*found);
+  slots_.erase(found);
+  if (last_used_ == slot.get()) last_used_ = nullptr;
+  return slot;
+}
+
+Expected<void> allocate_metadata(MemorySlot& slot) {
+  auto rmap = ZeroedArray<RmapHead>::make(slot.pages);
+  if (!rmap) return fail(rmap.error());
+  auto tracked = ZeroedArray<std::uint16_t>::make(slot.pages);
+  if (!tracked) return fail(tracked.error());
+  slot.rmap = std::move(*rmap);
+  slot.tracked = std::move(*tracked);
+  return {};
+}
+
+Expected<void> allocate_dirty_bitmap(MemorySlot& slot, bool all_set) {
+  auto dirty = ZeroedArray<std::uint64_t>::make(slot.dirty_words());
+  if (!dirty) return fail(dirty.error());
+  slot.dirty = std::move(*dirty);
+  if (!all_set) return {};
+  for (std::uint64_t word = 0; word < slot.dirty_words(); ++word) {
+    const std::uint64_t left = slot.pages - word * 64;
+    slot.dirty[word] = left >= 64 ? ~0ull : (1ull << left) - 1;
+  }
+  return {};
+}
+
+}  // namespace lockstep::impl

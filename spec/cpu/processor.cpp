@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "spec/cpu/processor.h"
+
+namespace lockstep::spec {
+
+namespace {
+
+/// How the second dimension reads its entries: NX on, full width, rights of the
+/// leaf judged by the caller.
+PagingState host_state(PagingMode root_mode) {
+  PagingState state;
+  state.mode = root_mode;
+  state.control.set(ControlBit::efer_nx, true);
+  state.maxphyaddr = 52;
+  return state;
+}
+
+std::optional<std::uint32_t> denied(const ProcessorState& state, const AccessRights& access,
+                                    const TlbEntry& entry) {
+  if (state.paging.mode == PagingMode::none) return std::nullopt;
+  return permission_fault(state.paging, access, entry.guest);
+}
+
+bool host_allows(const AccessRights& access, const TlbEntry& entry) {
+  if (access.kind == AccessKind::write) return entry.host_writable;
+  return access.kind != AccessKind::fetch || entry.host_executable;
+}
+
+/// One guest entry that a walk has read, with its level's way to mark it.
+struct Visited {
+  Gpa at = 0;
+  std::uint64_t value = 0;
+};
+
+}  // namespace
+
+Processor::Processor(PhysicalMemory& memory, std::uint64_t seed)
+    : memory_(&memory), tlb_(seed), evict_(seed != 0) {}
+
+/// A usable cached translation. One that forbids the access, or that a write
+/// must first mark dirty, is dropped and walked again.
+TlbEntry* Processor::lookup(const ProcessorState& state, const AccessRights& access, Gva gva) {
+  if (evict_) tlb_.evict_one();
+  TlbEntry* entry = tlb_.find(gva, state.pcid);
+  if (entry == nullptr) return nullptr;
+  const bool marks_dirty = access.kind == AccessKind::write && !entry->guest.dirty;
+  if (!marks_dirty && host_allows(access, *entry) && !denied(state, access, *entry)) return entry;
+  tlb_.drop(gva);
+  return nullptr;
+}
+
+Outcome Processor::access_shadow(const ProcessorState& state, const AccessRights& access,
+                                 Gva gva) {
+  if (const TlbEntry* entry = lookup(state, access, gva)) return Allowed{entry->frame, true};
+  const auto fault = [&](bool present, bool reserved) {
+    return Fault{fault_code(state.paging, access, present, reserved)};
+  };
+  if (!state.root) return fault(false, false);
+  const HostWalk walked = walk_host(state.paging, *memory_, *state.root, gva,
+                                    access.kind == AccessKind::write, /*accessed_dirty=*/true);
+  if (const auto* broken = std::get_if<HostBroken>(&walked)) return Broken{broken->frame};
+  if (const auto* miss = std::get_if<HostMiss>(&walked)) {
+    return fault(miss->reserved, miss->reserved);
+  }
+  const auto& leaf = std::get<HostLeaf>(walked);
+  TlbEntry entry;
+  entry.guest = leaf.translation;
+  entry.frame = leaf.frame;
+  entry.guest.dirty |= access.kind == AccessKind::write;
+  if (const auto code = permission_fault(state.paging, access, entry.guest)) return Fault{*code};
+  tlb_.insert(gva, state.pcid, entry);
+  return Allowed{entry.frame, false};
+}
+
+/// Host frame of a guest table, for reading or for marking an entry.
+Processor::GuestFrame Processor::table_frame(const ProcessorState& state, Gpa at, bool write) {
+  const NestedFault fault{at, write ? AccessKind::write : AccessKind::read, true};
+  if (!state.root) return fault;
+  const HostWalk walked = walk_host(host_state(state.root_mode), *memory_, *state.root, at, write,
+                                    /*accessed_dirty=*/true);
+  if (const auto* broken = std::get_if<HostBroken>(&walked)) return Broken{broken->frame};
+  const auto* leaf = std::get_if<HostLeaf>(&walked);
+  if (leaf == nullptr || (write && !leaf->translation.rights.writable)) return fault;
+  return leaf->frame;
+}
+
+std::variant<TlbEntry, Fault, NestedFault, Broken> Processor::walk_guest(
+    const ProcessorState& state, const AccessRights& access, Gva gva) {
+  const PagingState& paging = state.paging;
+  if (paging.mode == PagingMode::none) {
+    TlbEntry identity;
+    identity.guest.page = gva & page_mask;
+    identity.guest.size = page_size;
+    identity.guest.dirty = true;
+    return identity;
+  }
+  const unsigned bytes = entry_size(paging.mode);
+  std::array<Visited, 5> path{};
+  unsigned visited = 0;
+  Combined rights;
+  auto level = static_cast<unsigned>(root_level(paging.mode));
+  Gpa table = state.cr3 & (bytes == 4 ? entry::address32 : entry::address);
+  if (paging.mode == PagingMode::pae) {
+    const EntryRead read =
+        read_entry(paging, TableLevel::pdpt, state.pdptes[(gva >> 30) & 3], rights);
+    if (read.kind != EntryRead::Kind::table) {
+      return Fault{fault_code(paging, access, false, false)};
+    }
+    table = read.next;
+    rights = read.rights;
+    --level;
+  }
+  for (;; --level) {
+    const Gpa at = entry_address(paging.mode, static_cast<TableLevel>(level), table, gva);
+    const GuestFrame frame = table_frame(state, at, /*write=*/false);
+    if (const auto* fault = std::get_if<NestedFault>(&frame)) return *fault;
+    if (const auto* broken = std::get_if<Broken>(&frame)) return *broken;
+    const std::uint64_t value = memory_->load(
+        std::get<Hfn>(frame), static_cast<unsigned>(at & ~page_mask), bytes);
+    path[visited++] = {at, value};
+    const EntryRead read = read_entry(paging, static_cast<TableLevel>(level), value, rights);
+    if (read.kind == EntryRead::Kind::not_present || read.kind == EntryRead::Kind::reserved) {
+      const bool reserved = read.kind == EntryRead::Kind::reserved;
+      return Fault{fault_code(paging, access, reserved, reserved)};
+    }
+    if (read.kind == EntryRead::Kind::table) {
+      table = read.next;
+      rights = read.rights;
+      continue;
+    }
+    TlbEntry entry;
+    entry.guest = read.leaf;
+    if (const auto code = denied(state, access, entry)) return Fault{*code};
+    const bool write = access.kind == AccessKind::write;
+    for (unsigned i = 0; i < visited; ++i) {
+      const std::uint64_t wanted =
+          entry::accessed | (write && i + 1 == visited ? entry::dirty : 0);
+      if ((path[i].value & wanted) == wanted) continue;
+      const GuestFrame marked = table_frame(state, path[i].at, /*write=*/true);
+      if (const auto* fault = std::get_if<NestedFault>(&marked)) return *fault;
+      if (const auto* broken = std::get_if<Broken>(&marked)) return *broken;
+      memory_->store(std::get<Hfn>(marked), static_cast<unsigned>(path[i].at & ~page_mask), bytes,
+                     path[i].value | wanted);
+    }
+    entry.guest.dirty |= write;
+    return entry;
+  }
+}
+
+Outcome Processor::access_nested(const ProcessorState& state, const AccessRights& access,
+                                 Gva gva) {
+  if (const TlbEntry* entry = lookup(state, access, gva)) return Allowed{entry->frame, true};
+  auto walked = walk_guest(state, access, gva);
+  if (const auto* fault = std::get_if<Fault>(&walked)) return *fault;
+  if (const auto* fault = std::get_if<NestedFault>(&walked)) return *fault;
+  if (const auto* broken = std::get_if<Broken>(&walked)) return *broken;
+  TlbEntry& entry = std::get<TlbEntry>(walked);
+  const Gpa gpa = entry.guest.page | (gva & (entry.guest.size - 1));
+  const bool write = access.kind == AccessKind::write;
+  if (!state.root) return NestedFault{gpa, access.kind, false};
+  const HostWalk host = walk_host(host_state(state.root_mode), *memory_, *state.root, gpa, write,
+                                  /*accessed_dirty=*/true);
+  if (const auto* broken = std::get_if<HostBroken>(&host)) return Broken{broken->frame};
+  const auto* leaf = std::get_if<HostLeaf>(&host);
+  if (leaf == nullptr) return NestedFault{gpa, access.kind, false};
+  entry.frame = leaf->frame;
+  entry.host_writable = leaf->translation.rights.writable;
+  entry.host_executable = leaf->translation.rights.executable;
+  if (!host_allows(access, entry)) return NestedFault{gpa, access.kind, false};
+  tlb_.insert(gva, state.pcid, entry);
+  return Allowed{entry.frame, false};
+}
+
+}  // namespace lockstep::spec

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/// The software processor: translates one access through a TLB and tables.
+///
+/// Without a second dimension it walks the engine's shadow tables with hardware's
+/// registers; with one it walks the guest's tables and, for each guest physical
+/// address, the engine's direct tables.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <variant>
+
+#include "spec/cpu/host_walk.h"
+#include "spec/cpu/memory.h"
+#include "spec/cpu/tlb.h"
+#include "spec/x86/walk.h"
+
+namespace lockstep::spec {
+
+/// The access may go on at this host frame.
+struct Allowed {
+  Hfn frame = 0;
+  bool from_tlb = false;
+};
+/// A page fault of the tables that CR3 points to.
+struct Fault {
+  std::uint32_t code = 0;
+};
+/// A fault of the second dimension.
+struct NestedFault {
+  Gpa gpa = 0;
+  AccessKind kind = AccessKind::read;
+  bool table_walk = false;  ///< while reading or marking a guest entry
+};
+/// Tables led to a frame that holds none.
+struct Broken {
+  Hfn frame = 0;
+};
+using Outcome = std::variant<Allowed, Fault, NestedFault, Broken>;
+
+/// What hardware's registers hold at an access.
+struct ProcessorState {
+  PagingState paging;  ///< mode none walks nothing in the first dimension
+  std::uint64_t cr3 = 0;                  ///< guest CR3; unused without a second dimension
+  std::array<std::uint64_t, 4> pdptes{};  ///< under PAE
+  unsigned pcid = 0;
+  std::optional<Hfn> root;                ///< of the engine's tables
+  PagingMode root_mode = PagingMode::level4;
+};
+
+class Processor {
+ public:
+  /// `seed` 0: the TLB forgets only what it is told to, and what collides.
+  Processor(PhysicalMemory& memory, std::uint64_t seed);
+
+  /// Translate by the shadow tables at state.root.
+  Outcome access_shadow(const ProcessorState& state, const AccessRights& access, Gva gva);
+  /// Translate by guest tables and the direct tables at state.root.
+  Outcome access_nested(const ProcessorState& state, const AccessRights& access, Gva gva);
+
+  Tlb& tlb() { return tlb_; }
+
+ private:
+  using GuestFrame = std::variant<Hfn, NestedFault, Broken>;
+  GuestFrame table_frame(const ProcessorState& state, Gpa at, bool write);
+  std::variant<TlbEntry, Fault, NestedFault, Broken> walk_guest(const ProcessorState& state,
+                                                                const AccessRights& access,
+                                                                Gva gva);
+  TlbEntry* lookup(const ProcessorState& state, const AccessRights& access, Gva gva);
+
+  PhysicalMemory* memory_;
+  Tlb tlb_;
+  bool evict_;
+};
+
+}  // namespace lockstep::spec

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/// Translations that a processor remembers. SDM "Caching Translation
+/// Information"; entries leave only for the reasons that stand here.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "spec/vocabulary/address.h"
+#include "spec/x86/walk.h"
+
+namespace lockstep::spec {
+
+/// One cached translation of a 4-KiB piece of linear address space. A large
+/// page is cached in such pieces, which INVLPG drops together.
+struct TlbEntry {
+  Translated guest;           ///< what the walked tables say, read when they were walked
+  Hfn frame = 0;              ///< host frame of the piece
+  bool host_writable = true;  ///< second dimension; true without one
+  bool host_executable = true;
+};
+
+/// Direct-mapped by linear page; tagged by PCID, except global translations.
+class Tlb {
+ public:
+  /// `seed` decides which entries an eviction hits.
+  explicit Tlb(std::uint64_t seed) : random_(seed | 1) {}
+
+  /// The entry for the page of `gva`; null if none.
+  TlbEntry* find(Gva gva, unsigned pcid) {
+    Slot& slot = slots_[index(gva)];
+    return live(slot) && slot.page == gva >> page_shift && matches(slot, pcid) ? &slot.entry
+                                                                               : nullptr;
+  }
+  /// Remember a translation, forgetting another one if need be.
+  void insert(Gva gva, unsigned pcid, const TlbEntry& entry) {
+    slots_[index(gva)] = {gva >> page_shift, generation_, pcid, entry};
+  }
+  /// Forget one page, as a #PF on it does.
+  void drop(Gva gva) { slots_[index(gva)].generation = 0; }
+
+  /// INVLPG and INVPCID type 0: every piece of the page that holds `gva`;
+  /// globals too if asked.
+  void invalidate_page(Gva gva, unsigned pcid, bool globals);
+  /// Every translation of one PCID but globals.
+  void flush_pcid(unsigned pcid);
+  /// Every translation but globals, of all PCIDs.
+  void flush_nonglobal();
+  /// Everything.
+  void flush() { ++generation_; }
+  /// Forget some entry, at random: a processor may at any time.
+  void evict_one() {
+    random_ ^= random_ << 13;
+    random_ ^= random_ >> 7;
+    random_ ^= random_ << 17;
+    slots_[random_ % slots_.size()].generation = 0;
+  }
+
+ private:
+  struct Slot {
+    std::uint64_t page = 0;
+    std::uint64_t generation = 0;
+    unsigned pcid = 0;
+    TlbEntry entry;
+  };
+  static constexpr std::size_t size = 256;
+
+  static std::size_t index(Gva gva) {
+    return (gva >> page_shift ^ gva >> 21 ^ gva >> 30 ^ gva >> 39) % size;
+  }
+  bool live(const Slot& slot) const { return slot.generation == generation_; }
+  static bool matches(const Slot& slot, unsigned pcid) {
+    return slot.entry.guest.global || slot.pcid == pcid;
+  }
+
+  std::uint64_t random_;
+  std::uint64_t generation_ = 1;
+  std::array<Slot, size> slots_{};
+};
+
+}  // namespace lockstep::spec
