@@ -49,7 +49,8 @@ class ProgramParser {
       if (cursor_.accept("config")) {
         return config_.line(program_.configuration) && end_of_head();
       }
-      if (cursor_.accept("title")) return title();
+      std::string_view text;
+      if (cursor_.accept_line("title", text)) return title(text);
     }
     return step();
   }
@@ -63,10 +64,10 @@ class ProgramParser {
     return end_of_head();
   }
 
-  bool title() {
-    if (cursor_.at_line_end()) return cursor_.fail("the text of the title");
+  bool title(std::string_view text) {
+    if (text.empty()) return cursor_.fail("the text of the title");
     if (!program_.title.empty()) program_.title += ' ';
-    program_.title += cursor_.rest_of_line();
+    program_.title += text;
     flush_header();
     return true;
   }

@@ -117,6 +117,18 @@ std::string_view Cursor::rest_of_line() {
   return rest;
 }
 
+bool Cursor::accept_line(std::string_view word, std::string_view& rest) {
+  if (failed_) return false;
+  if (word_ != word) {
+    remember(word);
+    return false;
+  }
+  at_ += word.size();
+  while (at_ < text_.size() && is_blank(text_[at_])) ++at_;
+  rest = rest_of_line();
+  return true;
+}
+
 void Cursor::remember(std::string_view word) {
   if (tried_count_ < tried_.size()) tried_[tried_count_++] = word;
 }

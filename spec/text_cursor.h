@@ -36,6 +36,9 @@ class Cursor {
   void next_line();
   /// From the position to the end of the line, without blanks at its end.
   std::string_view rest_of_line();
+  /// Take the word and, as `rest`, the line behind it: free text, in which a
+  /// backslash continues nothing.
+  bool accept_line(std::string_view word, std::string_view& rest);
 
   /// Letters, digits, '.', '_' and '-' at the position; empty if there are none.
   std::string_view word() const { return word_; }
