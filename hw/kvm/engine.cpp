@@ -78,7 +78,12 @@ void find_by_running(Findings& findings, KvmEngine& engine, const KvmProbe& prob
   };
   const unsigned width = std::min(40u, probe.platform.max_maxphyaddr);
   for (const auto& [mode, feature] : modes) {
-    const auto reason = self_test(engine, mode, width);
+    std::optional<std::string> reason = self_test(engine, mode, width);
+    // KVM_SET_SREGS succeeds there, with CR0.PG quietly clear; the kernel log
+    // has the explanation.
+    if (reason && probe.style.interpreted_ring0 && mode != PagingMode::none) {
+      *reason += "; kvm_pvm pages in 64-bit modes only";
+    }
     findings.add(feature, !reason, reason.value_or(""));
   }
 }
@@ -116,6 +121,9 @@ Result<KvmProbe> probe_kvm() {
 
   KvmProbe probe;
   probe.pattern = std::make_shared<PatternFile>(std::move(*pattern));
+  if (auto grown = probe.pattern->grow(Configuration{}.memory); !grown) {
+    return tl::unexpected(grown.error());
+  }
   probe.host = read_host();
   probe.host.capabilities = capabilities(kvm->get());
   const bool interpreted = probe.host.vendor_module == interpreting_module;

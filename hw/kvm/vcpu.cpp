@@ -26,6 +26,22 @@ EngineError failed(const char* what, int error) {
   return {fmt::format("{}: {}", what, std::strerror(error))};
 }
 
+/// Name of an exit reason that no stub leads to.
+std::string exit_name(unsigned reason) {
+  switch (reason) {
+    case KVM_EXIT_SHUTDOWN:
+      return "KVM_EXIT_SHUTDOWN (triple fault)";
+    case KVM_EXIT_FAIL_ENTRY:
+      return "KVM_EXIT_FAIL_ENTRY";
+    case KVM_EXIT_IO:
+      return "KVM_EXIT_IO";
+    case KVM_EXIT_UNKNOWN:
+      return "KVM_EXIT_UNKNOWN";
+    default:
+      return fmt::format("KVM exit {}", reason);
+  }
+}
+
 }  // namespace
 
 Result<Vcpu> Vcpu::create(int kvm, int vm, unsigned index, PagingMode mode, GuestStyle style,
@@ -49,7 +65,8 @@ Result<Vcpu> Vcpu::create(int kvm, int vm, unsigned index, PagingMode mode, Gues
   auto stats = VcpuStats::open(*fd);
   if (!stats) return tl::unexpected(stats.error());
   vcpu.stats_ = std::move(*stats);
-  vcpu.state().kvm_valid_regs = KVM_SYNC_X86_REGS;
+  // CR2 comes with every exit: cheaper than a KVM_GET_SREGS after each #PF.
+  vcpu.state().kvm_valid_regs = KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS;
   return vcpu;
 }
 
@@ -163,11 +180,7 @@ Observation Vcpu::after_halt(const StubCall& call, std::uint64_t stop_rip) {
   }
   if (*vector == undefined_opcode && style_.interpreted_ring0 && rip == stop_rip) return Done{};
   if (*vector != page_fault) return Exception{.vector = *vector, .code = code};
-  kvm_sregs now{};
-  if (const Call got = kvm_call(fd_.get(), KVM_GET_SREGS, &now); !got) {
-    return Unexpected{failed("KVM_GET_SREGS", got.error()).message};
-  }
-  return PageFault{.code = code, .address = now.cr2};
+  return PageFault{.code = code, .address = state().s.regs.sregs.cr2};
 }
 
 Observation Vcpu::after_internal_error(const StubCall& call, std::uint64_t stop_rip) {
@@ -233,8 +246,8 @@ Stop Vcpu::run(const StubCall& call) {
       default:
         break;
     }
-    stop.reason = Unexpected{fmt::format("KVM exit {} at {:#x}", run.exit_reason,
-                                         run.s.regs.regs.rip)};
+    stop.reason = Unexpected{
+        fmt::format("{} at {:#x}", exit_name(run.exit_reason), run.s.regs.regs.rip)};
     recover();
     return stop;
   }
