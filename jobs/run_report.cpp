@@ -108,7 +108,8 @@ void add_reach(std::string& text, const CampaignResult& result) {
     text += fmt::format("\nnever reached by {}:", engine.name);
     const char* separator = " ";
     for (const auto& path : engine.never_reached) {
-      text += separator + path;
+      text += separator;
+      text += path;
       separator = ", ";
     }
     text += '\n';
