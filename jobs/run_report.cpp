@@ -41,7 +41,7 @@ void add_finding(std::string& text, std::size_t number, const CampaignFinding& f
     text += fmt::format("  needs the whole sequence of {} programs\n", finding.sequence);
   }
   text += indented(side_by_side(finding.finding), "  ");
-  text += "\n" + indented(print(finding.program), "    ") + "\n";
+  text += fmt::format("\n{}\n", indented(print(finding.program), "    "));
   text += fmt::format("  replay: lockstep replay {}{}\n", finding.path.string(), engines);
 }
 
@@ -122,7 +122,7 @@ std::string text_finding(const props::Finding& finding, const Program& program,
                          const std::string& path) {
   std::string text = fmt::format("{} ({})\n", finding.title, name(finding.kind));
   text += indented(side_by_side(finding), "  ");
-  text += "\n" + indented(print(program), "    ");
+  text += fmt::format("\n{}", indented(print(program), "    "));
   if (!path.empty()) text += fmt::format("\n  replay: lockstep replay {}\n", path);
   return text;
 }

@@ -204,10 +204,9 @@ void speak_peek(Sketch& sketch) {
 }
 
 void speak_poke(Sketch& sketch) {
-  // Never a table: user space may not rewrite one that is live. A large page
-  // may reach the tables' frames, so the belief about levels decides nothing.
+  // Never a table: user space may not rewrite one that is live.
   const auto gpa = sketch.draw.of(sketch.data);
-  if (gpa < 0x8'0000) return;
+  if (gpa < 0x8'0000 || sketch.is_table(gpa)) return;
   sketch.emit(Poke{gpa + draw_offset(sketch, AccessKind::fetch),
                    code_cell(sketch.draw.between(1, 200)), 8, false});
   access(sketch, draw_vcpu(sketch), draw_page(sketch), AccessKind::read, draw_cpl(sketch));

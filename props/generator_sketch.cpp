@@ -50,18 +50,32 @@ std::optional<std::uint64_t> Sketch::entry(EntryPlace place) const {
   return std::nullopt;
 }
 
+bool Sketch::is_table(Gpa page) const {
+  return std::any_of(known_.begin(), known_.end(),
+                     [&](const Known& known) { return known.place.table == page; });
+}
+
+bool Sketch::belongs_to_engine(const EntryPlace& place) const {
+  const auto& roots = program.configuration.roots;
+  return place.index >= harness_index(mode()) &&
+         std::find(roots.begin(), roots.end(), place.table) != roots.end();
+}
+
 std::vector<EntryPlace> Sketch::path(Gpa root, Gva gva) const {
   std::vector<EntryPlace> places;
   if (mode() == PagingMode::none) return places;
   EntryPlace place{root, root_level(mode()), 0};
   for (;;) {
     place.index = entry_index(mode(), place.level, gva);
+    if (belongs_to_engine(place)) return places;
     places.push_back(place);
     const auto value = entry(place);
     if (!value || (*value & entry::present) == 0 || place.level == TableLevel::pt) return places;
     if ((*value & entry::page_size) != 0 && large_at(place.level)) return places;
     place.table = address_bits(mode(), *value);
     place.level = below(place.level);
+    // Guest stores to entries reach no further.
+    if (place.table >= harness::window) return places;
   }
 }
 

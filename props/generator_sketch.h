@@ -56,6 +56,8 @@ class Sketch {
   /// Entry of setup, by user space, or by a vCPU; remembered.
   void set_entry(std::optional<unsigned> vcpu, EntryPlace place, std::uint64_t value);
   std::optional<std::uint64_t> entry(EntryPlace place) const;
+  /// Whether any entry was set in the page.
+  bool is_table(Gpa page) const;
   /// Believed path of a walk, the root's entry first. Ends at the leaf or at
   /// an entry that is not present or was never set.
   std::vector<EntryPlace> path(Gpa root, Gva gva) const;
@@ -83,6 +85,7 @@ class Sketch {
   };
   std::vector<Known> known_;
 
+  bool belongs_to_engine(const EntryPlace& place) const;
   std::uint64_t rights(TableLevel level, bool leaf);
   void lay_slots();
   void lay_pools();
