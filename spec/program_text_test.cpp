@@ -187,7 +187,7 @@ TEST(ProgramText, ErrorsNameColumnExpectationAndNearestWord) {
       {"slot 0 add gpa=0x0 siez=0x1", 20, "size", "size"},
       {"v0 set cr4.smpe=1", 8, "a control bit", "cr4.smep"},
       {"v0 cpl3 read 0x0 -> #pf", 21, "an observation", "#PF"},
-      {"v0 cpl3 read 0x0 -> #PF presnt", 25, "the faulting address", "present"},
+      {"v0 cpl3 read 0x0 -> #PF presnt", 25, "`not-present`", "present"},
       {"slot 0 delete -> errno EXIST", 24, "an errno", "EEXIST"},
       {"V0 cpl3 read 0x0", 1, "a command", "v0"},
       {"map 0x0 gpa=0x0 rxwu", 17, "rights", ""},

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <string>
 
 namespace lockstep::spec::text {
 
@@ -11,7 +12,13 @@ namespace {
 
 constexpr std::size_t longest = 32;
 
-char lower_case(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
+std::string lowered(std::string_view word) {
+  std::string out(word.substr(0, longest));
+  for (char& c : out) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
+  return out;
+}
 
 }  // namespace
 
@@ -36,15 +43,9 @@ unsigned edit_distance(std::string_view a, std::string_view b) {
 std::string_view nearest(std::string_view word, std::span<const std::string_view> candidates) {
   std::string_view best;
   unsigned best_cost = ~0u;
-  std::array<char, longest> lowered{};
-  const std::size_t size = std::min(word.size(), longest);
-  std::transform(word.begin(), word.begin() + static_cast<std::ptrdiff_t>(size), lowered.begin(),
-                 lower_case);
   for (const std::string_view candidate : candidates) {
     // Wrong case costs nothing: a word in capitals is still that word.
-    const unsigned cost =
-        std::min(edit_distance(word, candidate),
-                 edit_distance(std::string_view(lowered.data(), size), candidate));
+    const unsigned cost = edit_distance(lowered(word), lowered(candidate));
     const auto bound = std::max<std::size_t>(1, std::max(word.size(), candidate.size()) / 3);
     if (cost <= bound && cost < best_cost && cost < candidate.size()) {
       best = candidate;
