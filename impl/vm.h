@@ -19,7 +19,7 @@ struct VmSettings {
   DirtyLogMode dirty_log = DirtyLogMode::plain;
   /// Soft limit of shadow pages. KVM: kvm_mmu_calculate_default_mmu_pages().
   std::uint64_t shadow_page_limit = 4096;
-  SlotTable::Limits slot_limits;
+  SlotTable::Limits slot_limits{};
 };
 
 /// KVM: struct kvm. Single-threaded in this part.

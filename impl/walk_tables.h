@@ -16,7 +16,7 @@ namespace lockstep::impl {
 /// The registers and CPUID bits that decide how guest entries are read.
 struct PagingRegisters {
   PagingMode mode = PagingMode::level4;
-  ControlBits control;
+  ControlBits control{};
   unsigned maxphyaddr = 40;
   bool gigabyte_pages = true;
   bool pse36 = true;

@@ -535,7 +535,11 @@ Observation ImplEngine::emulate(VirtualCpu& cpu, const Access& command) {
   }
   if (std::holds_alternative<impl::Stored>(result)) return Done{};
   constexpr unsigned emulation_failure = 1;
-  if (command.kind == AccessKind::fetch) return InternalError{emulation_failure};
+  // handle_emulation_failure(): #UD for user code, KVM_EXIT_INTERNAL_ERROR else.
+  if (command.kind == AccessKind::fetch) {
+    if (command.cpl == Cpl::user) return Exception{6, 0};
+    return InternalError{emulation_failure};
+  }
   const bool write = command.kind == AccessKind::write;
   hit(write ? Path::mmio_write : Path::mmio_read);
   const std::uint64_t mask = size == 8 ? ~0ull : (1ull << (size * 8)) - 1;
