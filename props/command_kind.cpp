@@ -46,12 +46,12 @@ struct ShapeOf {
   std::string operator()(const Value&) const { return "a value"; }
   std::string operator()(const PageFault& fault) const {
     std::string text = "#PF";
-    text += (fault.code & fault::present) != 0 ? " present" : " absent";
+    text += (fault.code & fault::present) != 0 ? " present" : " not-present";
     if ((fault.code & fault::write) != 0) text += " write";
     if ((fault.code & fault::user) != 0) text += " user";
-    if ((fault.code & fault::reserved) != 0) text += " reserved";
+    if ((fault.code & fault::reserved) != 0) text += " rsvd";
     if ((fault.code & fault::fetch) != 0) text += " fetch";
-    if ((fault.code & fault::protection_key) != 0) text += " key";
+    if ((fault.code & fault::protection_key) != 0) text += " pk";
     return text;
   }
   std::string operator()(const Exception& exception) const {

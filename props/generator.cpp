@@ -40,7 +40,8 @@ Configuration draw_configuration(Draw& draw, const Features& features,
   if (draw.chance(8) && has(Feature::mmu_shadow)) configuration.mmu = MmuKind::shadow;
   if (draw.chance(8) && has(Feature::mmu_tdp)) configuration.mmu = MmuKind::tdp;
   configuration.vcpus = options.max_vcpus > 1 && draw.chance(40) ? 2 : 1;
-  const auto width = draw.chance(90) ? draw.between(36, 40) : draw.between(36, 52);
+  // Few widths: a VM is used again only by cases with the same CPUID.
+  const auto width = draw.chance(92) ? draw.of({40u, 40u, 36u}) : draw.between(36, 52);
   configuration.maxphyaddr = std::min(width, options.max_maxphyaddr);
   if (has(Feature::dirty_log_manual) && draw.chance(25)) {
     configuration.dirty_log = DirtyLogMode::manual;
@@ -79,6 +80,7 @@ Program make(const GeneratorOptions& options, std::uint64_t seed, int size) {
   auto features = draw_features(draw, options);
   program.configuration = draw_configuration(draw, features, options);
   Sketch sketch(draw, program, features);
+  sketch.upper_half = options.upper_half;
   sketch.build();
 
   // Swarm testing: each case keeps some phrases, so that it uses them densely.
@@ -109,6 +111,11 @@ GeneratorOptions generator_options(std::span<const Platform> platforms) {
     options.somewhere |= platform.features;
     options.max_vcpus = std::min(options.max_vcpus, platform.max_vcpus);
     options.max_maxphyaddr = std::min(options.max_maxphyaddr, platform.max_maxphyaddr);
+    // PVM keeps the hypervisor in the upper half of every address space: an
+    // access from CPL 3 meets its entries, never the guest's.
+    for (const auto& deviation : platform.deviations) {
+      if (deviation == "kvm_pvm") options.upper_half = false;
+    }
   }
   return options;
 }

@@ -20,8 +20,8 @@ struct GeneratorOptions {
   Features somewhere;
   unsigned max_vcpus = 2;        ///< the least of all engines
   unsigned max_maxphyaddr = 52;  ///< the least of all engines, bits
-  /// User space may rewrite live tables through the hva.
-  bool host_poke = false;
+  /// Linear addresses of the upper half may be used (64-bit modes).
+  bool upper_half = true;
 };
 
 /// Meet and join of the platforms; at least one.

@@ -182,7 +182,7 @@ Gva Sketch::draw_linear() {
     gva |= static_cast<Gva>(draw.of({0u, 0u, 1u})) << shift(mode(), top);
   }
   // The kernel half of the address space: canonical means sign-extended.
-  if (draw.chance(15)) gva |= ~Gva{0} << (shift(mode(), top) + 8);
+  if (upper_half && draw.chance(15)) gva |= ~Gva{0} << (shift(mode(), top) + 8);
   return gva;
 }
 

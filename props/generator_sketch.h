@@ -31,6 +31,7 @@ class Sketch {
   Draw& draw;
   Program& program;
   Features features;
+  bool upper_half = true;
 
   UserSlots slots;
   /// Non-root table pages, all below harness::window and in slot 0.

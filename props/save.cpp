@@ -69,8 +69,7 @@ tl::expected<void, std::string> write_file(const std::filesystem::path& path,
 Program annotated(const Program& program, const Finding& finding,
                   const std::vector<std::string>& provenance) {
   auto copy = program;
-  copy.title = printable(finding.title).substr(0, 62);
-  while (!copy.title.empty() && copy.title.back() == ' ') copy.title.pop_back();
+  copy.title = printable(finding.title);
   copy.header.clear();
   add_comment(copy.header, printable(fmt::format("{} {}: {}", finding.engine, name(finding.kind),
                                                  finding.title)));
