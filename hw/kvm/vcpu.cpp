@@ -82,7 +82,6 @@ Result<void> Vcpu::start(const Configuration& configuration, Gpa root) {
   if (const Call set = kvm_call(fd_.get(), KVM_SET_VCPU_EVENTS, &none); !set) {
     return tl::unexpected(failed("KVM_SET_VCPU_EVENTS", set.error()));
   }
-  cpl_ = Cpl::supervisor;
   started_ = true;
   return {};
 }
@@ -127,10 +126,9 @@ void Vcpu::enter(const StubCall& call) {
   regs.rsp = layout_.supervisor + harness_page::vcpu + index_ * page_size + stack_top;
   regs.rflags = flags_fixed | (call.ac ? flags_ac : 0);
   regs.rip = code(call.cpl) + stub_offset(mode_, call.stub);
-  const bool known = cpl_.has_value();
-  if (known && call.cpl == Cpl::user && style_.descent == Descent::iret) {
+  if (call.cpl == Cpl::user && style_.descent == Descent::iret) {
     descend_by_iret(regs, regs.rip, regs.rflags);
-  } else if (cpl_ != call.cpl) {
+  } else if (call.cpl == Cpl::user) {
     run.s.regs.sregs = sregs_;
     set_privilege(run.s.regs.sregs, mode_, call.cpl);
     run.kvm_dirty_regs |= KVM_SYNC_X86_SREGS;
@@ -168,7 +166,6 @@ std::uint64_t Vcpu::stack_word(std::uint64_t at, unsigned index) const {
 
 Observation Vcpu::after_halt(const StubCall& call, std::uint64_t stop_rip) {
   const kvm_regs& regs = state().s.regs.regs;
-  cpl_ = Cpl::supervisor;
   if (call.cpl == Cpl::supervisor && regs.rip == stop_rip + stop_size) return Done{};
   const std::optional<unsigned> vector = vector_at(layout_, regs.rip);
   if (!vector) return Unexpected{fmt::format("HLT before {:#x}", regs.rip)};
@@ -193,11 +190,19 @@ Observation Vcpu::after_internal_error(const StubCall& call, std::uint64_t stop_
 }
 
 void Vcpu::recover() {
-  cpl_.reset();
-  // Errors of these two show when the next stub does not run.
+  // Errors show when the next stub does not run.
   kvm_vcpu_events none{};
+  (void)kvm_call(fd_.get(), KVM_SET_SREGS, &sregs_);
   (void)kvm_call(fd_.get(), KVM_SET_VCPU_EVENTS, &none);
-  (void)refresh_control();
+}
+
+void Vcpu::recover_from_shutdown() {
+  // The exit may have reset every register (SVM does an INIT), and KVM keeps the
+  // dummy root of a CR3 without a slot until CR3 changes: load another first.
+  kvm_sregs other = sregs_;
+  other.cr3 ^= page_size;
+  (void)kvm_call(fd_.get(), KVM_SET_SREGS, &other);
+  recover();
 }
 
 Result<void> Vcpu::refresh_control() {
@@ -248,7 +253,7 @@ Stop Vcpu::run(const StubCall& call) {
     }
     stop.reason = Unexpected{
         fmt::format("{} at {:#x}", exit_name(run.exit_reason), run.s.regs.regs.rip)};
-    recover();
+    recover_from_shutdown();
     return stop;
   }
   recover();

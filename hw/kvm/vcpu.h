@@ -86,7 +86,9 @@ class Vcpu {
   Observation after_halt(const StubCall& call, std::uint64_t stop_rip);
   Observation after_internal_error(const StubCall& call, std::uint64_t stop_rip);
   std::uint64_t stack_word(std::uint64_t at, unsigned index) const;
+  /// Put back the state before the stub, after an exit from its middle.
   void recover();
+  void recover_from_shutdown();
 
   Fd fd_;
   Mapping run_;
@@ -96,9 +98,9 @@ class Vcpu {
   GuestStyle style_;
   PagingMode mode_ = PagingMode::level4;
   unsigned index_ = 0;
+  /// What SET_SREGS restores: CS and SS of CPL 0, where every stub ends, and
+  /// the control registers as refresh_control() last saw them.
   kvm_sregs sregs_{};
-  /// Where the guest stands between stubs; none after an abnormal exit.
-  std::optional<Cpl> cpl_;
   bool started_ = false;
 };
 
