@@ -17,7 +17,7 @@ std::vector<CorpusEntry> corpus(const std::filesystem::path& tree) {
   std::vector<CorpusEntry> entries;
   std::error_code error;
   for (const auto& file : std::filesystem::recursive_directory_iterator(tree / "corpus", error)) {
-    if (!file.is_regular_file()) continue;
+    if (file.path().extension() != ".lockstep") continue;
     CorpusEntry entry;
     entry.path = file.path().lexically_relative(tree);
     if (auto program = read_program(file.path())) {

@@ -18,7 +18,7 @@ struct CorpusEntry {
   std::string wrong;           ///< why it is none
 };
 
-/// Every file below corpus/ in the order of their paths.
+/// Every *.lockstep below corpus/ in the order of their paths.
 std::vector<CorpusEntry> corpus(const std::filesystem::path& tree);
 
 }  // namespace lockstep::cli

@@ -30,7 +30,21 @@ constexpr auto footer =
     "  lockstep doctor --json -\n";
 
 std::string line(std::string_view key, std::string_view value) {
-  return fmt::format("  {:<26} {}\n", key, value);
+  return fmt::format("  {:<28} {}\n", key, value);
+}
+
+/// Words with commas behind a key, broken before column 72.
+std::string lines(std::string_view key, const std::vector<std::string_view>& words) {
+  std::string all;
+  std::string row;
+  for (const auto word : words) {
+    if (!row.empty() && row.size() + word.size() > 38) {
+      all += line(all.empty() ? key : "", row);
+      row.clear();
+    }
+    row += fmt::format("{}{}", word, word == words.back() ? "" : ", ");
+  }
+  return all + line(all.empty() ? key : "", row);
 }
 
 /// What the probe found, as a page and in the object.
@@ -47,7 +61,7 @@ std::string describe_kvm(const hw::KvmProbe& probe, nlohmann::json& object) {
     features[std::string(feature)] = platform.features[i];
     if (platform.features[i]) present.push_back(feature);
   }
-  page += line("works", fmt::format("{}", fmt::join(present, ", ")));
+  page += lines("works", present);
   auto missing = nlohmann::json::array();
   for (const auto& [feature, reason] : probe.missing) {
     page += line(fmt::format("lacks {}", name(feature)), reason);

@@ -2,19 +2,16 @@
 #include "cli/replay_unit.h"
 
 #include <fmt/format.h>
-#include <sys/mman.h>
 
 #include <algorithm>
 #include <filesystem>
 #include <memory>
-#include <new>
 
-#include "cli/isolate.h"
 #include "cli/json_output.h"
 #include "cli/read_program.h"
 #include "cli/step_table.h"
-#include "cli/terminal.h"
-#include "props/command_kind.h"
+#include "props/child.h"
+#include "props/death.h"
 #include "props/lockstep.h"
 
 namespace lockstep::cli {
@@ -25,25 +22,8 @@ using props::Verdict;
 
 /// Position::step before the first.
 constexpr std::uint64_t no_step = ~0ull;
-
-/// A Position that both processes see.
-class SharedPosition {
- public:
-  SharedPosition()
-      : memory_(mmap(nullptr, sizeof(props::Position), PROT_READ | PROT_WRITE,
-                     MAP_SHARED | MAP_ANONYMOUS, -1, 0)) {
-    if (memory_ == MAP_FAILED) throw std::bad_alloc();
-    position_ = new (memory_) props::Position;
-  }
-  SharedPosition(const SharedPosition&) = delete;
-  SharedPosition& operator=(const SharedPosition&) = delete;
-  ~SharedPosition() { munmap(memory_, sizeof(props::Position)); }
-  props::Position& operator*() { return *position_; }
-
- private:
-  void* memory_;
-  props::Position* position_ = nullptr;
-};
+/// The child's last message: its engines were taken down in peace.
+constexpr std::string_view farewell = "end";
 
 std::string heading(const ReplayUnit::Entry& entry) {
   return entry.program.title.empty() ? entry.path
@@ -55,11 +35,11 @@ std::string verdict_line(Verdict verdict, const std::string& path, const std::st
                      reason.empty() ? "" : ": " + reason);
 }
 
-/// Runs inside the child; one line of JSON a program goes to the parent.
-class Child {
+/// Runs inside the child; one message a program goes to the parent.
+class Runner {
  public:
-  Child(const ReplayOptions& options, props::Position& position, const Say& say)
-      : options_(options), position_(position), say_(say) {}
+  Runner(const ReplayOptions& options, props::Position& position, props::Channel& channel)
+      : options_(options), position_(position), channel_(channel) {}
 
   void run(const ReplayUnit& unit) {
     if (const auto broken = make_engines()) {
@@ -149,67 +129,44 @@ class Child {
                        {"reason", reason},
                        {"skipped", std::move(skipped)},
                        {"finding", finding ? *finding : json()}};
-    say_(line.dump(-1, ' ', false, json::error_handler_t::replace) + "\n");
+    channel_.send(line.dump(-1, ' ', false, json::error_handler_t::replace));
   }
 
   const ReplayOptions& options_;
   props::Position& position_;
-  const Say& say_;
+  props::Channel& channel_;
   std::optional<props::Lockstep> lockstep_;
 };
 
-/// The results that the child told of before it ended.
-std::vector<Replayed> parse_results(const ReplayUnit& unit, const std::string& said) {
-  std::vector<Replayed> results;
-  std::size_t at = 0;
-  while (results.size() < unit.programs.size()) {
-    const auto end = said.find('\n', at);
-    if (end == std::string::npos) break;
-    const auto line = json::parse(said.substr(at, end - at), nullptr, /*allow_exceptions=*/false);
-    at = end + 1;
-    if (!line.is_object()) break;
-    Replayed result;
-    result.path = unit.programs[results.size()].path;
-    result.verdict = static_cast<Verdict>(line.value("verdict", 3));
-    result.reason = line.value("reason", "");
-    result.skipped = line.value("skipped", std::vector<std::string>());
-    if (line.contains("finding") && line["finding"].is_object()) result.finding = line["finding"];
-    results.push_back(std::move(result));
-  }
-  return results;
+/// A message of the child; none if it is not one.
+std::optional<Replayed> parse_result(const std::string& path, const std::string& message) {
+  const auto line = json::parse(message, nullptr, /*allow_exceptions=*/false);
+  if (!line.is_object()) return std::nullopt;
+  Replayed result;
+  result.path = path;
+  result.verdict = static_cast<Verdict>(line.value("verdict", 3));
+  result.reason = line.value("reason", "");
+  result.skipped = line.value("skipped", std::vector<std::string>());
+  if (line.contains("finding") && line["finding"].is_object()) result.finding = line["finding"];
+  return result;
 }
 
-/// The finding about the program during which the child ended.
-Replayed ended_early(const ReplayUnit::Entry& entry, const Ended& ended,
-                     const std::vector<std::string>& engines, const props::Position& position) {
-  const auto who = position.engine.load(std::memory_order_relaxed);
-  const auto index = position.step.load(std::memory_order_relaxed);
+/// The result of the program during which the child ended.
+Replayed ended_early(const ReplayUnit::Entry& entry, bool hung, const props::Child& child,
+                     const props::Position& position, const ReplayOptions& options) {
   Replayed result;
   result.path = entry.path;
-  props::Finding finding;
-  finding.kind = ended.hung ? props::FindingKind::hang : props::FindingKind::crash;
-  const bool model = position.judging.load(std::memory_order_relaxed) != 0;
-  if (ended.hung && model) {
+  if (hung && position.judging.load(std::memory_order_relaxed) != 0) {
     result.reason = "time ran out while the model judged";
     return result;
   }
-  finding.engine = model || who >= engines.size() ? "spec" : engines[who];
-  std::string where;
-  if (index < entry.program.steps.size()) {
-    const auto& command = entry.program.steps[index].command;
-    finding.step = index;
-    finding.command_kind = props::command_kind(command);
-    finding.command = print(command, entry.program.configuration.paging);
-    where = fmt::format(" at {}", finding.command_kind);
-  }
-  finding.title =
-      fmt::format("{} {}{}", finding.engine,
-                  ended.hung ? "did not answer in time" : "died: " + *ended.died, where);
+  const auto finding = props::death(hung ? props::FindingKind::hang : props::FindingKind::crash,
+                                    position, options.engines.names, entry.program,
+                                    hung ? "the deadline passed" : child.how(), child.last_words());
   result.verdict = Verdict::fail;
-  result.reason = finding.step ? fmt::format("step {}: {}: {}", *finding.step + 1, finding.command,
-                                             finding.title)
-                               : finding.title;
+  result.reason = finding.title;
   result.finding = finding_object(finding, entry.path);
+  fmt::print(options.page, "{}\n", props::side_by_side(finding));
   return result;
 }
 
@@ -221,10 +178,10 @@ tl::expected<ReplayUnit, std::string> read_unit(const std::string& path) {
   std::error_code error;
   if (std::filesystem::is_directory(path, error)) {
     for (const auto& file : std::filesystem::directory_iterator(path, error)) {
-      if (file.is_regular_file()) files.push_back(file.path().string());
+      if (file.path().extension() == ".lockstep") files.push_back(file.path().string());
     }
     std::ranges::sort(files);
-    if (files.empty()) return tl::unexpected(path + ": a folder without programs");
+    if (files.empty()) return tl::unexpected(path + ": a folder without programs (*.lockstep)");
   } else {
     files.push_back(path);
   }
@@ -237,20 +194,39 @@ tl::expected<ReplayUnit, std::string> read_unit(const std::string& path) {
 }
 
 std::vector<Replayed> replay_unit(const ReplayUnit& unit, const ReplayOptions& options) {
-  SharedPosition position;
-  const auto ended =
-      isolated([&](const Say& say) { Child(options, *position, say).run(unit); }, options.deadline);
   std::vector<Replayed> results;
   std::string reason = "not run";
-  if (!ended) {
-    reason = ended.error();
+  props::SharedObject<props::Position> position;
+  // What is buffered now must not be printed twice.
+  std::fflush(options.page);
+  auto child = position ? props::Child::start([&](props::Channel& channel) {
+    {
+      Runner runner(options, *position.get(), channel);
+      runner.run(unit);
+    }
+    std::fflush(options.page);
+    channel.send(farewell);
+  })
+                        : tl::unexpected(std::string("no shared memory"));
+  if (!child) {
+    reason = child.error();
   } else {
-    results = parse_results(unit, ended->said);
-    if (ended->hung || ended->died) {
+    using Status = props::Channel::Status;
+    const auto deadline = std::chrono::steady_clock::now() + options.deadline;
+    Status status = Status::message;
+    std::string message;
+    while ((status = child->channel().receive(message, deadline)) == Status::message &&
+           message != farewell) {
+      if (results.size() == unit.programs.size()) continue;
+      auto result = parse_result(unit.programs[results.size()].path, message);
+      if (result) results.push_back(std::move(*result));
+    }
+    child->end();
+    if (status != Status::message) {
       // After the last result: its engines died as they were taken down.
       if (results.size() == unit.programs.size()) results.pop_back();
-      auto result =
-          ended_early(unit.programs[results.size()], *ended, options.engines.names, *position);
+      const auto& entry = unit.programs[results.size()];
+      auto result = ended_early(entry, status == Status::timeout, *child, *position.get(), options);
       fmt::print(options.page, "{}", verdict_line(result.verdict, result.path, result.reason));
       results.push_back(std::move(result));
       reason = "not run: an engine had ended before";
