@@ -12,6 +12,10 @@
 namespace lockstep::props {
 namespace {
 
+constexpr std::uint64_t cases_of_an_era = 256;
+/// No more than the VMs that an engine keeps.
+constexpr unsigned shapes_of_an_era = 3;
+
 Features draw_features(Draw& draw, const GeneratorOptions& options) {
   // Only an engine that has the feature runs such a case; the others skip it.
   return draw.chance(5) ? options.somewhere : options.everywhere;
@@ -31,23 +35,40 @@ PagingMode draw_mode(Draw& draw, const Features& features) {
   return static_cast<PagingMode>(draw.weighted(weights));
 }
 
-Configuration draw_configuration(Draw& draw, const Features& features,
-                                 const GeneratorOptions& options) {
+/// What an engine fixes when it makes a VM. A run keeps to a few shapes for a
+/// while, so that VMs are used again.
+struct Shape {
+  PagingMode mode = PagingMode::level4;
+  unsigned vcpus = 1;
+  unsigned maxphyaddr = 40;
+  DirtyLogMode dirty_log = DirtyLogMode::plain;
+};
+
+Shape draw_shape(Draw& draw, const Features& features, const GeneratorOptions& options) {
+  const auto has = [&](Feature feature) { return features[static_cast<unsigned>(feature)]; };
+  Shape shape;
+  shape.mode = draw_mode(draw, features);
+  shape.vcpus = options.max_vcpus > 1 && draw.chance(40) ? 2 : 1;
+  const auto width = draw.chance(90) ? draw.between(36, 40) : draw.between(36, 52);
+  shape.maxphyaddr = std::min(width, options.max_maxphyaddr);
+  if (has(Feature::dirty_log_manual) && draw.chance(25)) {
+    shape.dirty_log = DirtyLogMode::manual;
+  } else if (has(Feature::dirty_log_all_set) && draw.chance(25)) {
+    shape.dirty_log = DirtyLogMode::manual_all_set;
+  }
+  return shape;
+}
+
+Configuration draw_configuration(Draw& draw, const Shape& shape, const Features& features) {
   const auto has = [&](Feature feature) { return features[static_cast<unsigned>(feature)]; };
   Configuration configuration;
-  const auto mode = configuration.paging = draw_mode(draw, features);
+  const auto mode = configuration.paging = shape.mode;
   const bool long_mode = mode == PagingMode::level4 || mode == PagingMode::level5;
   if (draw.chance(8) && has(Feature::mmu_shadow)) configuration.mmu = MmuKind::shadow;
   if (draw.chance(8) && has(Feature::mmu_tdp)) configuration.mmu = MmuKind::tdp;
-  configuration.vcpus = options.max_vcpus > 1 && draw.chance(40) ? 2 : 1;
-  // Few widths: a VM is used again only by cases with the same CPUID.
-  const auto width = draw.chance(92) ? draw.of({40u, 40u, 36u}) : draw.between(36, 52);
-  configuration.maxphyaddr = std::min(width, options.max_maxphyaddr);
-  if (has(Feature::dirty_log_manual) && draw.chance(25)) {
-    configuration.dirty_log = DirtyLogMode::manual;
-  } else if (has(Feature::dirty_log_all_set) && draw.chance(25)) {
-    configuration.dirty_log = DirtyLogMode::manual_all_set;
-  }
+  configuration.vcpus = shape.vcpus;
+  configuration.maxphyaddr = shape.maxphyaddr;
+  configuration.dirty_log = shape.dirty_log;
   auto& control = configuration.control;
   control.set(ControlBit::cr0_wp, draw.chance(70));
   const bool wide = mode == PagingMode::pae || long_mode;
@@ -72,13 +93,15 @@ Configuration draw_configuration(Draw& draw, const Features& features,
   return configuration;
 }
 
-Program make(const GeneratorOptions& options, std::uint64_t seed, int size) {
+Program make(const GeneratorOptions& options, std::uint64_t seed, std::uint64_t era, int size) {
   Draw draw(seed);
   Program program;
   program.title = "random";
   program.steps.reserve(96);
   auto features = draw_features(draw, options);
-  program.configuration = draw_configuration(draw, features, options);
+  Draw shaper(era + draw.below(shapes_of_an_era));
+  const auto shape = draw_shape(shaper, features, options);
+  program.configuration = draw_configuration(draw, shape, features);
   Sketch sketch(draw, program, features);
   sketch.upper_half = options.upper_half;
   sketch.build();
@@ -130,7 +153,8 @@ GeneratorOptions everything() {
 rc::Gen<Program> program(const GeneratorOptions& options) {
   return rc::Gen<Program>([options](const rc::Random& random, int size) {
     auto copy = random;
-    return with_shrinks(make(options, copy.next(), size));
+    const auto seed = copy.next();
+    return with_shrinks(make(options, seed, options.era.value_or(seed), size));
   });
 }
 
@@ -138,7 +162,10 @@ Program generate(const GeneratorOptions& options, std::uint64_t seed, std::uint6
   std::uint64_t state = seed;
   state = splitmix(state) ^ (index * 0xd1b5'4a32'd192'ed03ull);
   const auto size = static_cast<int>(splitmix(state) % 101);
-  return program(options)(rc::Random(splitmix(state)), size).value();
+  auto in_era = options;
+  std::uint64_t era = seed ^ (index / cases_of_an_era);
+  in_era.era = splitmix(era);
+  return program(in_era)(rc::Random(splitmix(state)), size).value();
 }
 
 }  // namespace lockstep::props

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <rapidcheck.h>
 #include <span>
 
@@ -22,6 +23,9 @@ struct GeneratorOptions {
   unsigned max_maxphyaddr = 52;  ///< the least of all engines, bits
   /// Linear addresses of the upper half may be used (64-bit modes).
   bool upper_half = true;
+  /// Cases of one era share a few VM shapes (paging mode, vCPUs, MAXPHYADDR,
+  /// dirty log mode); none: every case has its own. Set by generate().
+  std::optional<std::uint64_t> era;
 };
 
 /// Meet and join of the platforms; at least one.
