@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "props/reach.h"
+
+#include <gtest/gtest.h>
+
+namespace lockstep::props {
+namespace {
+
+using Counts = std::map<std::string, std::uint64_t>;
+
+TEST(Reach, CountsWhatWasSeenNotWhatWasAsked) {
+  Reach reach;
+  const Access read{1, AccessKind::read, Cpl::supervisor, 0x1000, 0, 8, false};
+  reach.count(read, PageFault{4, 0x1000});
+  EXPECT_EQ(reach.by_name(), (Counts{{"access #PF", 1}, {"access cpl0", 1}, {"vcpu1", 1}}));
+  reach.count(read, Mmio{false, 0x1000, 8, 0});
+  EXPECT_EQ(reach.by_name().at("mmio read"), 1u);
+  EXPECT_FALSE(reach.by_name().contains("access read"));
+  reach.count(read, Value{1});
+  EXPECT_EQ(reach.by_name().at("access read"), 1u);
+}
+
+TEST(Reach, TellsFailedCommandsApart) {
+  Reach reach;
+  reach.count(SlotDelete{3}, Errno{22});
+  reach.count(DirtyGet{3}, Errno{2});
+  reach.count(LoadCr3{0, 0x1000, 0, false}, Exception{13, 0});
+  EXPECT_EQ(reach.by_name(), (Counts{{"slot errno", 1}}));
+}
+
+TEST(Reach, TheEngineKnowsBetterWhatItCounts) {
+  Reach reach;
+  reach.count(Invlpg{0, 0}, Done{});
+  const auto all = merged(reach, {{"invlpg", 5}, {"access pf_fixed", 2}});
+  EXPECT_EQ(all, (Counts{{"access pf_fixed", 2}, {"invlpg", 5}}));
+}
+
+}  // namespace
+}  // namespace lockstep::props
