@@ -82,6 +82,17 @@ void GuestCpuid::set_maxphyaddr(unsigned bits) {
   }
 }
 
+std::string GuestCpuid::summary() const {
+  std::string text;
+  for (const std::uint32_t leaf : {0x1u, 0x7u, 0x8000'0001u, address_sizes_leaf}) {
+    const kvm_cpuid_entry2* const entry = find(leaf);
+    if (entry == nullptr) continue;
+    text += fmt::format("{}{:x}:{:x},{:x},{:x},{:x}", text.empty() ? "" : " ", leaf, entry->eax,
+                        entry->ebx, entry->ecx, entry->edx);
+  }
+  return text;
+}
+
 Call GuestCpuid::apply(int vcpu) { return kvm_call(vcpu, set_cpuid2, &table_); }
 
 int capability(int kvm, int number) {

@@ -24,6 +24,8 @@ class GuestCpuid {
   /// Guest physical address width, in bits (CPUID 0x80000008).
   unsigned maxphyaddr() const;
   void set_maxphyaddr(unsigned bits);
+  /// Leaves that describe paging features, in print form, for provenance.
+  std::string summary() const;
   /// KVM_SET_CPUID2 on a vCPU that has not run.
   Call apply(int vcpu);
 

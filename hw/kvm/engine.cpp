@@ -138,6 +138,7 @@ Result<KvmProbe> probe_kvm() {
   platform.max_vcpus = static_cast<unsigned>(std::clamp(
       capability(kvm->get(), KVM_CAP_MAX_VCPUS), 1, static_cast<int>(harness_max_vcpus)));
   platform.provenance = probe.host.provenance();
+  platform.provenance.emplace_back("guest CPUID", cpuid->summary());
 
   Findings findings(probe);
   find_cpuid_features(findings, *cpuid);

@@ -27,6 +27,13 @@ Stub stub_of(const Access& access) {
   return Stub::nothing;
 }
 
+/// The guest has an instruction of that size.
+bool is_possible(const Access& access, PagingMode mode) {
+  if (access.kind == AccessKind::fetch) return true;
+  const unsigned size = access.size;
+  return size == 1 || size == 2 || size == 4 || (size == 8 && is_long_mode(mode));
+}
+
 const char* counter_of(AccessKind kind) {
   switch (kind) {
     case AccessKind::read:
@@ -99,6 +106,10 @@ Observation KvmEngine::finished(const Stop& stop) const {
 }
 
 Result<Observation> KvmEngine::on(const Access& access) {
+  if (!is_possible(access, configuration_.paging)) {
+    return tl::unexpected(
+        EngineError{fmt::format("no access of {} bytes in this mode", access.size)});
+  }
   const auto found = ready(access.vcpu);
   if (!found) return tl::unexpected(found.error());
   Vcpu& vcpu = **found;

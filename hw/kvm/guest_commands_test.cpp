@@ -169,6 +169,10 @@ TEST_F(GuestCommandsTest, StartWithoutARootIsAnEngineError) {
   EXPECT_NE(seen.error().message.find("no slot backs root"), std::string::npos);
 }
 
+TEST_F(GuestCommandsTest, ImpossibleSizeIsAnEngineError) {
+  EXPECT_FALSE(engine_->execute(access(AccessKind::read, page, Cpl::user, 0, /*size=*/3)));
+}
+
 TEST_F(GuestCommandsTest, EndlessGuestCodeIsALivelock) {
   map(page, first, rwu);
   ASSERT_EQ(run(Poke{.gpa = first, .value = 0xfeeb}), done);  // jmp to itself

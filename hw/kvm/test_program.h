@@ -4,11 +4,15 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <concepts>
+#include <map>
 #include <memory>
+#include <ostream>
 #include <string>
-#include <vector>
 
 #include "hw/kvm/engine.h"
+#include "spec/program.h"
 
 namespace lockstep::hw {
 
@@ -140,29 +144,11 @@ constexpr std::uint64_t cell_at(Gpa gpa) {
 
 namespace lockstep {
 
-/// Readable observations in test failures.
-inline void PrintTo(const Observation& seen, std::ostream* out) {
-  struct Print {
-    std::ostream& out;
-    void operator()(const Done&) { out << "Done"; }
-    void operator()(const Value& v) { out << "Value " << std::hex << v.value; }
-    void operator()(const PageFault& f) { out << "#PF " << std::hex << f.code << " @" << f.address; }
-    void operator()(const Exception& e) { out << "Exception " << e.vector << " " << e.code; }
-    void operator()(const Mmio& m) {
-      out << "Mmio " << (m.write ? "write " : "read ") << std::hex << m.gpa << " size " << m.size
-          << " value " << m.value;
-    }
-    void operator()(const Errno& e) { out << "Errno " << e.number; }
-    void operator()(const DirtyBitmap& b) {
-      out << "DirtyBitmap " << b.pages;
-      for (const auto word : b.words) out << " " << std::hex << word;
-    }
-    void operator()(const Translation& t) { out << "Translation " << std::hex << t.gpa.value_or(~0ull); }
-    void operator()(const InternalError& e) { out << "InternalError " << e.suberror; }
-    void operator()(const Livelock& l) { out << "Livelock " << l.faults; }
-    void operator()(const Unexpected& u) { out << "Unexpected " << u.what; }
-  };
-  std::visit(Print{*out}, seen);
+/// Let a failed comparison show the observation as programs spell it.
+template <typename Kind>
+  requires std::constructible_from<Observation, Kind>
+void PrintTo(const Kind& seen, std::ostream* out) {
+  *out << print(Observation(seen));
 }
 
 }  // namespace lockstep
