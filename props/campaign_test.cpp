@@ -112,8 +112,8 @@ TEST_F(CampaignTest, ACrashIsAFindingWithItsProgram) {
 }
 
 TEST_F(CampaignTest, AHangIsAFindingWithItsProgram) {
-  options_.case_deadline = std::chrono::milliseconds(300);
-  options_.shrink_budget = std::chrono::seconds(4);
+  options_.case_deadline = std::chrono::milliseconds(1'000);
+  options_.shrink_budget = std::chrono::seconds(5);
   const auto result = run({{"a", Bug::hang}});
   ASSERT_EQ(result.findings.size(), 1u) << result.reason;
   const auto& finding = result.findings[0];

@@ -21,10 +21,13 @@ Platform everything_there_is() {
 }  // namespace
 
 SpecEngine::SpecEngine(std::uint64_t seed, ModelFactory models)
-    : models_(std::move(models)), platform_(everything_there_is()), draw_(seed) {}
+    : models_(std::move(models)), platform_(everything_there_is()), seed_(seed), draw_(seed) {}
 
 Result<void> SpecEngine::begin(const Configuration& configuration, bool) {
   model_ = models_(configuration, platform_);
+  // A program draws the same outcomes wherever it runs, or it could not be
+  // replayed.
+  draw_ = seed_;
   preferred_.reset();
   return {};
 }

@@ -39,6 +39,7 @@ class SpecEngine final : public Engine {
  private:
   ModelFactory models_;
   Platform platform_;
+  std::uint64_t seed_;
   std::uint64_t draw_;
   std::unique_ptr<Model> model_;
   std::optional<Observation> preferred_;
