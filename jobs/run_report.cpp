@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "jobs/run_report.h"
 
-#include <algorithm>
 #include <fmt/format.h>
+#include <algorithm>
 #include <map>
 #include <set>
 
@@ -51,11 +51,10 @@ void add_engines(std::string& text, const CampaignResult& result) {
   for (const auto& engine : result.engines) {
     std::uint64_t skipped = 0;
     for (const auto& [reason, count] : engine.skipped) skipped += count;
-    text += fmt::format("{:<8} {:>12} {:>12.0f} {:>10} {:>9}\n", engine.name, engine.commands,
-                        result.case_seconds > 0
-                            ? static_cast<double>(engine.commands) / result.case_seconds
-                            : 0.0,
-                        engine.cases, skipped);
+    text += fmt::format(
+        "{:<8} {:>12} {:>12.0f} {:>10} {:>9}\n", engine.name, engine.commands,
+        result.case_seconds > 0 ? static_cast<double>(engine.commands) / result.case_seconds : 0.0,
+        engine.cases, skipped);
     for (const auto& [reason, count] : engine.skipped) {
       text += fmt::format("{:<8}   skipped {}: {}\n", "", count, reason);
     }
@@ -98,8 +97,7 @@ std::vector<std::string> names_of(const CampaignResult& result,
 }
 
 void add_reach(std::string& text, const CampaignResult& result) {
-  add_table(text, "reached", result,
-            names_of(result, &EngineTally::reached, props::reach_names()),
+  add_table(text, "reached", result, names_of(result, &EngineTally::reached, props::reach_names()),
             &EngineTally::reached);
   add_table(text, "looseness needed", result, names_of(result, &EngineTally::loosenesses, {}),
             &EngineTally::loosenesses);
@@ -139,9 +137,8 @@ std::string text_report(const CampaignResult& result) {
   if (result.discards != 0) text += "first discard: " + result.first_discard + "\n";
   if (result.undecided != 0) text += "first undecided: " + result.first_undecided + "\n";
   if (result.canary.asked) {
-    text += result.canary.found
-                ? fmt::format("canary found after {} cases\n", result.canary.cases)
-                : fmt::format("canary NOT found: {}\n", result.canary.why);
+    text += result.canary.found ? fmt::format("canary found after {} cases\n", result.canary.cases)
+                                : fmt::format("canary NOT found: {}\n", result.canary.why);
   }
   add_engines(text, result);
   add_reach(text, result);

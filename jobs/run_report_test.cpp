@@ -46,11 +46,10 @@ TEST(RunReport, VerdictComesFirst) {
 
 TEST(RunReport, ShowsAllSidesAndTheOddOne) {
   const auto text = text_report(failed());
-  for (const auto* part :
-       {"   spec   0x1\n", ">> impl   0x2\n", "the walk", "lockstep 1\n",
-        "replay: lockstep replay failures/x.lockstep --engine impl", "access read",
-        "never reached by impl: invpcid", "stale-translation", "skipped 2: lacks smm",
-        "canary found after 3 cases"}) {
+  for (const auto* part : {"   spec   0x1\n", ">> impl   0x2\n", "the walk", "lockstep 1\n",
+                           "replay: lockstep replay failures/x.lockstep --engine impl",
+                           "access read", "never reached by impl: invpcid", "stale-translation",
+                           "skipped 2: lacks smm", "canary found after 3 cases"}) {
     EXPECT_NE(text.find(part), std::string::npos) << part << "\n" << text;
   }
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "props/campaign.h"
 
-#include <algorithm>
 #include <fmt/format.h>
+#include <algorithm>
 #include <set>
 #include <utility>
 
@@ -154,8 +154,8 @@ class Campaign {
     }
     if (result_.cases == 0) return no_verdict("no case ran");
     if (static_cast<double>(result_.discards) > most_discards * cases) {
-      return no_verdict(fmt::format("{} of {} cases discarded: {}", result_.discards,
-                                    result_.cases, result_.first_discard));
+      return no_verdict(fmt::format("{} of {} cases discarded: {}", result_.discards, result_.cases,
+                                    result_.first_discard));
     }
     if (static_cast<double>(result_.undecided) > most_undecided * cases) {
       return no_verdict(fmt::format("{} of {} cases undecided: {}", result_.undecided,
@@ -163,14 +163,15 @@ class Campaign {
     }
     for (const auto& engine : result_.engines) {
       if (engine.cases != 0) continue;
-      const auto why = engine.skipped.empty() ? "no case was for it" : engine.skipped.begin()->first;
+      const auto why =
+          engine.skipped.empty() ? "no case was for it" : engine.skipped.begin()->first;
       return no_verdict(fmt::format("{} ran nothing: {}", engine.name, why));
     }
     result_.verdict = Verdict::pass;
     result_.reason = fmt::format("{} cases without a finding", result_.cases);
     if (result_.undecided != 0) {
-      result_.reason += fmt::format(", {} undecided ({})", result_.undecided,
-                                    result_.first_undecided);
+      result_.reason +=
+          fmt::format(", {} undecided ({})", result_.undecided, result_.first_undecided);
     }
   }
 

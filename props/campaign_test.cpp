@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "props/campaign.h"
 
+#include <gtest/gtest.h>
+#include <unistd.h>
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
-#include <gtest/gtest.h>
 #include <sstream>
-#include <unistd.h>
 
 #include "props/tester.h"
 #include "props/toy_test_engine.h"
@@ -19,8 +19,8 @@ using toy::Bug;
 class CampaignTest : public ::testing::Test {
  protected:
   CampaignTest() {
-    failures_ = std::filesystem::temp_directory_path() /
-                ("lockstep-campaign-" + std::to_string(getpid()));
+    failures_ =
+        std::filesystem::temp_directory_path() / ("lockstep-campaign-" + std::to_string(getpid()));
     options_.failures = failures_;
     options_.models = toy::models();
     options_.budget = std::chrono::seconds(30);

@@ -21,9 +21,7 @@ class CanaryEngine final : public Engine {
   }
   Result<Observation> execute(const Command& command) override;
   Result<Observation> end() override { return truth_->end(); }
-  const std::map<std::string, std::uint64_t>& reached() const override {
-    return truth_->reached();
-  }
+  const std::map<std::string, std::uint64_t>& reached() const override { return truth_->reached(); }
 
   /// Whether the last observation was a lie.
   bool lied() const { return lied_; }

@@ -1,12 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "props/child.h"
 
-#include <array>
-#include <cerrno>
-#include <cstdint>
-#include <cstdio>
-#include <cstring>
-#include <exception>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
@@ -17,6 +11,12 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <array>
+#include <cerrno>
+#include <cstdint>
+#include <cstdio>
+#include <cstring>
+#include <exception>
 
 namespace lockstep::props {
 namespace {
@@ -67,8 +67,8 @@ Channel::Status Channel::receive(std::string& message,
         return Status::message;
       }
     }
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(
-        deadline - std::chrono::steady_clock::now());
+    const auto left =
+        std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
     pollfd poll_for{fd_.get(), POLLIN, 0};
     const auto ready = poll(&poll_for, 1, static_cast<int>(std::max<long>(0, left.count())));
     if (ready == 0) return Status::timeout;

@@ -3,6 +3,7 @@
 /// stderr, and shared words that survive it.
 #pragma once
 
+#include <sys/types.h>
 #include <chrono>
 #include <functional>
 #include <memory>
@@ -10,7 +11,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <sys/types.h>
 #include <tl/expected.hpp>
 #include <utility>
 

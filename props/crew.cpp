@@ -54,8 +54,7 @@ void Crew::hire(Member& member, std::uint64_t first) {
   auto orders = base_;
   orders.first = first;
   auto* state = member.state.get();
-  auto child =
-      Child::start([state, orders](Channel& channel) { work(channel, *state, orders); });
+  auto child = Child::start([state, orders](Channel& channel) { work(channel, *state, orders); });
   if (!child) {
     broken_ = child.error();
     return;
@@ -136,9 +135,9 @@ void Crew::bury(Member& member, FindingKind kind) {
     return;
   }
   const auto program = maker_->make(index).program;
-  const Sighting sighting{death(kind, member.state->position, base_.engines, program, how,
-                                member.child->last_words()),
-                          index, member.state->fresh.load(), base_.stride};
+  const Sighting sighting{
+      death(kind, member.state->position, base_.engines, program, how, member.child->last_words()),
+      index, member.state->fresh.load(), base_.stride};
   retire(member);
   sighted_(sighting);
   if (++deaths_ >= most_deaths) stop();
@@ -167,11 +166,10 @@ void Crew::listen(Member& member) {
   }
   const auto started = member.state->started.load();
   const auto now = Clock::now();
-  const bool late = member.open
-                        ? started != 0 && now.time_since_epoch() -
-                                                  std::chrono::nanoseconds(started) >
-                                              case_deadline_
-                        : now - member.hired > open_deadline;
+  const bool late =
+      member.open ? started != 0 &&
+                        now.time_since_epoch() - std::chrono::nanoseconds(started) > case_deadline_
+                  : now - member.hired > open_deadline;
   if (late) bury(member, FindingKind::hang);
 }
 

@@ -35,8 +35,7 @@ Finding death(FindingKind kind, const Position& position, std::span<const std::s
     const bool odd = i == who && !judging;
     finding.sides.push_back({engines[i],
                              odd ? fmt::format("({})", how)
-                                 : std::string(i < who || judging ? "(answered)"
-                                                                  : "(did not run)"),
+                                 : std::string(i < who || judging ? "(answered)" : "(did not run)"),
                              "", odd});
   }
   if (judging || who >= engines.size()) {

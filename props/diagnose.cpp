@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "props/diagnose.h"
 
-#include <algorithm>
 #include <fmt/format.h>
+#include <algorithm>
 
 #include "props/command_kind.h"
 
@@ -81,8 +81,11 @@ std::string title_of(FindingKind kind, std::string_view command, const Observati
   switch (kind) {
     case FindingKind::refused: {
       const auto others = shapes(admitted);
-      if (others == answer) return fmt::format("{}: another {}", command, answer.substr(
-          answer.starts_with("a ") ? 2 : answer.starts_with("an ") ? 3 : 0));
+      if (others == answer)
+        return fmt::format("{}: another {}", command,
+                           answer.substr(answer.starts_with("a ")    ? 2
+                                         : answer.starts_with("an ") ? 3
+                                                                     : 0));
       return fmt::format("{}: {}, the model admits {}", command, answer, others);
     }
     case FindingKind::expectation:
@@ -122,8 +125,8 @@ Finding diagnose(FindingKind kind, std::size_t odd, std::span<const Participant>
   }
   for (const auto& observation : admitted) finding.admitted.push_back(print(observation));
   if (admitted.size() == 1) finding.unique = admitted.front();
-  finding.title = title_of(kind, finding.command_kind, shown, admitted,
-                           lowered.steps[step].expected);
+  finding.title =
+      title_of(kind, finding.command_kind, shown, admitted, lowered.steps[step].expected);
   if (kind == FindingKind::refused && all_real_engines_agree(participants, step)) {
     finding.spec_suspect = true;
     finding.title = "spec suspect: " + finding.title;

@@ -3,9 +3,9 @@
 /// addresses so that commands meet.
 #pragma once
 
+#include <rapidcheck.h>
 #include <cstdint>
 #include <optional>
-#include <rapidcheck.h>
 #include <span>
 
 #include "spec/engine.h"

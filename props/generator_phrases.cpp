@@ -155,8 +155,8 @@ void speak_stale(Sketch& sketch) {
   maybe_flush(sketch, vcpu, page);
   access(sketch, vcpu, page, sketch.draw.chance(60) ? kind : draw_kind(sketch), cpl);
   if (place && sketch.draw.chance(30)) {
-    sketch.emit(Peek{place->table + place->index * entry_size(sketch.mode()),
-                     entry_size(sketch.mode())});
+    sketch.emit(
+        Peek{place->table + place->index * entry_size(sketch.mode()), entry_size(sketch.mode())});
   }
 }
 
@@ -179,7 +179,8 @@ void speak_accessed_dirty(Sketch& sketch) {
   const auto page = draw_page(sketch);
   const auto places = sketch.path(sketch.vcpus[vcpu].root, page);
   if (places.empty()) return;
-  const auto place = sketch.draw.chance(60) ? places.back() : places[sketch.draw.below(places.size())];
+  const auto place =
+      sketch.draw.chance(60) ? places.back() : places[sketch.draw.below(places.size())];
   const auto old = sketch.entry(place);
   const bool pdpte = sketch.mode() == PagingMode::pae && place.level == TableLevel::pdpt;
   if (old && !pdpte) {
@@ -188,8 +189,8 @@ void speak_accessed_dirty(Sketch& sketch) {
   maybe_flush(sketch, vcpu, page);
   access(sketch, vcpu, page, sketch.draw.chance(50) ? AccessKind::write : AccessKind::read,
          draw_cpl(sketch));
-  sketch.emit(Peek{place.table + place.index * entry_size(sketch.mode()),
-                   entry_size(sketch.mode())});
+  sketch.emit(
+      Peek{place.table + place.index * entry_size(sketch.mode()), entry_size(sketch.mode())});
 }
 
 void speak_peek(Sketch& sketch) {

@@ -135,8 +135,8 @@ void speak_slot_command(Sketch& sketch) {
       sketch.emit(SlotAdd{4, slot.gpa + 0x800, page_size, 0, false, false});
       break;
     case 2:
-      sketch.emit(SlotAdd{slot.id, slot.gpa, slot.size + page_size, slot.hva, slot.log,
-                          slot.read_only});
+      sketch.emit(
+          SlotAdd{slot.id, slot.gpa, slot.size + page_size, slot.hva, slot.log, slot.read_only});
       break;
     case 3:
       if (sketch.has(Feature::read_only_slots)) {
@@ -178,8 +178,6 @@ void speak_dirty_cycle(Sketch& sketch) {
   }
 }
 
-void speak_dirty_get(Sketch& sketch) {
-  sketch.emit(DirtyGet{sketch.draw.below(last_slot + 1)});
-}
+void speak_dirty_get(Sketch& sketch) { sketch.emit(DirtyGet{sketch.draw.below(last_slot + 1)}); }
 
 }  // namespace lockstep::props

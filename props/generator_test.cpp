@@ -28,7 +28,8 @@ TEST(Generator, ProgramsAreLegalByConstruction) {
   for (std::uint64_t index = 0; index < many; ++index) {
     const auto program = generate(options, 1, index);
     if (const auto illegal = validate(program)) {
-      if (reasons[illegal->reason]++ == 0) ADD_FAILURE() << illegal->reason << "\n" << print(program);
+      if (reasons[illegal->reason]++ == 0)
+        ADD_FAILURE() << illegal->reason << "\n" << print(program);
     }
   }
 }

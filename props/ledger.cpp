@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "props/ledger.h"
 
-#include <algorithm>
 #include <fmt/format.h>
+#include <algorithm>
 #include <utility>
 
 #include "props/commit.h"
@@ -97,8 +97,8 @@ void Ledger::reduce_all(const CaseMaker& maker, const std::vector<Platform>& pla
     setup.tester.deadline = options_.case_deadline;
     setup.budget = options_.shrink_budget;
     setup.stop = [this] { return stopped(); };
-    auto reduced = reduce(entry.met, entry.sighting.finding, setup,
-                          [&] { return history(entry, maker); });
+    auto reduced =
+        reduce(entry.met, entry.sighting.finding, setup, [&] { return history(entry, maker); });
     finding.finding = std::move(reduced.finding);
     finding.shrunk = reduced.shrunk;
     finding.confirmed = reduced.confirmed;

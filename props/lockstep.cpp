@@ -17,8 +17,7 @@ struct Lockstep::State {
   bool begin(const Program& program, const Lowered& lowered, const RunOptions& options,
              std::uint64_t mask, Outcome& outcome);
   /// False once the run is over; `outcome` says why.
-  bool step(const Lowered& lowered, std::size_t index, const RunOptions& options,
-            Outcome& outcome);
+  bool step(const Lowered& lowered, std::size_t index, const RunOptions& options, Outcome& outcome);
   bool execute(const Step& step, std::size_t index, const RunOptions& options, Outcome& outcome);
   bool judge(const Lowered& lowered, std::size_t index, const RunOptions& options,
              Outcome& outcome);
@@ -149,8 +148,7 @@ bool Lockstep::State::execute(const Step& step, std::size_t, const RunOptions& o
   return true;
 }
 
-void Lockstep::State::watch(const Lowered& lowered, std::size_t index,
-                            const RunOptions& options) {
+void Lockstep::State::watch(const Lowered& lowered, std::size_t index, const RunOptions& options) {
   answers.clear();
   for (const auto& participant : participants) {
     Answer answer;
@@ -203,8 +201,7 @@ bool Lockstep::State::judge(const Lowered& lowered, std::size_t index, const Run
   if (other != nobody && what != FindingKind::expectation) {
     found(outcome, diagnose(what, other, participants, lowered, index, models));
   } else if (refused != nobody) {
-    found(outcome,
-          diagnose(FindingKind::refused, refused, participants, lowered, index, models));
+    found(outcome, diagnose(FindingKind::refused, refused, participants, lowered, index, models));
   } else if (other != nobody) {
     found(outcome, diagnose(what, other, participants, lowered, index, models));
   } else if (undecided != nobody) {
@@ -247,8 +244,8 @@ void Lockstep::State::end(const Lowered& lowered, const RunOptions& options, Out
     if (outcome.verdict != Verdict::pass) continue;
     participant.shown.resize(lowered.steps.size());
     participant.shown.push_back(std::move(*observation));
-    found(outcome, diagnose(FindingKind::teardown, i, participants, lowered,
-                            lowered.steps.size(), models));
+    found(outcome,
+          diagnose(FindingKind::teardown, i, participants, lowered, lowered.steps.size(), models));
   }
 }
 

@@ -90,8 +90,7 @@ class Lockstep {
   Lockstep& operator=(Lockstep&&) noexcept;
 
   /// Run one program. `mask` selects engines by index (all by default).
-  Outcome run(const Program& program, const RunOptions& options = {},
-              std::uint64_t mask = ~0ull);
+  Outcome run(const Program& program, const RunOptions& options = {}, std::uint64_t mask = ~0ull);
 
   std::size_t size() const;
   Engine& engine(std::size_t index);

@@ -167,8 +167,7 @@ TEST(SpecEngine, DrawsWhatTheTextDemandsIfAdmitted) {
     std::array<std::uint64_t, spec::looseness_count> none_{};
   };
   std::vector<std::unique_ptr<Engine>> spec;
-  const ModelFactory models = [](const Configuration&,
-                                 const Platform&) -> std::unique_ptr<Model> {
+  const ModelFactory models = [](const Configuration&, const Platform&) -> std::unique_ptr<Model> {
     return std::make_unique<Loose>();
   };
   spec.push_back(std::make_unique<SpecEngine>(1, models));

@@ -29,8 +29,7 @@ class Model {
 };
 
 /// Makes the judge of an engine on that platform. Must not fail.
-using ModelFactory =
-    std::function<std::unique_ptr<Model>(const Configuration&, const Platform&)>;
+using ModelFactory = std::function<std::unique_ptr<Model>(const Configuration&, const Platform&)>;
 
 /// The factory of real judges: each a spec::Machine.
 ModelFactory machine_models();

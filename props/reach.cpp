@@ -37,10 +37,10 @@ enum Path : unsigned {
 
 const std::vector<std::string_view>& reach_names() {
   static const std::vector<std::string_view> names = {
-      "access read", "access write", "access fetch", "access cpl0", "access cpl3",
-      "access pf_fixed", "access #PF", "mmio read", "mmio write", "vcpu1",
-      "entry write", "slot ok", "slot errno", "dirty get", "dirty clear",
-      "translate", "cr3", "invlpg", "invpcid", "control"};
+      "access read",     "access write", "access fetch", "access cpl0", "access cpl3",
+      "access pf_fixed", "access #PF",   "mmio read",    "mmio write",  "vcpu1",
+      "entry write",     "slot ok",      "slot errno",   "dirty get",   "dirty clear",
+      "translate",       "cr3",          "invlpg",       "invpcid",     "control"};
   return names;
 }
 

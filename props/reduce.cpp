@@ -90,8 +90,7 @@ class Reducer {
     reduced.shrunk = true;
     if (fails(everywhere_, programs, outcome)) reduced.finding = *outcome.finding;
     reduced.finding.detail += reduced.finding.detail.empty() ? "" : "\n";
-    reduced.finding.detail +=
-        "not on a fresh VM: only after the programs that are saved before it";
+    reduced.finding.detail += "not on a fresh VM: only after the programs that are saved before it";
     reduced.programs = std::move(programs);
     return reduced;
   }
@@ -105,9 +104,7 @@ class Reducer {
   }
 
  private:
-  bool over() const {
-    return Clock::now() >= deadline_ || (setup_.stop && setup_.stop());
-  }
+  bool over() const { return Clock::now() >= deadline_ || (setup_.stop && setup_.stop()); }
 
   Shrunk search(Tester& tester, const Program& program) {
     return shrink(

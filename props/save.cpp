@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "props/save.h"
 
-#include <cstdint>
 #include <fmt/format.h>
+#include <unistd.h>
+#include <cstdint>
 #include <fstream>
 #include <system_error>
-#include <unistd.h>
 
 namespace lockstep::props {
 namespace {
@@ -59,8 +59,8 @@ tl::expected<void, std::string> write_file(const std::filesystem::path& path,
   }
   std::error_code error;
   std::filesystem::rename(temporary, path, error);
-  if (error) return tl::unexpected(fmt::format("cannot rename to {}: {}", path.string(),
-                                               error.message()));
+  if (error)
+    return tl::unexpected(fmt::format("cannot rename to {}: {}", path.string(), error.message()));
   return {};
 }
 
@@ -97,8 +97,7 @@ tl::expected<std::filesystem::path, std::string> save(const std::filesystem::pat
   std::error_code error;
   std::filesystem::create_directories(directory, error);
   if (error) {
-    return tl::unexpected(fmt::format("cannot create {}: {}", directory.string(),
-                                      error.message()));
+    return tl::unexpected(fmt::format("cannot create {}: {}", directory.string(), error.message()));
   }
   const auto path = directory / (stem + ".lockstep");
   if (auto written = write_file(path, print(program)); !written) {

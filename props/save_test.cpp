@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "props/save.h"
 
-#include <fstream>
 #include <gtest/gtest.h>
-#include <sstream>
 #include <unistd.h>
+#include <fstream>
+#include <sstream>
 
 #include "props/toy_test_engine.h"
 
@@ -21,8 +21,7 @@ Finding finding() {
   return finding;
 }
 
-const Program three =
-    toy::program({toy::write(0x1000, 5), toy::read(0x1000), toy::read(0x2000)});
+const Program three = toy::program({toy::write(0x1000, 5), toy::read(0x1000), toy::read(0x2000)});
 
 TEST(Save, AnnotatedProgramEndsAtTheFailureAndDemandsWhatIsRight) {
   const auto program = annotated(
@@ -47,8 +46,8 @@ TEST(Save, NamesFollowTheFailure) {
 }
 
 TEST(Save, WritesWholeFilesAndLeavesNoTemporary) {
-  const auto directory = std::filesystem::temp_directory_path() /
-                         ("lockstep-save-" + std::to_string(getpid()));
+  const auto directory =
+      std::filesystem::temp_directory_path() / ("lockstep-save-" + std::to_string(getpid()));
   const auto path = save(directory / "deep", "x", three);
   ASSERT_TRUE(path.has_value()) << path.error();
   std::ifstream in(*path);

@@ -69,10 +69,9 @@ class SimplerSteps {
 
 rc::Seq<Program> shrinks(const Program& program) {
   const auto shared = std::make_shared<const Program>(program);
-  return rc::seq::concat(
-      rc::makeSeq<WithoutChunks>(shared),
-      rc::seq::fromContainer(simpler_programs(program)),
-      rc::makeSeq<SimplerSteps>(shared));
+  return rc::seq::concat(rc::makeSeq<WithoutChunks>(shared),
+                         rc::seq::fromContainer(simpler_programs(program)),
+                         rc::makeSeq<SimplerSteps>(shared));
 }
 
 rc::Shrinkable<Program> with_shrinks(Program program) {
@@ -81,8 +80,7 @@ rc::Shrinkable<Program> with_shrinks(Program program) {
 }
 
 Shrunk shrink(const Program& program, const StillFails& still_fails,
-              std::chrono::steady_clock::time_point deadline,
-              const std::function<bool()>& stop) {
+              std::chrono::steady_clock::time_point deadline, const std::function<bool()>& stop) {
   Shrunk result;
   auto best = with_shrinks(program);
   for (;;) {

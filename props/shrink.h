@@ -3,10 +3,10 @@
 /// keeps what still fails.
 #pragma once
 
+#include <rapidcheck.h>
 #include <chrono>
 #include <cstdint>
 #include <functional>
-#include <rapidcheck.h>
 
 #include "spec/program.h"
 

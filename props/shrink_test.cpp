@@ -25,8 +25,7 @@ TEST(Shrink, KeepsWhatTheFailureNeedsAndNothingElse) {
   };
   std::uint64_t index = 0;
   while (!fails(generate(everything(), 9, index))) ++index;
-  const auto shrunk =
-      shrink(generate(everything(), 9, index), fails, steady_clock::now() + plenty);
+  const auto shrunk = shrink(generate(everything(), 9, index), fails, steady_clock::now() + plenty);
   EXPECT_TRUE(shrunk.minimal);
   EXPECT_EQ(shrunk.program.steps.size(), 3u) << print(shrunk.program);
   EXPECT_EQ(shrunk.program.configuration.vcpus, 1u);
@@ -48,9 +47,7 @@ TEST(Shrink, EveryChainEnds) {
   for (std::uint64_t index = 0; index < 20; ++index) {
     const auto program = generate(everything(), 10, index);
     const auto size = program.steps.size();
-    const auto same_size = [&](const Program& candidate) {
-      return candidate.steps.size() == size;
-    };
+    const auto same_size = [&](const Program& candidate) { return candidate.steps.size() == size; };
     const auto shrunk = shrink(program, same_size, steady_clock::now() + plenty);
     EXPECT_TRUE(shrunk.minimal);
   }

@@ -56,8 +56,7 @@ bool Tester::start(Outcome& outcome) {
     outcome.reason = "no shared memory";
     return false;
   }
-  auto child = Child::start(
-      [this](Channel& channel) { serve(channel, setup_, position_.get()); });
+  auto child = Child::start([this](Channel& channel) { serve(channel, setup_, position_.get()); });
   if (!child) {
     outcome.verdict = Verdict::no_verdict;
     outcome.reason = child.error();
@@ -89,9 +88,9 @@ Outcome Tester::run(std::span<const Program> programs) {
       const bool hung = status == Channel::Status::timeout;
       child_->end();
       outcome.verdict = Verdict::fail;
-      outcome.finding = death(hung ? FindingKind::hang : FindingKind::crash, *position_.get(),
-                              setup_.engines, program, hung ? "hung" : child_->how(),
-                              child_->last_words());
+      outcome.finding =
+          death(hung ? FindingKind::hang : FindingKind::crash, *position_.get(), setup_.engines,
+                program, hung ? "hung" : child_->how(), child_->last_words());
       child_.reset();
     }
     const bool skipped = outcome.verdict == Verdict::no_verdict && !outcome.skips.empty();

@@ -3,13 +3,13 @@
 /// address, no tables), its model, and an engine with a seeded bug.
 #pragma once
 
+#include <unistd.h>
 #include <array>
 #include <cstdint>
 #include <map>
 #include <memory>
 #include <string>
 #include <string_view>
-#include <unistd.h>
 #include <vector>
 
 #include "props/engine_factory.h"
@@ -78,8 +78,7 @@ enum class Bug {
 
 class ToyEngine final : public Engine {
  public:
-  ToyEngine(std::string name, Bug bug, Features missing = {})
-      : name_(std::move(name)), bug_(bug) {
+  ToyEngine(std::string name, Bug bug, Features missing = {}) : name_(std::move(name)), bug_(bug) {
     platform_.features = ~missing;
     platform_.max_vcpus = 2;
     platform_.provenance = {{"toy", "yes"}};

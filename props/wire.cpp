@@ -76,10 +76,8 @@ Observation observation_from(const json& wire) {
 json to_wire(const Finding& finding) {
   json sides = json::array();
   for (const auto& side : finding.sides) {
-    sides.push_back({{"engine", side.engine},
-                     {"answer", side.answer},
-                     {"why", side.why},
-                     {"odd", side.odd}});
+    sides.push_back(
+        {{"engine", side.engine}, {"answer", side.answer}, {"why", side.why}, {"odd", side.odd}});
   }
   return {{"kind", static_cast<unsigned>(finding.kind)},
           {"engine", finding.engine},

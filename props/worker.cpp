@@ -94,9 +94,8 @@ class Worker {
     if (orders_.canary && !lie) return true;
     const bool unseen = seen_.insert(finding.key()).second;
     if (unseen) {
-      if (!channel_.send(text_of({{"finding", to_wire(finding)},
-                                  {"index", index},
-                                  {"fresh", state_.fresh.load()}}))) {
+      if (!channel_.send(text_of(
+              {{"finding", to_wire(finding)}, {"index", index}, {"fresh", state_.fresh.load()}}))) {
         return false;
       }
     } else {

@@ -47,9 +47,12 @@ json WorkerTally::to_wire(const Lockstep& lockstep) const {
                        {"reached", lockstep.reached(i)},
                        {"loosenesses", std::move(loosenesses)}});
   }
-  return {{"engines", std::move(engines)}, {"cases", cases_},
-          {"discards", discards_},         {"undecided", undecided_},
-          {"first_discard", first_discard_}, {"first_undecided", first_undecided_},
+  return {{"engines", std::move(engines)},
+          {"cases", cases_},
+          {"discards", discards_},
+          {"undecided", undecided_},
+          {"first_discard", first_discard_},
+          {"first_undecided", first_undecided_},
           {"again", again_}};
 }
 
