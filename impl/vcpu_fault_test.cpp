@@ -291,8 +291,8 @@ TEST_F(Shadow, AllocationFailureAtEachPlace) {
       EXPECT_EQ(error->error, Error::no_memory);
       ++failures;
     }
-    EXPECT_TRUE(fixed(take_fault(*cpu, 0, user_write)));
     guest.arena.never_fail();
+    EXPECT_TRUE(fixed(take_fault(*cpu, 0, user_write)));
     cpu->unload();
     cpu.reset();
     guest.vm.mmu().zap_all();
