@@ -93,9 +93,8 @@ class Bench {
       if (!made) return tl::unexpected(made.error().message);
       std::vector<std::unique_ptr<lockstep::Engine>> one;
       one.push_back(std::move(*made));
-      found = open_
-                  .emplace(name, Lockstep(std::move(one), lockstep::props::machine_models()))
-                  .first;
+      found =
+          open_.emplace(name, Lockstep(std::move(one), lockstep::props::machine_models())).first;
     }
     return &found->second;
   }
@@ -159,8 +158,8 @@ void check_text(const Entry& entry) {
   const auto parsed = lockstep::parse(entry.text);
   BOOST_REQUIRE_MESSAGE(parsed, parsed.error().message(entry.path, entry.text));
   const auto illegal = lockstep::validate(*parsed);
-  BOOST_CHECK_MESSAGE(!illegal, entry.path << ": step " << illegal->step + 1 << ": "
-                                           << illegal->reason);
+  BOOST_CHECK_MESSAGE(!illegal,
+                      entry.path << ": step " << illegal->step + 1 << ": " << illegal->reason);
   BOOST_TEST(lockstep::print(*parsed) == entry.text,
              entry.path << " is not in the form that it prints in");
   BOOST_TEST(!parsed->title.empty(), entry.path << " has no title");
@@ -193,8 +192,9 @@ bool make_cases() {
     BOOST_TEST(count >= least_programs, LOCKSTEP_CORPUS_DIR << " has " << count << " programs");
   }));
   for (const EntryPointer& entry : entries) {
-    suite(suite(all, "text"), entry->folder)
-        .add(make_case(entry->name, [entry] { check_text(*entry); }));
+    suite(suite(all, "text"), entry->folder).add(make_case(entry->name, [entry] {
+      check_text(*entry);
+    }));
     for (const std::string_view engine : engines) {
       bt::test_case* one = make_case(entry->name, [entry, engine] { replay(*entry, engine); });
       one->add_precondition([entry, engine](bt::test_unit_id) { return runs(*entry, engine); });
