@@ -139,8 +139,8 @@ boost::test_tools::assertion_result runs(const Entry& entry, std::string_view en
 
 void replay(const Entry& entry, std::string_view engine) {
   const auto opened = bench().open(engine);
-  BOOST_REQUIRE_MESSAGE(opened, engine << ": " << opened.error());
-  BOOST_REQUIRE_MESSAGE(entry.program, entry.path << " is no program");
+  if (!opened) BOOST_FAIL(engine << ": " << opened.error());
+  if (!entry.program) BOOST_FAIL(entry.path << " is no program");
   lockstep::props::RunOptions options;
   options.fresh = true;
   const auto outcome = (*opened)->run(*entry.program, options);
@@ -156,10 +156,9 @@ void replay(const Entry& entry, std::string_view engine) {
 
 void check_text(const Entry& entry) {
   const auto parsed = lockstep::parse(entry.text);
-  BOOST_REQUIRE_MESSAGE(parsed, parsed.error().message(entry.path, entry.text));
+  if (!parsed) BOOST_FAIL(parsed.error().message(entry.path, entry.text));
   const auto illegal = lockstep::validate(*parsed);
-  BOOST_CHECK_MESSAGE(!illegal,
-                      entry.path << ": step " << illegal->step + 1 << ": " << illegal->reason);
+  if (illegal) BOOST_ERROR(entry.path << ": step " << illegal->step + 1 << ": " << illegal->reason);
   BOOST_TEST(lockstep::print(*parsed) == entry.text,
              entry.path << " is not in the form that it prints in");
   BOOST_TEST(!parsed->title.empty(), entry.path << " has no title");
