@@ -87,8 +87,9 @@ std::string GuestCpuid::summary() const {
   for (const std::uint32_t leaf : {0x1u, 0x7u, 0x8000'0001u, address_sizes_leaf}) {
     const kvm_cpuid_entry2* const entry = find(leaf);
     if (entry == nullptr) continue;
+    // EBX of leaf 1 names the processor that happened to answer.
     text += fmt::format("{}{:x}:{:x},{:x},{:x},{:x}", text.empty() ? "" : " ", leaf, entry->eax,
-                        entry->ebx, entry->ecx, entry->edx);
+                        leaf == 1 ? 0 : entry->ebx, entry->ecx, entry->edx);
   }
   return text;
 }
