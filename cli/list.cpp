@@ -36,6 +36,9 @@ std::vector<Item> engines() {
 std::vector<Item> properties() {
   return {{"side-by-side",
            "random programs on engines, every answer judged by a model of its own (run)"},
+          {"page-walk-matrix",
+           "every page-table flag, access and paging register: the walk of spec and of impl "
+           "(run --property page-walk-matrix)"},
           {"canary", "a seeded lie that each run must find before its pass counts (run)"}};
 }
 

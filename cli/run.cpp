@@ -11,6 +11,7 @@
 #include "cli/engines.h"
 #include "cli/interrupt.h"
 #include "cli/json_output.h"
+#include "cli/run_matrix.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
 #include "jobs/run_report.h"
@@ -20,6 +21,7 @@ namespace lockstep::cli {
 namespace {
 
 struct Options {
+  std::string property = "side-by-side";
   std::vector<std::string> engines;
   std::string budget = "60s";
   std::uint64_t seed = 0;
@@ -40,6 +42,7 @@ constexpr auto footer =
     "Examples:\n"
     "  lockstep run\n"
     "  lockstep run --engines spec,kvm --budget 8h --jobs 4\n"
+    "  lockstep run --property page-walk-matrix --engines spec,impl,kvm\n"
     "  lockstep run --seed 42 --json result.json\n";
 
 std::uint64_t draw_seed() {
@@ -61,6 +64,13 @@ int run(const Options& options) {
   const auto budget = parse_budget(options.budget);
   if (!budget) return input_error(json.target(), "--budget: " + budget.error());
   if (const auto reason = json.unwritable()) return input_error({}, *reason);
+  if (options.property == "page-walk-matrix") {
+    return run_matrix({.engines = options.engines,
+                       .budget = *budget,
+                       .seed = options.seeded ? options.seed : draw_seed(),
+                       .failures = options.failures},
+                      json);
+  }
   const auto engines = choose_engines(options.engines, props::make_engine);
   if (!engines) return input_error(json.target(), engines.error());
 
@@ -106,6 +116,10 @@ void add_run(CLI::App& app, int& exit) {
   auto* verb = app.add_subcommand("run", "Run random programs on engines side by side");
   const auto options = std::make_shared<Options>();
   verb->footer(footer);
+  verb->add_option("--property", options->property, "What to check; see `lockstep list properties`")
+      ->type_name("NAME")
+      ->check(CLI::IsMember({"side-by-side", "page-walk-matrix"}))
+      ->capture_default_str();
   verb->add_option("--engines", options->engines, "Engines, with commas: spec, impl, kvm")
       ->delimiter(',')
       ->type_name("NAME,...");
