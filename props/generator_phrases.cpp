@@ -9,7 +9,7 @@ namespace {
 /// there always executes a code cell. Entries of the engine (the last ones of
 /// a page, and 3 in PAE roots) stay out.
 constexpr unsigned low_offsets[] = {0x0, 0x8, 0x10, 0x28};
-constexpr unsigned code_offsets[] = {0x100, 0x108, 0x800};
+constexpr unsigned code_offsets[] = {0x100, 0x108, 0x900};
 
 unsigned draw_offset(Sketch& sketch, AccessKind kind) {
   if (kind == AccessKind::fetch || sketch.draw.chance(50)) {
