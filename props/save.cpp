@@ -15,24 +15,27 @@ constexpr std::size_t columns = 72;
 /// Break a comment into lines of at most `columns`.
 void add_comment(std::vector<std::string>& lines, std::string_view text) {
   std::string line = "#";
+  bool blank = true;
   while (!text.empty()) {
     const auto end = text.find(' ');
     auto word = text.substr(0, end);
     text = end == std::string_view::npos ? std::string_view() : text.substr(end + 1);
     while (!word.empty()) {
       const auto room = columns - line.size() - 1;
-      if (word.size() > room && line.size() > 1) {
+      if (word.size() > room && !blank) {
         lines.push_back(line);
         line = "#  ";
+        blank = true;
         continue;
       }
       const auto part = word.substr(0, columns - line.size() - 1);
       line += ' ';
       line += part;
+      blank = false;
       word.remove_prefix(part.size());
     }
   }
-  if (line.size() > 1) lines.push_back(line);
+  if (!blank) lines.push_back(line);
 }
 
 std::string printable(std::string_view text) {
