@@ -21,14 +21,14 @@ void add_comment(std::vector<std::string>& lines, std::string_view text) {
     auto word = text.substr(0, end);
     text = end == std::string_view::npos ? std::string_view() : text.substr(end + 1);
     while (!word.empty()) {
-      const auto room = columns - line.size() - 1;
+      const auto room = line.size() + 1 < columns ? columns - line.size() - 1 : 0;
       if (word.size() > room && !blank) {
         lines.push_back(line);
         line = "#  ";
         blank = true;
         continue;
       }
-      const auto part = word.substr(0, columns - line.size() - 1);
+      const auto part = word.substr(0, room);
       line += ' ';
       line += part;
       blank = false;
