@@ -126,13 +126,15 @@ TEST_F(CampaignTest, AFailureThatVanishesSavesTheSequence) {
   const auto result = run({{"a", Bug::lingers}});
   ASSERT_EQ(result.findings.size(), 1u) << result.reason;
   const auto& finding = result.findings[0];
-  EXPECT_EQ(finding.sequence, 3u);
+  // Three programs that wrote; one more if the failing one reads first.
+  EXPECT_GE(finding.sequence, 3u);
+  EXPECT_LE(finding.sequence, 4u);
   EXPECT_TRUE(finding.confirmed);
   EXPECT_NE(finding.finding.detail.find("not on a fresh VM"), std::string::npos);
   ASSERT_TRUE(std::filesystem::is_directory(finding.path));
   std::vector<Program> programs;
-  for (const auto* name : {"001.lockstep", "002.lockstep", "003.lockstep"}) {
-    programs.push_back(load(finding.path / name));
+  for (std::size_t i = 1; i <= finding.sequence; ++i) {
+    programs.push_back(load(finding.path / ("00" + std::to_string(i) + ".lockstep")));
   }
   EXPECT_EQ(replay(programs).verdict, Verdict::fail);
   EXPECT_EQ(replay({&programs.back(), 1}).verdict, Verdict::pass);
