@@ -32,6 +32,10 @@ void Sketch::emit(Command command) {
 
 void Sketch::set_entry(std::optional<unsigned> vcpu, EntryPlace place, std::uint64_t value) {
   if (mode() == PagingMode::bits32) value &= 0xffff'ffffull;
+  // A table met at two levels may hold a large PDE where a PDPTE is meant.
+  if (place.level == TableLevel::pdpt && long_mode() && !has(Feature::gigabyte_pages)) {
+    value &= ~entry::page_size;
+  }
   emit(EntrySet{vcpu, place.level, place.table, place.index, value});
   const auto same = [&](const Known& known) {
     return known.place.table == place.table && known.place.index == place.index;
