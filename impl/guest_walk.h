@@ -22,11 +22,11 @@ struct WalkRoot {
 /// and after a fault only what was read before it.
 struct GuestWalk {
   bool ok = false;
-  std::uint32_t code = 0;        ///< #PF error code if not ok
-  Gpa gpa = 0;                   ///< of the byte accessed
-  std::uint64_t page_size = 0;   ///< bytes
+  std::uint32_t code = 0;       ///< #PF error code if not ok
+  Gpa gpa = 0;                  ///< of the byte accessed
+  std::uint64_t page_size = 0;  ///< bytes
   unsigned leaf_level = 0;
-  Rights access = 0;             ///< of the whole path
+  Rights access = 0;  ///< of the whole path
   std::array<std::uint64_t, 6> entry{};
   std::array<Gpa, 6> entry_gpa{};
   std::array<Rights, 6> rights_through{};  ///< granted by the entries down to this level
@@ -47,8 +47,8 @@ inline std::uint32_t permission_code(const WalkTables& tables, const GuestAccess
   const bool denied = ((tables.permission[index] >> have) & 1) != 0;
   std::uint32_t key_denies = 0;
   if ((have & rights::user) != 0) {
-    const auto key = static_cast<unsigned>((leaf & entry::protection_key) >>
-                                           entry::protection_key_shift);
+    const auto key =
+        static_cast<unsigned>((leaf & entry::protection_key) >> entry::protection_key_shift);
     key_denies = (pkru >> (2 * key)) & tables.pkru[index];
   }
   if (!denied && key_denies == 0) return 0;
@@ -117,8 +117,8 @@ GuestWalk walk_guest(const WalkTables& tables, const WalkRoot& root, Gva gva,
       return walk;
     }
     const std::uint64_t size = 1ull << shift;
-    const Gpa page = level == 1 ? value & tables.address_mask
-                                : detail::large_base(tables, value, size);
+    const Gpa page =
+        level == 1 ? value & tables.address_mask : detail::large_base(tables, value, size);
     walk.ok = true;
     walk.page_size = size;
     walk.access = granted;

@@ -56,8 +56,8 @@ Expected<SlotChange> SlotTable::classify(const MemoryRegion& region) const {
 }
 
 const MemorySlot* SlotTable::by_id(std::uint64_t id) const {
-  const auto found = std::find_if(slots_.begin(), slots_.end(),
-                                  [&](const auto& slot) { return slot->id == id; });
+  const auto found =
+      std::find_if(slots_.begin(), slots_.end(), [&](const auto& slot) { return slot->id == id; });
   return found == slots_.end() ? nullptr : found->get();
 }
 
@@ -80,8 +80,8 @@ MemorySlot& SlotTable::insert(std::unique_ptr<MemorySlot> slot) {
 }
 
 std::unique_ptr<MemorySlot> SlotTable::extract(std::uint64_t id) {
-  const auto found = std::find_if(slots_.begin(), slots_.end(),
-                                  [&](const auto& slot) { return slot->id == id; });
+  const auto found =
+      std::find_if(slots_.begin(), slots_.end(), [&](const auto& slot) { return slot->id == id; });
   if (found == slots_.end()) return nullptr;
   std::unique_ptr<MemorySlot> slot = std::move(*found);
   slots_.erase(found);

@@ -51,7 +51,9 @@ class ZeroedArray {
 /// Head of the rmap of one gfn; all-zero means empty, so that calloc() makes it.
 class RmapHead {
  public:
-  SpteRef first() const { return raw_ == 0 ? SpteRef{} : SpteRef((raw_ - 1) >> 9, (raw_ - 1) & 511); }
+  SpteRef first() const {
+    return raw_ == 0 ? SpteRef{} : SpteRef((raw_ - 1) >> 9, (raw_ - 1) & 511);
+  }
   void set(SpteRef ref) { raw_ = ref.none() ? 0 : ((ref.page() << 9) | ref.entry()) + 1; }
 
  private:
@@ -93,10 +95,10 @@ class SlotTable {
  public:
   /// Bounds of what a region may name, checked before anything else.
   struct Limits {
-    std::uint64_t slots = 32764;                    ///< KVM_USER_MEM_SLOTS
-    std::uint64_t slot_pages = (1ull << 31) - 1;    ///< KVM_MEM_MAX_NR_PAGES
-    Gfn max_gfn = (1ull << 40) - 1;                 ///< kvm_mmu_max_gfn()
-    Hva hva_end = 1ull << 46;                       ///< user addresses above the base
+    std::uint64_t slots = 32764;                  ///< KVM_USER_MEM_SLOTS
+    std::uint64_t slot_pages = (1ull << 31) - 1;  ///< KVM_MEM_MAX_NR_PAGES
+    Gfn max_gfn = (1ull << 40) - 1;               ///< kvm_mmu_max_gfn()
+    Hva hva_end = 1ull << 46;                     ///< user addresses above the base
   };
   explicit SlotTable(const Limits& limits) : limits_(limits) {}
 

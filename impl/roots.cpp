@@ -50,8 +50,7 @@ Expected<void> Roots::load_quartered(MemoryCache& cache) {
   return {};
 }
 
-Expected<void> Roots::set_quarter(MemoryCache& cache, unsigned quarter, Gfn gfn,
-                                  const Role& role) {
+Expected<void> Roots::set_quarter(MemoryCache& cache, unsigned quarter, Gfn gfn, const Role& role) {
   auto page = mmu_->get_page(cache, gfn, role);
   if (!page) return fail(page.error());
   quarters_[quarter] = mmu_->root(**page);

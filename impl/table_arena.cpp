@@ -9,14 +9,14 @@ namespace lockstep::impl {
 void ReturnToArena::operator()(ShadowPage* page) const noexcept { arena->give_back(*page); }
 
 void TableArena::FreeTables::operator()(std::byte* bytes) const noexcept {
-  ::operator delete(bytes, std::align_val_t{page_size});
+  ::operator delete (bytes, std::align_val_t{page_size});
 }
 
 void TableArena::grow() {
   const auto first = static_cast<std::uint32_t>(chunks_.size() * chunk_pages);
   Chunk chunk;
   chunk.tables.reset(static_cast<std::byte*>(
-      ::operator new(chunk_pages * page_size, std::align_val_t{page_size})));
+      ::operator new (chunk_pages* page_size, std::align_val_t{page_size})));
   std::memset(chunk.tables.get(), 0, chunk_pages * page_size);
   free_.reserve(first + chunk_pages);
   for (std::uint32_t i = 0; i < chunk_pages; ++i) {

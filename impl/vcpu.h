@@ -75,9 +75,7 @@ class Vcpu {
   /// Level of that table.
   unsigned root_level() const { return hardware_levels_; }
   /// A CPU must flush its whole TLB when this value changes.
-  std::uint64_t flush_generation() const {
-    return flushes_ + vm_->mmu().flush_generation();
-  }
+  std::uint64_t flush_generation() const { return flushes_ + vm_->mmu().flush_generation(); }
 
   /// A #PF that hardware took on the shadow tables. KVM: FNAME(page_fault)().
   FaultOutcome page_fault(Gva gva, const GuestAccess& access);

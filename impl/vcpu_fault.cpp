@@ -65,8 +65,8 @@ Expected<bool> Vcpu::install(const GuestWalk& walk, Gva gva, MemorySlot& slot, R
   const Gfn gfn = gpa_to_gfn(walk.gpa);
   for (unsigned level = page->role.level; level > 1; --level) {
     const Role role = child_role(walk, level - 1, gva, access);
-    const Gfn below = role.direct ? level_base(gfn, level - 1)
-                                  : gpa_to_gfn(walk.entry_gpa[level - 1]);
+    const Gfn below =
+        role.direct ? level_base(gfn, level - 1) : gpa_to_gfn(walk.entry_gpa[level - 1]);
     auto next = descend(*page, shadow_index(gva, level), below, role);
     if (!next) return fail(next.error());
     page = *next;

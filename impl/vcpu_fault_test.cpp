@@ -233,8 +233,8 @@ TEST_F(Shadow, EarlierRootIsKeptAndDroppedWhenZapped) {
 }
 
 TEST_F(Shadow, MmioAndReadOnlySlots) {
-  ASSERT_FALSE(guest.slot(
-      {.id = 1, .gpa = 0x400000, .size = 0x1000, .hva = 0x200000, .read_only = true}));
+  ASSERT_FALSE(
+      guest.slot({.id = 1, .gpa = 0x400000, .size = 0x1000, .hva = 0x200000, .read_only = true}));
   guest.map4({0x400000, 0x500000}, pwu | entry::dirty);
   start(long_mode());
   EXPECT_TRUE(fixed(take_fault(*cpu, 0, user_read)));

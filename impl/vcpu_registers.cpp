@@ -6,9 +6,7 @@ namespace lockstep::impl {
 
 namespace {
 
-bool long_mode(PagingMode mode) {
-  return mode == PagingMode::level4 || mode == PagingMode::level5;
-}
+bool long_mode(PagingMode mode) { return mode == PagingMode::level4 || mode == PagingMode::level5; }
 
 constexpr std::uint64_t cr3_noflush = 1ull << 63;
 constexpr std::uint64_t cr3_low = page_size - 1;

@@ -55,8 +55,8 @@ Expected<void> Vcpu::load_quarter(Gva gva) {
   Role role = base_;
   role.level = 2;
   if (role.has_4_byte_gpte) role.quadrant = static_cast<std::uint8_t>(quarter);
-  const std::uint64_t table =
-      role.has_4_byte_gpte ? state_.cr3 & entry::address32 : state_.pdptes[quarter] & entry::address;
+  const std::uint64_t table = role.has_4_byte_gpte ? state_.cr3 & entry::address32
+                                                   : state_.pdptes[quarter] & entry::address;
   return roots_.set_quarter(cache_, quarter, gpa_to_gfn(table), role);
 }
 

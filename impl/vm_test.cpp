@@ -135,8 +135,8 @@ TEST_P(AllSet, StartsFullAndUnprotected) {
 }
 
 TEST_P(AllSet, LastWordStopsAtTheSlot) {
-  ASSERT_FALSE(guest.slot(
-      {.id = 2, .gpa = 0x400000, .size = 0x3000, .hva = 0x200000, .log = true}));
+  ASSERT_FALSE(
+      guest.slot({.id = 2, .gpa = 0x400000, .size = 0x3000, .hva = 0x200000, .log = true}));
   EXPECT_EQ(guest.vm.get_dirty_log(2).value().words, std::vector<std::uint64_t>{7});
 }
 

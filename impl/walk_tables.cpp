@@ -15,9 +15,7 @@ constexpr std::uint64_t bits(unsigned high, unsigned low) {
 
 constexpr bool bit(unsigned index, unsigned position) { return ((index >> position) & 1) != 0; }
 
-bool long_mode(PagingMode mode) {
-  return mode == PagingMode::level4 || mode == PagingMode::level5;
-}
+bool long_mode(PagingMode mode) { return mode == PagingMode::level4 || mode == PagingMode::level5; }
 
 void fill_permission(WalkTables& tables, const ControlBits& control) {
   const bool wp = control.has(ControlBit::cr0_wp);

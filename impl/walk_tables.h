@@ -40,14 +40,14 @@ struct WalkTables {
   std::array<std::uint8_t, 16> pkru{};
   /// Reserved bits by [bit 7 of the entry][level]. KVM: reset_rsvds_bits_mask().
   std::array<std::array<std::uint64_t, 6>, 2> reserved{};
-  std::uint32_t id_flag = 0;     ///< fault::fetch if the error code reports fetches
-  std::uint8_t root = 4;         ///< level of the first entry that is read
-  std::uint8_t large_levels = 0; ///< bit `level`: bit 7 makes a leaf there
+  std::uint32_t id_flag = 0;      ///< fault::fetch if the error code reports fetches
+  std::uint8_t root = 4;          ///< level of the first entry that is read
+  std::uint8_t large_levels = 0;  ///< bit `level`: bit 7 makes a leaf there
   std::uint8_t entry_bytes = 8;
   std::uint8_t index_bits = 9;
   std::uint64_t index_mask = 511;
   std::uint64_t address_mask = 0;
-  std::uint64_t nx_mask = 0;     ///< entry::no_execute if it takes rights away
+  std::uint64_t nx_mask = 0;  ///< entry::no_execute if it takes rights away
 
   /// 4 bits: write, user, fetch, AC.
   static constexpr unsigned index(const GuestAccess& access) {

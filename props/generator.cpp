@@ -82,7 +82,10 @@ Configuration draw_configuration(Draw& draw, const Shape& shape, const Features&
     control.set(ControlBit::cr4_pse, has(Feature::pse) && draw.chance(65));
   }
   if (long_mode) {
-    control.set(ControlBit::cr4_pke, has(Feature::pke) && draw.chance(30));
+    // Protection keys work under TDP only, on KVM as on real machines of today.
+    const bool keys = has(Feature::pke) && has(Feature::mmu_tdp) && draw.chance(30);
+    control.set(ControlBit::cr4_pke, keys);
+    if (keys) configuration.mmu = MmuKind::tdp;
     control.set(ControlBit::cr4_pcide, has(Feature::pcid) && draw.chance(30));
   }
   configuration.roots = {0x1000};

@@ -48,11 +48,31 @@ enum class Path : std::uint8_t {
 };
 
 constexpr std::array<std::string_view, static_cast<std::size_t>(Path::count)> path_names = {
-    "commands",     "access",       "access read", "access write",       "access fetch",
-    "access cpl0",  "access cpl3",  "access pf_fixed", "access #PF",     "mmio read",
-    "mmio write",   "vcpu1",        "entry write", "slot ok",            "slot errno",
-    "dirty get",    "dirty clear",  "translate",   "cr3",                "invlpg",
-    "invpcid",      "control",      "shadow page zapped", "write to tracked table", "tlb hit"};
+    "commands",
+    "access",
+    "access read",
+    "access write",
+    "access fetch",
+    "access cpl0",
+    "access cpl3",
+    "access pf_fixed",
+    "access #PF",
+    "mmio read",
+    "mmio write",
+    "vcpu1",
+    "entry write",
+    "slot ok",
+    "slot errno",
+    "dirty get",
+    "dirty clear",
+    "translate",
+    "cr3",
+    "invlpg",
+    "invpcid",
+    "control",
+    "shadow page zapped",
+    "write to tracked table",
+    "tlb hit"};
 
 /// Table frames start above every frame of program memory.
 constexpr Hfn first_table_frame = 1ull << 28;
@@ -113,9 +133,7 @@ class Frames final : public spec::PhysicalMemory {
   impl::HostMemory memory_;
 };
 
-bool long_mode(PagingMode mode) {
-  return mode == PagingMode::level4 || mode == PagingMode::level5;
-}
+bool long_mode(PagingMode mode) { return mode == PagingMode::level4 || mode == PagingMode::level5; }
 
 /// One vCPU: the MMU's half, and the processor that runs it.
 struct VirtualCpu {
@@ -268,9 +286,8 @@ Result<VirtualCpu*> ImplEngine::vcpu(unsigned index) {
   const Configuration& config = machine_->config;
   cpu = std::make_unique<VirtualCpu>(
       vm(),
-      impl::PagingRegisters{.mode = config.paging,
-                            .control = config.control,
-                            .maxphyaddr = config.maxphyaddr},
+      impl::PagingRegisters{
+          .mode = config.paging, .control = config.control, .maxphyaddr = config.maxphyaddr},
       config.roots.empty() ? 0 : config.roots.front(), machine_->frames);
   return cpu.get();
 }

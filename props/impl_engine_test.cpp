@@ -39,9 +39,7 @@ class ImplEngineTest : public testing::TestWithParam<MmuKind> {
     return run(Access{.vcpu = vcpu, .kind = kind, .cpl = cpl, .gva = gva, .value = value});
   }
   Observation read(Gva gva) { return access(AccessKind::read, gva); }
-  Observation write(Gva gva, std::uint64_t value) {
-    return access(AccessKind::write, gva, value);
-  }
+  Observation write(Gva gva, std::uint64_t value) { return access(AccessKind::write, gva, value); }
   void TearDown() override {
     const auto ended = engine->end();
     ASSERT_TRUE(ended);
@@ -140,8 +138,8 @@ TEST_P(ImplEngineTest, MemoryIsFreshInEveryProgram) {
 }
 
 TEST_P(ImplEngineTest, OtherModes) {
-  for (const PagingMode mode : {PagingMode::none, PagingMode::bits32, PagingMode::pae,
-                                PagingMode::level5}) {
+  for (const PagingMode mode :
+       {PagingMode::none, PagingMode::bits32, PagingMode::pae, PagingMode::level5}) {
     Configuration configuration;
     configuration.paging = mode;
     begin(configuration);
@@ -168,8 +166,7 @@ TEST_P(ImplEngineTest, OtherModes) {
     EXPECT_EQ(run(fetch), Observation(Value{0x21}));
     EXPECT_EQ(run(Access{.kind = AccessKind::write, .gva = gva, .value = 5, .size = 4}),
               Observation(Done{}));
-    EXPECT_EQ(run(Access{.kind = AccessKind::read, .gva = gva, .size = 4}),
-              Observation(Value{5}));
+    EXPECT_EQ(run(Access{.kind = AccessKind::read, .gva = gva, .size = 4}), Observation(Value{5}));
     const auto ended = engine->end();
     ASSERT_TRUE(ended);
     EXPECT_EQ(*ended, Observation(Done{}));
@@ -202,9 +199,9 @@ TEST_P(ImplEngineTest, TableInReadOnlySlotIsWalkedWithoutFlags) {
             Observation(Done{}));
   entry(0x400000, 0, 0x21000 | pwu);
   ASSERT_EQ(run(SlotDelete{.id = 1}), Observation(Done{}));
-  ASSERT_EQ(run(SlotAdd{.id = 1, .gpa = 0x400000, .size = 0x1000, .hva = 0x100000,
-                        .read_only = true}),
-            Observation(Done{}));
+  ASSERT_EQ(
+      run(SlotAdd{.id = 1, .gpa = 0x400000, .size = 0x1000, .hva = 0x100000, .read_only = true}),
+      Observation(Done{}));
   entry(0x3000, 1, 0x400000 | pwu);
   EXPECT_EQ(read(0x200000), Observation(Value{code_cell(0x21)}));
   EXPECT_EQ(write(0x200000, 3), Observation(Done{}));

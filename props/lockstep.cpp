@@ -85,6 +85,13 @@ std::optional<std::string> lacks(const Platform& platform, const Program& progra
   for (unsigned i = 0; i < feature_count; ++i) {
     if (missing[i]) return fmt::format("lacks {}", lockstep::name(static_cast<Feature>(i)));
   }
+  // KVM hides protection keys without TDP: kvm_set_cpu_caps() clears PKU.
+  const bool shadow = program.configuration.mmu == MmuKind::shadow ||
+                      (program.configuration.mmu == MmuKind::any &&
+                       platform.features.test(static_cast<std::size_t>(Feature::mmu_shadow)));
+  if (shadow && needs(program).test(static_cast<std::size_t>(Feature::pke))) {
+    return "has protection keys with mmu=tdp only";
+  }
   if (program.configuration.vcpus > platform.max_vcpus) {
     return fmt::format("has at most {} vCPUs", platform.max_vcpus);
   }

@@ -7,13 +7,27 @@ namespace lockstep {
 
 std::string_view name(Feature feature) {
   static constexpr std::array<std::string_view, feature_count> names = {
-      "non-paging guest", "32-bit paging",     "PAE paging",
-      "4-level paging",   "5-level paging",    "shadow paging",
-      "two-dimensional paging", "NX",          "SMEP",
-      "SMAP",             "global pages",      "4M pages",
-      "protection keys",  "PCID",              "INVPCID",
-      "1G pages",         "read-only slots",   "manual dirty-log protect",
-      "dirty log initially all set", "KVM_TRANSLATE", "SMM"};
+      "non-paging guest",
+      "32-bit paging",
+      "PAE paging",
+      "4-level paging",
+      "5-level paging",
+      "shadow paging",
+      "two-dimensional paging",
+      "NX",
+      "SMEP",
+      "SMAP",
+      "global pages",
+      "4M pages",
+      "protection keys",
+      "PCID",
+      "INVPCID",
+      "1G pages",
+      "read-only slots",
+      "manual dirty-log protect",
+      "dirty log initially all set",
+      "KVM_TRANSLATE",
+      "SMM"};
   return names[static_cast<std::size_t>(feature)];
 }
 

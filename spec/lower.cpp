@@ -209,8 +209,7 @@ tl::expected<Lowered, Illegal> lower_or_blame(const Program& program) {
 tl::expected<Lowered, std::string> lower(const Program& program) {
   auto lowered = spec::lower_or_blame(program);
   if (!lowered) {
-    return Failure(
-        fmt::format("command {}: {}", lowered.error().step + 1, lowered.error().reason));
+    return Failure(fmt::format("command {}: {}", lowered.error().step + 1, lowered.error().reason));
   }
   return std::move(*lowered);
 }

@@ -56,7 +56,8 @@ TEST_F(AccessTest, PageFaultsCarryCodeAndAddress) {
 
 TEST_F(AccessTest, ReservedBitIsReported) {
   map(page, backing | 1ull << 45, rwu);
-  EXPECT_EQ(read(page), Observation(PageFault{fault::present | fault::user | fault::reserved, page}));
+  EXPECT_EQ(read(page),
+            Observation(PageFault{fault::present | fault::user | fault::reserved, page}));
 }
 
 TEST_F(AccessTest, NonCanonicalAddressIsGeneralProtection) {

@@ -30,8 +30,7 @@ struct CpuidTable {
   std::uint32_t padding = 0;
   std::array<kvm_cpuid_entry2, 256> entries{};
 };
-inline constexpr unsigned long get_supported_cpuid =
-    _IOC(_IOC_READ | _IOC_WRITE, KVMIO, 0x05, 8);
+inline constexpr unsigned long get_supported_cpuid = _IOC(_IOC_READ | _IOC_WRITE, KVMIO, 0x05, 8);
 inline constexpr unsigned long set_cpuid2 = _IOC(_IOC_WRITE, KVMIO, 0x90, 8);
 
 }  // namespace lockstep::hw

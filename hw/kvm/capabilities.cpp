@@ -34,9 +34,10 @@ std::string open_failure(const char* path, int error) {
           path);
     case EACCES:
     case EPERM:
-      return fmt::format("no permission to open {}: join the group that owns it (often kvm), or "
-                         "run as root",
-                         path);
+      return fmt::format(
+          "no permission to open {}: join the group that owns it (often kvm), or "
+          "run as root",
+          path);
     case ENODEV:
     case ENXIO:
       return fmt::format("{} has no driver behind it: load kvm_intel or kvm_amd", path);
@@ -74,6 +75,13 @@ unsigned GuestCpuid::maxphyaddr() const {
   const kvm_cpuid_entry2* const entry = find(address_sizes_leaf);
   // Without the leaf, PAE processors have 36 bits: SDM "CPUID".
   return entry == nullptr ? 36 : entry->eax & 0xffu;
+}
+
+bool GuestCpuid::amd() const {
+  constexpr std::uint32_t auth = 0x6874'7541;  // "Auth" of AuthenticAMD
+  constexpr std::uint32_t hygo = 0x6f67'7948;  // "Hygo" of HygonGenuine
+  const kvm_cpuid_entry2* const vendor = find(0);
+  return vendor != nullptr && (vendor->ebx == auth || vendor->ebx == hygo);
 }
 
 void GuestCpuid::set_maxphyaddr(unsigned bits) {
@@ -126,19 +134,19 @@ Result<Fd> open_kvm(const char* path) {
   if (!kvm) return tl::unexpected(EngineError{open_failure(path, errno)});
   const Call version = kvm_call(kvm.get(), KVM_GET_API_VERSION, 0);
   if (!version) {
-    return tl::unexpected(EngineError{fmt::format(
-        "{} does not answer KVM_GET_API_VERSION ({}): it is not the KVM device", path,
-        std::strerror(version.error()))});
+    return tl::unexpected(EngineError{
+        fmt::format("{} does not answer KVM_GET_API_VERSION ({}): it is not the KVM device", path,
+                    std::strerror(version.error()))});
   }
   if (*version != KVM_API_VERSION) {
-    return tl::unexpected(EngineError{fmt::format(
-        "KVM API version {}, expected {}: boot a kernel whose KVM is stable", *version,
-        KVM_API_VERSION)});
+    return tl::unexpected(EngineError{
+        fmt::format("KVM API version {}, expected {}: boot a kernel whose KVM is stable", *version,
+                    KVM_API_VERSION)});
   }
   for (const Required& need : required) {
     if ((capability(kvm.get(), need.number) & need.bits) != need.bits) {
-      return tl::unexpected(EngineError{
-          fmt::format("KVM lacks {}: boot Linux {} or later", need.name, need.since)});
+      return tl::unexpected(
+          EngineError{fmt::format("KVM lacks {}: boot Linux {} or later", need.name, need.since)});
     }
   }
   return kvm;

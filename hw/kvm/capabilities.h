@@ -23,6 +23,8 @@ class GuestCpuid {
   bool has(std::uint32_t leaf, CpuidRegister which, unsigned bit) const;
   /// Guest physical address width, in bits (CPUID 0x80000008).
   unsigned maxphyaddr() const;
+  /// The vendor is AMD or Hygon (CPUID leaf 0): a few reserved bits differ.
+  bool amd() const;
   void set_maxphyaddr(unsigned bits);
   /// Leaves that describe paging features, in print form, for provenance.
   std::string summary() const;

@@ -70,10 +70,8 @@ void find_capabilities(Findings& findings, int kvm, bool tdp) {
 /// Try what only a guest can tell.
 void find_by_running(Findings& findings, KvmEngine& engine, const KvmProbe& probe) {
   constexpr std::pair<PagingMode, Feature> modes[] = {
-      {PagingMode::none, Feature::paging_none},
-      {PagingMode::bits32, Feature::paging_bits32},
-      {PagingMode::pae, Feature::paging_pae},
-      {PagingMode::level4, Feature::paging_level4},
+      {PagingMode::none, Feature::paging_none},     {PagingMode::bits32, Feature::paging_bits32},
+      {PagingMode::pae, Feature::paging_pae},       {PagingMode::level4, Feature::paging_level4},
       {PagingMode::level5, Feature::paging_level5},
   };
   const unsigned width = std::min(40u, probe.platform.max_maxphyaddr);
@@ -133,10 +131,11 @@ Result<KvmProbe> probe_kvm() {
   if (interpreted) platform.deviations.emplace_back(interpreting_module);
   platform.tdp = probe.host.tdp();
   platform.max_maxphyaddr = cpuid->maxphyaddr();
+  platform.amd = cpuid->amd();
   platform.host_maxphyaddr =
       probe.host.physical_bits != 0 ? probe.host.physical_bits : cpuid->maxphyaddr();
-  platform.max_vcpus = static_cast<unsigned>(std::clamp(
-      capability(kvm->get(), KVM_CAP_MAX_VCPUS), 1, static_cast<int>(harness_max_vcpus)));
+  platform.max_vcpus = static_cast<unsigned>(std::clamp(capability(kvm->get(), KVM_CAP_MAX_VCPUS),
+                                                        1, static_cast<int>(harness_max_vcpus)));
   platform.provenance = probe.host.provenance();
   platform.provenance.emplace_back("guest CPUID", cpuid->summary());
 

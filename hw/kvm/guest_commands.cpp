@@ -133,10 +133,10 @@ Result<Observation> KvmEngine::on(const Access& access) {
   if (stop.mmio) {
     ++reached_[stop.mmio->write ? "mmio write" : "mmio read"];
     const bool read_back = !stop.mmio->write && std::holds_alternative<Done>(stop.reason);
-    if (read_back && truncate(stop.rax, access.size) !=
-                         truncate(mmio_answer(stop.mmio->gpa), access.size)) {
-      return Unexpected{fmt::format("MMIO read of {:#x} gave the guest {:#x}", stop.mmio->gpa,
-                                    stop.rax)};
+    if (read_back &&
+        truncate(stop.rax, access.size) != truncate(mmio_answer(stop.mmio->gpa), access.size)) {
+      return Unexpected{
+          fmt::format("MMIO read of {:#x} gave the guest {:#x}", stop.mmio->gpa, stop.rax)};
     }
     return finished(stop);
   }
@@ -154,10 +154,11 @@ Observation KvmEngine::store_through_window(Vcpu& vcpu, unsigned index, const En
   const std::uint32_t pkru = memos_[index].pkru;
   if (pkru != 0) (void)vcpu.run({.stub = Stub::wrpkru, .value = 0});
   vcpu.set_parameters(command.value, 0);
-  const Stop stop = vcpu.run({.stub = write_stub(width),
-                              .cpl = Cpl::user,
-                              .address = window + command.table + std::uint64_t{command.index} * width,
-                              .value = command.value});
+  const Stop stop =
+      vcpu.run({.stub = write_stub(width),
+                .cpl = Cpl::user,
+                .address = window + command.table + std::uint64_t{command.index} * width,
+                .value = command.value});
   if (pkru != 0) (void)vcpu.run({.stub = Stub::wrpkru, .value = pkru});
   if (stop.mmio) ++reached_["mmio write"];
   return finished(stop);

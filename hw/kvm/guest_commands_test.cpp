@@ -118,12 +118,10 @@ TEST_F(GuestCommandsTest, NoExecuteIsReservedWithoutEferNx) {
 }
 
 TEST_F(GuestCommandsTest, ControlBitsWithoutTheFeatureFault) {
-  const std::pair<ControlBit, Feature> bits[] = {{ControlBit::cr4_smep, Feature::smep},
-                                                 {ControlBit::cr4_smap, Feature::smap},
-                                                 {ControlBit::cr4_pke, Feature::pke},
-                                                 {ControlBit::cr4_pcide, Feature::pcid},
-                                                 {ControlBit::cr4_pge, Feature::pge},
-                                                 {ControlBit::cr4_pse, Feature::pse}};
+  const std::pair<ControlBit, Feature> bits[] = {
+      {ControlBit::cr4_smep, Feature::smep}, {ControlBit::cr4_smap, Feature::smap},
+      {ControlBit::cr4_pke, Feature::pke},   {ControlBit::cr4_pcide, Feature::pcid},
+      {ControlBit::cr4_pge, Feature::pge},   {ControlBit::cr4_pse, Feature::pse}};
   // kvm_pvm lets a guest set SMEP, SMAP and PKE that its CPUID lacks.
   const bool lenient = probe()->style.interpreted_ring0;
   for (const auto& [bit, feature] : bits) {

@@ -147,11 +147,13 @@ lockstep_guest32 lockstep_supervisor32, hlt
 )");
 
 // In the order of Stub.
-#define LOCKSTEP_STUBS(bits, DO)                                                           \
-  DO(bits, nothing) DO(bits, iret) DO(bits, read1) DO(bits, read2) DO(bits, read4)         \
-  DO(bits, read8) DO(bits, write1) DO(bits, write2) DO(bits, write4) DO(bits, write8)      \
-  DO(bits, fetch) DO(bits, cr0) DO(bits, cr3) DO(bits, cr4) DO(bits, msr) DO(bits, invlpg) \
-  DO(bits, invpcid) DO(bits, wrpkru) DO(bits, end)
+#define LOCKSTEP_STUBS(bits, DO)                                                       \
+  DO(bits, nothing)                                                                    \
+  DO(bits, iret)                                                                       \
+  DO(bits, read1) DO(bits, read2) DO(bits, read4) DO(bits, read8) DO(bits, write1)     \
+      DO(bits, write2) DO(bits, write4) DO(bits, write8) DO(bits, fetch) DO(bits, cr0) \
+          DO(bits, cr3) DO(bits, cr4) DO(bits, msr) DO(bits, invlpg) DO(bits, invpcid) \
+              DO(bits, wrpkru) DO(bits, end)
 #define LOCKSTEP_DECLARE(bits, stub) extern const std::byte lockstep_user##bits##_##stub[];
 #define LOCKSTEP_LIST(bits, stub) lockstep_user##bits##_##stub,
 
@@ -209,9 +211,8 @@ void put_descriptors(std::span<std::byte> slot, PagingMode mode) {
   for (unsigned vector = 0; vector < idt_vectors; ++vector) {
     const Gva handler = layout.supervisor + harness_page::supervisor_code + vector * handler_size;
     // Interrupt gate with DPL 3, so that INT3 at CPL 3 may pass.
-    const std::uint64_t gate = (handler & 0xffff) |
-                               std::uint64_t{selector::kernel_code} << 16 | 0xee00ull << 32 |
-                               ((handler >> 16) & 0xffff) << 48;
+    const std::uint64_t gate = (handler & 0xffff) | std::uint64_t{selector::kernel_code} << 16 |
+                               0xee00ull << 32 | ((handler >> 16) & 0xffff) << 48;
     const std::uint64_t at = gdt + idt_offset + vector * (wide ? 16u : 8u);
     put(slot, at, gate);
     if (wide) put(slot, at + 8, handler >> 32);

@@ -58,7 +58,8 @@ Gpa walk(const std::vector<std::byte>& slot, PagingMode mode, Gva gva, std::uint
   };
   std::uint64_t now = 0;
   for (const RootEntry& entry : harness_root_entries(mode)) {
-    if (entry.index == (mode == PagingMode::pae ? gva >> 30 & 3 : index_at(depth))) now = entry.value;
+    if (entry.index == (mode == PagingMode::pae ? gva >> 30 & 3 : index_at(depth)))
+      now = entry.value;
   }
   rights = ~0ull;
   for (unsigned level = depth; level > 1; --level) {

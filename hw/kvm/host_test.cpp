@@ -15,8 +15,7 @@ namespace {
 class HostTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    root_ = std::filesystem::path(::testing::TempDir()) /
-            ("host-" + std::to_string(::getpid()));
+    root_ = std::filesystem::path(::testing::TempDir()) / ("host-" + std::to_string(::getpid()));
   }
   void TearDown() override { std::filesystem::remove_all(root_); }
   void put(const std::string& path, const std::string& text) {

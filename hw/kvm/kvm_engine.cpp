@@ -51,9 +51,7 @@ KvmEngine::~KvmEngine() {
   if (watchdog_) watchdog_->disarm();
 }
 
-const std::map<std::string, std::uint64_t>& KvmEngine::reached() const {
-  return reached_.counts();
-}
+const std::map<std::string, std::uint64_t>& KvmEngine::reached() const { return reached_.counts(); }
 
 std::optional<std::string> KvmEngine::refusal(const Configuration& configuration) const {
   const auto lacks = [this](Feature feature) {
@@ -83,8 +81,8 @@ std::optional<std::string> KvmEngine::refusal(const Configuration& configuration
 }
 
 Result<void> KvmEngine::take_vm(const VmKey& key, bool fresh) {
-  const auto found = std::find_if(vms_.begin(), vms_.end(),
-                                  [&key](const auto& vm) { return vm->key() == key; });
+  const auto found =
+      std::find_if(vms_.begin(), vms_.end(), [&key](const auto& vm) { return vm->key() == key; });
   if (found != vms_.end() && !fresh) {
     vms_.splice(vms_.begin(), vms_, found);
     vm_ = vms_.front().get();

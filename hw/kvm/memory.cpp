@@ -13,9 +13,7 @@
 namespace lockstep::hw {
 namespace {
 
-EngineError failed(const char* what) {
-  return {fmt::format("{}: {}", what, std::strerror(errno))};
-}
+EngineError failed(const char* what) { return {fmt::format("{}: {}", what, std::strerror(errno))}; }
 
 bool inside(std::uint64_t size, Hva hva, unsigned width) {
   return width <= 8 && hva <= size && size - hva >= width;
@@ -33,8 +31,8 @@ Result<PatternFile> PatternFile::create() {
 Result<void> PatternFile::grow(std::uint64_t size) {
   if (size <= filled_) return {};
   if (size > memory_limit || size % page_size != 0) {
-    return tl::unexpected(EngineError{fmt::format(
-        "{} bytes of memory: give whole pages, {} bytes at most", size, memory_limit)});
+    return tl::unexpected(EngineError{
+        fmt::format("{} bytes of memory: give whole pages, {} bytes at most", size, memory_limit)});
   }
   // Never shrinks, unlike ftruncate(): another process may have grown it further.
   if (::fallocate(fd_.get(), 0, 0, static_cast<off_t>(size)) != 0) {

@@ -107,8 +107,7 @@ std::optional<std::string> self_test(Engine& engine, PagingMode mode, unsigned m
   if (auto begun = engine.begin(configuration, /*fresh=*/true); !begun) {
     return begun.error().message;
   }
-  std::vector<Expectation> all = {
-      {"memory slot", SlotAdd{.size = configuration.memory}, Done{}}};
+  std::vector<Expectation> all = {{"memory slot", SlotAdd{.size = configuration.memory}, Done{}}};
   for (const Command& command : tables(mode)) all.push_back({"table", command, Done{}});
   const std::vector<Expectation> accesses = expectations(mode);
   all.insert(all.end(), accesses.begin(), accesses.end());

@@ -56,10 +56,10 @@ ControlPlace place(ControlBit bit) {
 
 void set_privilege(kvm_sregs& sregs, PagingMode mode, Cpl cpl) {
   const bool user = cpl == Cpl::user;
-  sregs.cs = flat(user ? selector::user_code : selector::kernel_code, /*code=*/true,
-                  is_long_mode(mode));
-  sregs.ss = flat(user ? selector::user_data : selector::kernel_data, /*code=*/false,
-                  is_long_mode(mode));
+  sregs.cs =
+      flat(user ? selector::user_code : selector::kernel_code, /*code=*/true, is_long_mode(mode));
+  sregs.ss =
+      flat(user ? selector::user_data : selector::kernel_data, /*code=*/false, is_long_mode(mode));
 }
 
 void set_initial(kvm_sregs& sregs, const Configuration& configuration, Gpa root, unsigned vcpu) {
@@ -86,7 +86,8 @@ void set_initial(kvm_sregs& sregs, const Configuration& configuration, Gpa root,
   sregs.ldt.unusable = 1;
 
   const bool paging = mode != PagingMode::none;
-  sregs.cr0 = cr0::base | (paging ? cr0::pg : 0) | control_bits(configuration, ControlRegister::cr0);
+  sregs.cr0 =
+      cr0::base | (paging ? cr0::pg : 0) | control_bits(configuration, ControlRegister::cr0);
   sregs.cr2 = 0;
   sregs.cr3 = paging ? root : 0;
   sregs.cr4 = cr4::base | control_bits(configuration, ControlRegister::cr4);

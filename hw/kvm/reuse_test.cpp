@@ -97,7 +97,8 @@ TEST_F(ReuseTest, MaxphyaddrReachesTheGuest) {
   begin_with_memory(with);
   map(page, 1ull << 36, rwu);
   if (has(Feature::mmu_tdp)) GTEST_SKIP() << "hardware walks the guest's tables";
-  EXPECT_EQ(read(page), Observation(PageFault{fault::present | fault::user | fault::reserved, page}));
+  EXPECT_EQ(read(page),
+            Observation(PageFault{fault::present | fault::user | fault::reserved, page}));
 }
 
 TEST_F(ReuseTest, WorksInAForkedChild) {
@@ -107,8 +108,7 @@ TEST_F(ReuseTest, WorksInAForkedChild) {
     auto engine = open_kvm_engine(*probe());
     const bool good = engine && (*engine)->begin(configuration(), false) &&
                       (*engine)->execute(SlotAdd{.size = 1 << 20}) &&
-                      (*engine)->execute(Invlpg{}).value_or(Errno{}) == done &&
-                      (*engine)->end();
+                      (*engine)->execute(Invlpg{}).value_or(Errno{}) == done && (*engine)->end();
     engine = {};
     ::_exit(good ? 0 : 1);
   }

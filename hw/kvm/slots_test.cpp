@@ -90,7 +90,8 @@ TEST_F(SlotsTest, ManualLogIsClearedByClear) {
   EXPECT_EQ(write(window + 3 * page_size, 2), done);
   EXPECT_EQ(run(DirtyGet{.id = 1}), bitmap(1 << 3));
   EXPECT_EQ(run(DirtyClear{.id = 1, .first = 1, .count = 64}), Observation(Errno{EINVAL}));
-  EXPECT_EQ(run(DirtyClear{.id = 1, .first = 64, .count = 0xffff'ffff}), Observation(Errno{EINVAL}));
+  EXPECT_EQ(run(DirtyClear{.id = 1, .first = 64, .count = 0xffff'ffff}),
+            Observation(Errno{EINVAL}));
   EXPECT_EQ(run(DirtyClear{.id = 1, .first = 64, .count = pages - 64}), done);
 }
 

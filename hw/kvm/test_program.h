@@ -79,7 +79,8 @@ class KvmTest : public ::testing::Test {
     const unsigned bits = mode == PagingMode::bits32 ? 10 : 9;
     Gpa table = top;
     for (auto level = static_cast<unsigned>(root_level(mode)); level > 1; --level) {
-      const auto index = static_cast<unsigned>(gva >> (12 + bits * (level - 1))) & ((1u << bits) - 1);
+      const auto index =
+          static_cast<unsigned>(gva >> (12 + bits * (level - 1))) & ((1u << bits) - 1);
       Gpa& below = below_[{table, index}];
       if (below == 0) {
         below = next_table_;
@@ -146,9 +147,7 @@ namespace lockstep {
 
 /// Let a failed comparison show the observation as programs spell it.
 template <typename Kind>
-  requires std::constructible_from<Observation, Kind>
-void PrintTo(const Kind& seen, std::ostream* out) {
-  *out << print(Observation(seen));
-}
+requires std::constructible_from<Observation, Kind>
+void PrintTo(const Kind& seen, std::ostream* out) { *out << print(Observation(seen)); }
 
 }  // namespace lockstep

@@ -148,10 +148,8 @@ bool Vcpu::service_mmio(Stop& stop) {
     std::memcpy(mmio.data, &answer, mmio.len);
   }
   if (!stop.mmio) {
-    stop.mmio = Mmio{.write = mmio.is_write != 0,
-                     .gpa = mmio.phys_addr,
-                     .size = mmio.len,
-                     .value = value};
+    stop.mmio =
+        Mmio{.write = mmio.is_write != 0, .gpa = mmio.phys_addr, .size = mmio.len, .value = value};
   }
   return true;
 }
@@ -251,8 +249,8 @@ Stop Vcpu::run(const StubCall& call) {
       default:
         break;
     }
-    stop.reason = Unexpected{
-        fmt::format("{} at {:#x}", exit_name(run.exit_reason), run.s.regs.regs.rip)};
+    stop.reason =
+        Unexpected{fmt::format("{} at {:#x}", exit_name(run.exit_reason), run.s.regs.regs.rip)};
     recover_from_shutdown();
     return stop;
   }

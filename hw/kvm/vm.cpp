@@ -101,8 +101,8 @@ Result<std::unique_ptr<Vm>> Vm::create(int kvm, const VmKey& key, GuestStyle sty
 Call Vm::set_slot(const UserSlots::Region& region, std::byte* host) {
   kvm_userspace_memory_region slot{};
   slot.slot = region.id;
-  slot.flags = (region.log ? KVM_MEM_LOG_DIRTY_PAGES : 0u) |
-               (region.read_only ? KVM_MEM_READONLY : 0u);
+  slot.flags =
+      (region.log ? KVM_MEM_LOG_DIRTY_PAGES : 0u) | (region.read_only ? KVM_MEM_READONLY : 0u);
   slot.guest_phys_addr = region.gpa;
   slot.memory_size = region.size;
   slot.userspace_addr = reinterpret_cast<std::uintptr_t>(host) + region.hva;

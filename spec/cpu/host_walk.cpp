@@ -12,8 +12,7 @@ HostWalk walk_host(const PagingState& state, PhysicalMemory& memory, Hfn root,
     if (table == nullptr) return HostBroken{table_frame};
     const unsigned shift = static_cast<unsigned>(page_shift) + 9 * (level - 1);
     std::uint64_t& value = table[(address >> shift) & 511];
-    const EntryRead read =
-        read_entry(state, static_cast<TableLevel>(level), value, rights);
+    const EntryRead read = read_entry(state, static_cast<TableLevel>(level), value, rights);
     switch (read.kind) {
       case EntryRead::Kind::not_present:
         return HostMiss{.reserved = false};

@@ -49,8 +49,7 @@ TlbEntry* Processor::lookup(const ProcessorState& state, const AccessRights& acc
   return nullptr;
 }
 
-Outcome Processor::access_shadow(const ProcessorState& state, const AccessRights& access,
-                                 Gva gva) {
+Outcome Processor::access_shadow(const ProcessorState& state, const AccessRights& access, Gva gva) {
   if (const TlbEntry* entry = lookup(state, access, gva)) return Allowed{entry->frame, true};
   const auto fault = [&](bool present, bool reserved) {
     return Fault{fault_code(state.paging, access, present, reserved)};
@@ -115,8 +114,8 @@ std::variant<TlbEntry, Fault, NestedFault, Broken> Processor::walk_guest(
     const GuestFrame frame = table_frame(state, at, /*write=*/false);
     if (const auto* fault = std::get_if<NestedFault>(&frame)) return *fault;
     if (const auto* broken = std::get_if<Broken>(&frame)) return *broken;
-    const std::uint64_t value = memory_->load(
-        std::get<Hfn>(frame), static_cast<unsigned>(at & ~page_mask), bytes);
+    const std::uint64_t value =
+        memory_->load(std::get<Hfn>(frame), static_cast<unsigned>(at & ~page_mask), bytes);
     path[visited++] = {at, value};
     const EntryRead read = read_entry(paging, static_cast<TableLevel>(level), value, rights);
     if (read.kind == EntryRead::Kind::not_present || read.kind == EntryRead::Kind::reserved) {
@@ -133,8 +132,7 @@ std::variant<TlbEntry, Fault, NestedFault, Broken> Processor::walk_guest(
     if (const auto code = denied(state, access, entry)) return Fault{*code};
     const bool write = access.kind == AccessKind::write;
     for (unsigned i = 0; i < visited; ++i) {
-      const std::uint64_t wanted =
-          entry::accessed | (write && i + 1 == visited ? entry::dirty : 0);
+      const std::uint64_t wanted = entry::accessed | (write && i + 1 == visited ? entry::dirty : 0);
       if ((path[i].value & wanted) == wanted) continue;
       const GuestFrame marked = table_frame(state, path[i].at, /*write=*/true);
       if (const auto* fault = std::get_if<NestedFault>(&marked)) return *fault;
@@ -147,8 +145,7 @@ std::variant<TlbEntry, Fault, NestedFault, Broken> Processor::walk_guest(
   }
 }
 
-Outcome Processor::access_nested(const ProcessorState& state, const AccessRights& access,
-                                 Gva gva) {
+Outcome Processor::access_nested(const ProcessorState& state, const AccessRights& access, Gva gva) {
   if (const TlbEntry* entry = lookup(state, access, gva)) return Allowed{entry->frame, true};
   auto walked = walk_guest(state, access, gva);
   if (const auto* fault = std::get_if<Fault>(&walked)) return *fault;

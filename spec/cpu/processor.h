@@ -41,11 +41,11 @@ using Outcome = std::variant<Allowed, Fault, NestedFault, Broken>;
 
 /// What hardware's registers hold at an access.
 struct ProcessorState {
-  PagingState paging;  ///< mode none walks nothing in the first dimension
+  PagingState paging;                     ///< mode none walks nothing in the first dimension
   std::uint64_t cr3 = 0;                  ///< guest CR3; unused without a second dimension
   std::array<std::uint64_t, 4> pdptes{};  ///< under PAE
   unsigned pcid = 0;
-  std::optional<Hfn> root;                ///< of the engine's tables
+  std::optional<Hfn> root;  ///< of the engine's tables
   PagingMode root_mode = PagingMode::level4;
 };
 

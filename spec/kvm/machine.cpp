@@ -21,9 +21,10 @@ Gfn max_gfn(const Platform& platform) {
 
 std::string_view name(Looseness looseness) {
   static constexpr std::array<std::string_view, looseness_count> names = {
-      "stale-translation",    "stale-prefix",  "spurious-fault",    "speculative-accessed",
-      "dirty-without-write",  "pdpte-reread",  "narrow-maxphyaddr", "mmio-cache",
-      "pse36-width",          "host-poke"};
+      "stale-translation",   "stale-prefix", "spurious-fault",    "speculative-accessed",
+      "dirty-without-write", "pdpte-reread", "narrow-maxphyaddr", "mmio-cache",
+      "pse36-width",         "host-poke",    "fault-keeps-entry", "pvm-no-execute",
+      "fetch-flag-32bit",    "wp-exchange",  "pvm-upper-half"};
   return names[static_cast<std::size_t>(looseness)];
 }
 
@@ -39,7 +40,16 @@ std::string_view reason(Looseness looseness) {
       "vcpu_mmio_gva_to_gpa(): the vCPU keeps the address of its last MMIO access",
       "__reset_rsvds_bits_mask(): PSE-36 pages of a shadowed guest reach 36 bits, the SDM says "
       "up to 40",
-      "a table rewritten through the hva is not seen until KVM zaps its shadow pages"};
+      "a table rewritten through the hva is not seen until KVM zaps its shadow pages",
+      "kvm_inject_emulated_page_fault() drops the faulting address only if P=1 and RSVD=0; the SDM "
+      "drops it at every page fault",
+      "kvm_pvm: what was shadowed under the other EFER.NX stays, flushed or not",
+      "walk_addr_generic() reports I/D for a fetch whenever EFER.NXE is set; the SDM wants "
+      "CR4.PAE too",
+      "FNAME(page_fault): to let a supervisor write a read-only user page under CR0.WP=0, the SPTE "
+      "gains W and loses U, so SMAP no longer sees a user page",
+      "kvm_pvm: at CPL 3 the upper half of the address space is mapped by the host, so accesses "
+      "there fault with the host's error code"};
   return reasons[static_cast<std::size_t>(looseness)];
 }
 
@@ -68,13 +78,15 @@ Judgement Machine::judge(const Command& command, const Observation& observation)
   if (const std::optional<unsigned> vcpu = vcpu_of(command)) {
     if (*vcpu >= state.vcpus.size()) return state.undecided("the vCPU does not exist");
     if (!state.start(*vcpu)) return state.undecided("no memory slot backs the root table");
+    // A vCPU was up, and may have walked, before its first command.
+    ++state.now;
   }
   return std::visit(
       [&](const auto& c) -> Judgement {
         using C = std::decay_t<decltype(c)>;
         if constexpr (std::is_same_v<C, SlotAdd>) {
-          return state.judge(
-              UserSlots::Region{c.id, c.gpa, c.size, c.hva, c.log, c.read_only}, observation);
+          return state.judge(UserSlots::Region{c.id, c.gpa, c.size, c.hva, c.log, c.read_only},
+                             observation);
         } else if constexpr (std::is_same_v<C, SlotDelete> || std::is_same_v<C, SlotMove> ||
                              std::is_same_v<C, SlotFlags>) {
           return state.judge(state.request(c), observation);
@@ -93,6 +105,7 @@ std::vector<Observation> Machine::admitted(const Command& command) const {
   ++state.now;
   if (const std::optional<unsigned> vcpu = vcpu_of(command)) {
     if (*vcpu >= state.vcpus.size() || !state.start(*vcpu)) return {};
+    ++state.now;
   }
   return state.admitted(command);
 }

@@ -32,8 +32,13 @@ enum class Looseness : std::uint8_t {
   mmio_cache,            ///< the vCPU's MMIO address cache
   pse36_width,           ///< 4-MByte pages above 64 GiB: shadow paging stops at 36 bits
   host_poke,             ///< user space rewrote a live table
+  fault_keeps_entry,     ///< a #PF that found nothing present left a shadow entry behind
+  pvm_no_execute,        ///< kvm_pvm: WRMSR EFER.NX leaves shadow pages as they are
+  fetch_flag_32bit,      ///< shadow paging reports I/D under NXE without PAE
+  wp_exchange,           ///< shadow paging with CR0.WP=0 made a user page a kernel page
+  pvm_upper_half,        ///< kvm_pvm: the upper half is not the guest's at CPL 3
 };
-inline constexpr unsigned looseness_count = 10;
+inline constexpr unsigned looseness_count = 15;
 
 /// Short printable name, such as "stale-translation".
 std::string_view name(Looseness looseness);

@@ -9,6 +9,7 @@ namespace lockstep::spec {
 namespace {
 
 constexpr unsigned emulation_failure = 1;
+constexpr Exception undefined_opcode{6, 0};
 
 std::uint64_t truncate(std::uint64_t value, unsigned size) {
   return size == 8 ? value : value & ((1ull << (size * 8)) - 1);
@@ -40,6 +41,8 @@ class AccessRules {
 
  private:
   void data(const Candidate& base, Gpa gpa);
+  void fault(const PagingState& paging, Candidate candidate, std::uint32_t code);
+  bool exchanged(const PagingState& paging, const Translated& translation) const;
 
   const Machine::State& state_;
   const Access& access_;
@@ -57,16 +60,14 @@ void AccessRules::add(const PagingState& paging, const Way& way, Loosenesses loo
   candidate.loosenesses = loosenesses | loosenesses_of(way);
   if (way.kind != Way::Kind::translated) {
     const bool reserved = way.kind == Way::Kind::reserved;
-    candidate.observation =
-        PageFault{fault_code(paging, rights_, /*present=*/reserved, reserved), access_.gva};
-    out_.push_back(candidate);
+    fault(paging, candidate, fault_code(paging, rights_, /*present=*/reserved, reserved));
     return;
   }
   if (const auto code = permission_fault(paging, rights_, way.translation)) {
     if (way.cached_leaf && way.stale) candidate.loosenesses |= loose(Looseness::spurious_fault);
-    candidate.observation = PageFault{*code, access_.gva};
-    out_.push_back(candidate);
-    return;
+    fault(paging, candidate, *code);
+    if (!exchanged(paging, way.translation)) return;
+    candidate.loosenesses |= loose(Looseness::wp_exchange);
   }
   // SDM "Accessed and Dirty Flags": a write through a cached translation whose
   // dirty flag was clear walks again, and the walk sees memory as it is.
@@ -75,13 +76,42 @@ void AccessRules::add(const PagingState& paging, const Way& way, Loosenesses loo
   data(candidate, way.translation.page | (access_.gva & (way.translation.size - 1)));
 }
 
+void AccessRules::fault(const PagingState& paging, Candidate candidate, std::uint32_t code) {
+  candidate.observation = PageFault{code, access_.gva};
+  out_.push_back(candidate);
+  if (state_.platform.tdp || paging.mode != PagingMode::bits32 ||
+      access_.kind != AccessKind::fetch || !paging.control.has(ControlBit::efer_nx)) {
+    return;
+  }
+  candidate.loosenesses |= loose(Looseness::fetch_flag_32bit);
+  candidate.observation = PageFault{code | lockstep::fault::fetch, access_.gva};
+  out_.push_back(candidate);
+}
+
+/// Whether only SMAP denies the access, to a page that shadow paging may have
+/// turned into a kernel page for an earlier write with CR0.WP=0.
+bool AccessRules::exchanged(const PagingState& paging, const Translated& translation) const {
+  if (state_.platform.tdp || paging.control.has(ControlBit::cr0_wp) ||
+      translation.rights.writable) {
+    return false;
+  }
+  AccessRights with_ac = rights_;
+  with_ac.ac = true;
+  return !permission_fault(paging, with_ac, translation);
+}
+
 void AccessRules::data(const Candidate& base, Gpa gpa) {
   Candidate candidate = base;
   const auto backing = state_.slots.backing(gpa);
   const bool write = access_.kind == AccessKind::write;
   if (!backing || (write && backing->slot->read_only)) {
-    // api.rst, KVM_EXIT_MMIO and KVM_MEM_READONLY. KVM cannot fetch from MMIO.
+    // api.rst, KVM_EXIT_MMIO and KVM_MEM_READONLY. KVM cannot fetch from MMIO:
+    // handle_emulation_failure() blames user code or gives up.
     if (access_.kind == AccessKind::fetch) {
+      if (access_.cpl == Cpl::user) {
+        candidate.observation = undefined_opcode;
+        out_.push_back(candidate);
+      }
       candidate.observation = InternalError{emulation_failure};
     } else {
       candidate.observation =
@@ -169,18 +199,56 @@ std::optional<std::vector<Candidate>> Machine::State::candidates(const Access& a
   return out;
 }
 
+/// Answers that only a deviation of KVM from the manual admits; asked for when
+/// nothing else explains what was shown.
+std::vector<Candidate> Machine::State::deviations(const Access& access) const {
+  std::vector<Candidate> out;
+  if (platform.tdp || !canonical(configuration.paging, access.gva)) return out;
+  AccessRules rules(*this, access, out);
+  const PagingState exact = paging(access.vcpu);
+  const auto enumerate = [&](const Processor& with, Loosenesses why) {
+    std::vector<Way> ways;
+    translations(with, exact, tables(), access.gva, now, ways);
+    for (const Way& way : ways) rules.add(exact, way, why);
+  };
+  const Processor doubted = processor_of(access.vcpu).without_uncertain_drops();
+  enumerate(doubted, loose(Looseness::fault_keeps_entry));
+  if (on_pvm() && no_execute_was_off) {
+    for (const bool on : {false, true}) {
+      enumerate(doubted.with_no_execute(on), loose(Looseness::pvm_no_execute));
+    }
+  }
+  return out;
+}
+
+bool Machine::State::on_pvm() const {
+  const auto& known = platform.deviations;
+  return std::find(known.begin(), known.end(), "kvm_pvm") != known.end();
+}
+
 Judgement Machine::State::judge(const Access& access, const Observation& shown) {
   const auto all = candidates(access);
   if (!all) return undecided("more than " + std::to_string(way_bound) + " ways to translate");
 
   std::vector<const Candidate*> consistent;
   bool other_code = false;
-  for (const Candidate& candidate : *all) {
-    if (candidate.other_code) {
-      other_code = true;
-    } else if (matches(candidate, shown)) {
-      consistent.push_back(&candidate);
+  const auto consider = [&](const std::vector<Candidate>& candidates) {
+    for (const Candidate& candidate : candidates) {
+      if (candidate.other_code) {
+        other_code = true;
+      } else if (matches(candidate, shown)) {
+        consistent.push_back(&candidate);
+      }
     }
+  };
+  consider(*all);
+  const std::vector<Candidate> deviating =
+      consistent.empty() ? deviations(access) : std::vector<Candidate>{};
+  consider(deviating);
+  const bool user_fault = std::holds_alternative<PageFault>(shown) && access.cpl == Cpl::user;
+  if (consistent.empty() && user_fault && (access.gva >> 63) != 0 && on_pvm()) {
+    use(loose(Looseness::pvm_upper_half));
+    return admit();
   }
   if (consistent.empty()) {
     if (other_code) return undecided("a fetch may have executed bytes that are not a code cell");
@@ -203,14 +271,19 @@ Judgement Machine::State::judge(const Access& access, const Observation& shown) 
   use(fewest->loosenesses);
   if (fewest->loosenesses == 0) {
     constexpr Loosenesses deviations =
-        loose(Looseness::mmio_cache) | loose(Looseness::narrow_maxphyaddr) |
-        loose(Looseness::pdpte_reread) | loose(Looseness::pse36_width);
-    std::erase_if(consistent, [](const Candidate* c) { return (c->loosenesses & deviations) != 0; });
+        loose(Looseness::mmio_cache) | loose(Looseness::wp_exchange) |
+        loose(Looseness::narrow_maxphyaddr) | loose(Looseness::pdpte_reread) |
+        loose(Looseness::pse36_width);
+    std::erase_if(consistent,
+                  [](const Candidate* c) { return (c->loosenesses & deviations) != 0; });
   }
 
   Vcpu& vcpu = vcpus[access.vcpu];
   if (std::holds_alternative<PageFault>(shown)) {
-    vcpu.processor->page_fault(now, access.gva);
+    const std::uint32_t code = std::get<PageFault>(shown).code;
+    const bool drops =
+        (code & lockstep::fault::present) != 0 && (code & lockstep::fault::reserved) == 0;
+    vcpu.processor->page_fault(now, access.gva, /*certain=*/platform.tdp || drops);
     return admit();
   }
   if (!fewest->completed) return admit();
@@ -225,8 +298,7 @@ Judgement Machine::State::judge(const Access& access, const Observation& shown) 
   std::vector<Hva> places;
   for (const Candidate* candidate : consistent) {
     if (candidate->hva) places.push_back(*candidate->hva);
-    log_map(candidate->way.translation.page |
-            (access.gva & (candidate->way.translation.size - 1)));
+    log_map(candidate->way.translation.page | (access.gva & (candidate->way.translation.size - 1)));
   }
   std::sort(places.begin(), places.end());
   places.erase(std::unique(places.begin(), places.end()), places.end());

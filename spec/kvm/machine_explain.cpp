@@ -21,6 +21,11 @@ const char* level_name(TableLevel level) {
   return names.at(static_cast<std::size_t>(level));
 }
 
+/// PAE's PDPTEs are registers: no walk sets their flags.
+std::optional<TableLevel> registered_level(PagingMode mode) {
+  return mode == PagingMode::pae ? std::optional(TableLevel::pdpt) : std::nullopt;
+}
+
 std::string flags_of(std::uint64_t value, PagingMode mode) {
   std::string text;
   const auto flag = [&](std::uint64_t bit, const char* name) {
@@ -46,8 +51,8 @@ std::string dump(const Way& way, PagingMode mode) {
                           read.address);
       continue;
     }
-    text += fmt::format("    {:<4} entry {:#x} = {:#x}{}{}\n", level_name(read.level),
-                        read.address, read.value, flags_of(read.value, mode),
+    text += fmt::format("    {:<4} entry {:#x} = {:#x}{}{}\n", level_name(read.level), read.address,
+                        read.value, flags_of(read.value, mode),
                         read.current || (mode == PagingMode::pae && i == 0) ? "" : "  (before)");
   }
   switch (way.kind) {
@@ -81,6 +86,10 @@ Judgement Machine::State::judge(const Translate& translate, const Observation& s
     for (std::size_t i = 0; i < way.levels; ++i) {
       remember_table(way.reads[i].address);
       log_map(way.reads[i].address);
+      const auto backing = slots.backing(way.reads[i].address);
+      if (backing && way.reads[i].level != registered_level(configuration.paging)) {
+        memory.set_flags(backing->hva, /*must=*/0, /*may=*/entry::accessed);
+      }
     }
   }
   return admit();
@@ -147,8 +156,8 @@ std::vector<Observation> Machine::State::admitted(const Command& command) const 
             if (candidate.other_code || out.size() >= 64) continue;
             add_unique(out, candidate.observation);
             if (candidate.maybe != 0) {
-              add_unique(out, Value{std::get<Value>(candidate.observation).value |
-                                    candidate.maybe});
+              add_unique(out,
+                         Value{std::get<Value>(candidate.observation).value | candidate.maybe});
             }
           }
         } else if constexpr (std::is_same_v<C, Invlpg>) {
@@ -181,9 +190,13 @@ std::string Machine::explain(const Command& command) const {
   if (vcpu && (*vcpu >= state.vcpus.size() || !state.start(*vcpu))) {
     return "    no memory slot backs the root table\n";
   }
+  ++state.now;
   return std::visit(
       [&](const auto& c) -> std::string {
-        if constexpr (requires { c.gva; c.vcpu; }) {
+        if constexpr (requires {
+                        c.gva;
+                        c.vcpu;
+                      }) {
           std::vector<Way> ways;
           const PagingState paging = state.paging(c.vcpu);
           translations(state.processor_of(c.vcpu), paging, state.tables(), c.gva, state.now, ways);

@@ -51,6 +51,7 @@ bool Machine::State::start(unsigned vcpu) {
     if (!load_pdptes(root)) return false;
     for (const Gpa r : configuration.roots) remember_table(r);
     v.processor.emplace(now, first_registers());
+    if (!configuration.control.has(ControlBit::efer_nx)) no_execute_was_off = true;
   }
   return true;
 }
@@ -128,8 +129,8 @@ Observation Machine::State::expected(const SetControl& set) const {
   const bool changes = registers.control.has(set.bit) != set.on;
   if (set.bit == ControlBit::cr4_pcide && set.on && changes) {
     // SDM "Process-Context Identifiers": only in IA-32e mode, with CR3[11:0] 0.
-    const bool long_mode = configuration.paging == PagingMode::level4 ||
-                           configuration.paging == PagingMode::level5;
+    const bool long_mode =
+        configuration.paging == PagingMode::level4 || configuration.paging == PagingMode::level5;
     if (!long_mode || registers.pcid != 0) return general_protection;
   }
   if (changes && reloads_pdptes(set.bit) && !load_pdptes(registers.root)) {
@@ -145,6 +146,7 @@ Judgement Machine::State::judge(const SetControl& set, const Observation& shown)
     const auto pdptes = reloads_pdptes(set.bit) ? *load_pdptes(processor.registers().root)
                                                 : processor.registers().pdptes;
     processor.set_control(now, set.bit, set.on, pdptes);
+    if (set.bit == ControlBit::efer_nx && !set.on) no_execute_was_off = true;
     vcpus[set.vcpu].mmio.reset();
   }
   return only(wanted, shown);

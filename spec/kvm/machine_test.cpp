@@ -17,8 +17,7 @@ constexpr std::uint64_t ad = entry::accessed | entry::dirty;
 /// 0x4000; slot 0 covers 4 MiB at gpa 0.
 class MachineTest : public testing::Test {
  protected:
-  explicit MachineTest(Configuration c = {}, Platform p = {})
-      : machine((c.vcpus = 2, c), p) {
+  explicit MachineTest(Configuration c = {}, Platform p = {}) : machine((c.vcpus = 2, c), p) {
     ok(SlotAdd{0, 0, 0x400000, 0});
     entry(0x1000, 0, 0x2000 | rwu);
     entry(0x2000, 0, 0x3000 | rwu);
@@ -42,7 +41,9 @@ class MachineTest : public testing::Test {
   void guest_entry(Gpa table, unsigned index, std::uint64_t value) {
     ok(EntrySet{0u, TableLevel::pt, table, index, value});
   }
-  static Access read(Gva gva, unsigned vcpu = 0) { return {vcpu, AccessKind::read, Cpl::user, gva}; }
+  static Access read(Gva gva, unsigned vcpu = 0) {
+    return {vcpu, AccessKind::read, Cpl::user, gva};
+  }
   static Access write(Gva gva, std::uint64_t value, unsigned vcpu = 0) {
     return {vcpu, AccessKind::write, Cpl::user, gva, value};
   }
@@ -124,7 +125,7 @@ TEST_F(MachineTest, MmioWithoutSlotAndReadOnlySlot) {
   ok(write(0x2008, 5), Mmio{true, 0x900008, 8, 5});
   ok(read(0x3000), page(0x300));
   ok(write(0x3000, 5), Mmio{true, 0x800000, 8, 5});
-  ok(Access{0, AccessKind::fetch, Cpl::user, 0x2000}, InternalError{1});
+  ok(Access{0, AccessKind::fetch, Cpl::user, 0x2000}, Exception{6, 0});
   ok(Access{0, AccessKind::fetch, Cpl::user, 0x3000}, Value{0x300});
 }
 

@@ -82,9 +82,8 @@ void Memory::learn(Hva hva, unsigned size, std::uint64_t value, std::uint64_t fl
   const std::uint64_t mask = mask_of(size) << shift_of(hva);
   const std::uint64_t seen = (value << shift_of(hva)) & mask;
   const std::uint64_t settable = version.maybe | (flags << shift_of(hva));
-  std::erase_if(version.values, [&](std::uint64_t old) {
-    return ((old ^ seen) & mask & ~(settable & ~old)) != 0;
-  });
+  std::erase_if(version.values,
+                [&](std::uint64_t old) { return ((old ^ seen) & mask & ~(settable & ~old)) != 0; });
   for (std::uint64_t& old : version.values) old = (old & ~mask) | seen;
   sort_unique(version.values);
   version.maybe &= ~mask;

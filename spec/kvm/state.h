@@ -18,9 +18,7 @@ namespace lockstep::spec {
 
 /// A set of Looseness.
 using Loosenesses = std::uint32_t;
-constexpr Loosenesses loose(Looseness looseness) {
-  return 1u << static_cast<unsigned>(looseness);
-}
+constexpr Loosenesses loose(Looseness looseness) { return 1u << static_cast<unsigned>(looseness); }
 
 /// One vCPU; registers exist from its first command on.
 struct Vcpu {
@@ -52,12 +50,12 @@ class TablesOfGuest : public EntryHistory {
 /// is what happened.
 struct Candidate {
   Observation observation;
-  std::uint64_t maybe = 0;     ///< bits of a Value that may be set besides
+  std::uint64_t maybe = 0;  ///< bits of a Value that may be set besides
   Loosenesses loosenesses = 0;
   Way way;
-  bool completed = false;      ///< the translation permitted the access
-  std::optional<Hva> hva;      ///< where data was read or written
-  bool other_code = false;     ///< a fetch from bytes that are not a code cell
+  bool completed = false;   ///< the translation permitted the access
+  std::optional<Hva> hva;   ///< where data was read or written
+  bool other_code = false;  ///< a fetch from bytes that are not a code cell
 };
 
 struct Machine::State {
@@ -104,6 +102,7 @@ struct Machine::State {
   /// Every admitted outcome of an access, the fresh walk's first; none if there
   /// are too many.
   std::optional<std::vector<Candidate>> candidates(const Access& access) const;
+  std::vector<Candidate> deviations(const Access& access) const;
   /// Observations that KVM_TRANSLATE may return, the plain walk's first.
   std::vector<Observation> translations_of(const Translate& translate) const;
 
@@ -115,6 +114,9 @@ struct Machine::State {
   PagingState paging(unsigned vcpu) const;
   /// PDPTEs as MOV CR3 would load them; none if the load faults.
   std::optional<std::array<std::uint64_t, 4>> load_pdptes(Gpa root) const;
+
+  /// The engine's KVM is kvm_pvm, with its known deviations.
+  bool on_pvm() const;
 
   /// Effects of a completed translation on accessed and dirty flags.
   void apply_flags(const std::vector<const Candidate*>& consistent, bool write);
@@ -139,7 +141,7 @@ struct Machine::State {
   std::set<Hfn> table_pages;  ///< host pages that ever held a page table
   std::set<Hfn> poked;        ///< of those, rewritten by user space while live
   std::array<std::uint64_t, looseness_count> used{};
-  std::vector<Way> scratch;
+  bool no_execute_was_off = false;  ///< EFER.NX was clear at some time
 };
 
 }  // namespace lockstep::spec

@@ -115,8 +115,7 @@ std::uint64_t Machine::State::accessed_flags(Hva hva, unsigned size) const {
   return flags;
 }
 
-std::uint64_t Machine::State::speculative_flags(Hva hva, unsigned size,
-                                                std::uint64_t value) const {
+std::uint64_t Machine::State::speculative_flags(Hva hva, unsigned size, std::uint64_t value) const {
   // Entry by entry: the present bit stands five below the accessed flag.
   const std::uint64_t of_present_entries = (value & (accessed_flags(hva, size) >> 5)) << 5;
   return of_present_entries & ~value;

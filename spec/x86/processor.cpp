@@ -35,6 +35,7 @@ void Processor::drop_all(Moment now) {
   prefixes_.clear();
   page_.clear();
   global_page_.clear();
+  uncertain_.clear();
   std::erase_if(history_, [now](const Registers& r) { return r.until <= now; });
 }
 
@@ -95,17 +96,37 @@ void Processor::invpcid(Moment now, InvpcidType type, unsigned pcid, Gva gva) {
   }
 }
 
-void Processor::page_fault(Moment now, Gva gva) {
-  page_[{registers().pcid, page_of(gva)}] = now;
+void Processor::page_fault(Moment now, Gva gva, bool certain) {
+  const unsigned pcid = registers().pcid;
+  if (!certain) {
+    uncertain_[{pcid, page_of(gva)}] = now;
+    return;
+  }
+  page_[{pcid, page_of(gva)}] = now;
   global_page_[page_of(gva)] = now;
 }
 
+Processor Processor::without_uncertain_drops() const {
+  Processor other = *this;
+  other.uncertain_.clear();
+  return other;
+}
+
+Processor Processor::with_no_execute(bool on) const {
+  Processor other = *this;
+  for (Registers& registers : other.history_) registers.control.set(ControlBit::efer_nx, on);
+  return other;
+}
+
 Moment Processor::translations_since(unsigned pcid, Gva gva) const {
-  return std::max({all_, moment_of(pcid_, pcid), moment_of(page_, std::pair{pcid, page_of(gva)})});
+  const std::pair key{pcid, page_of(gva)};
+  return std::max(
+      {all_, moment_of(pcid_, pcid), moment_of(page_, key), moment_of(uncertain_, key)});
 }
 
 Moment Processor::globals_since(Gva gva) const {
-  return std::max(all_, moment_of(global_page_, page_of(gva)));
+  return std::max({all_, moment_of(global_page_, page_of(gva)),
+                   moment_of(uncertain_, std::pair{registers().pcid, page_of(gva)})});
 }
 
 Moment Processor::prefixes_since(unsigned pcid, Gva gva) const {

@@ -52,8 +52,7 @@ class Processor {
   /// MOV to CR0 or CR4, WRMSR EFER: one bit changes. Drops everything if it
   /// changes CR4.PGE or clears CR4.PCIDE; drops the current PCID's if it sets
   /// CR4.SMEP; nothing otherwise.
-  void set_control(Moment now, ControlBit bit, bool on,
-                   const std::array<std::uint64_t, 4>& pdptes);
+  void set_control(Moment now, ControlBit bit, bool on, const std::array<std::uint64_t, 4>& pdptes);
 
   /// INVLPG: the page, globals included, and every prefix of the PCID.
   void invlpg(Moment now, Gva gva);
@@ -61,9 +60,15 @@ class Processor {
   /// INVPCID, by its four types.
   void invpcid(Moment now, InvpcidType type, unsigned pcid, Gva gva);
 
-  /// #PF: whatever would translate the faulting address. SDM "Invalidation of
-  /// TLBs and Paging-Structure Caches": a page fault also invalidates.
-  void page_fault(Moment now, Gva gva);
+  /// #PF: whatever would translate the faulting address. SDM "Operations that
+  /// Invalidate TLBs and Paging-Structure Caches": a page fault also does.
+  /// `certain`: not so on a KVM that shadows page tables and saw P=0 or RSVD=1.
+  void page_fault(Moment now, Gva gva, bool certain);
+
+  /// The same processor, had no uncertain page fault dropped anything.
+  Processor without_uncertain_drops() const;
+  /// The same processor, had EFER.NX always been as given.
+  Processor with_no_execute(bool on) const;
 
   /// Earliest moment at which an entry of a still cached, complete, non-global
   /// translation of `gva` under `pcid` may have been read.
@@ -83,6 +88,7 @@ class Processor {
   std::map<unsigned, Moment> prefixes_;
   std::map<std::pair<unsigned, Gva>, Moment> page_;
   std::map<Gva, Moment> global_page_;
+  std::map<std::pair<unsigned, Gva>, Moment> uncertain_;  ///< page faults that may drop nothing
 };
 
 }  // namespace lockstep::spec

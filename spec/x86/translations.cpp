@@ -81,12 +81,12 @@ class Enumeration {
     const std::vector<Registers>& history = processor_.history();
     for (std::size_t i = 0; i < history.size(); ++i) {
       if (history[i].pcid != pcid_ || history[i].until <= since_) continue;
-      const bool seen = std::any_of(history.begin(), history.begin() + static_cast<std::ptrdiff_t>(i),
-                                    [&](const Registers& earlier) {
-                                      return earlier.pcid == pcid_ && earlier.until > since_ &&
-                                             earlier.root == history[i].root &&
-                                             earlier.pdptes == history[i].pdptes;
-                                    });
+      const bool seen = std::any_of(
+          history.begin(), history.begin() + static_cast<std::ptrdiff_t>(i),
+          [&](const Registers& earlier) {
+            return earlier.pcid == pcid_ && earlier.until > since_ &&
+                   earlier.root == history[i].root && earlier.pdptes == history[i].pdptes;
+          });
       if (!seen) from_root(history[i], std::max(since_, history[i].since));
     }
   }
@@ -160,8 +160,8 @@ class Enumeration {
     way.reads[way.levels++] = {level, address, version.value, version.until == still_true,
                                version.backed};
     way.stale = way.stale || version.until != still_true;
-    const bool may_end_now = current && (wanted_ == Wanted::walk_now ||
-                                         wanted_ == Wanted::walk_from_prefix);
+    const bool may_end_now =
+        current && (wanted_ == Wanted::walk_now || wanted_ == Wanted::walk_from_prefix);
     switch (read.kind) {
       case EntryRead::Kind::not_present:
         if (may_end_now) add(way, Way::Kind::not_present);

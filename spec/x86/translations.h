@@ -57,10 +57,10 @@ struct Way {
   };
   Kind kind = Kind::translated;
   Translated translation;
-  bool cached_leaf = false;    ///< used without a read of the leaf now
-  bool stale = false;          ///< an entry that it used has changed since
-  bool maybe_dirty = false;    ///< the leaf's dirty flag may have been set when read
-  std::uint8_t levels = 0;     ///< entries in `reads`
+  bool cached_leaf = false;  ///< used without a read of the leaf now
+  bool stale = false;        ///< an entry that it used has changed since
+  bool maybe_dirty = false;  ///< the leaf's dirty flag may have been set when read
+  std::uint8_t levels = 0;   ///< entries in `reads`
   std::array<LevelRead, 5> reads{};
 };
 

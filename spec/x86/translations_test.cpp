@@ -80,8 +80,16 @@ TEST_F(Translations, NotPresentIsNeverCached) {
 TEST_F(Translations, PageFaultDropsTheAddress) {
   entries.set(5, 0x4000, 0);
   EXPECT_EQ(pages(6), (std::set<Gpa>{0xa000, not_present}));
-  processor.page_fault(6, 0x123);
+  processor.page_fault(6, 0x123, /*certain=*/true);
   EXPECT_EQ(pages(7), (std::set<Gpa>{not_present}));
+}
+
+TEST_F(Translations, UncertainPageFaultCanBeDoubted) {
+  entries.set(5, 0x4000, 0);
+  processor.page_fault(6, 0x123, /*certain=*/false);
+  EXPECT_EQ(pages(7), (std::set<Gpa>{not_present}));
+  processor = processor.without_uncertain_drops();
+  EXPECT_EQ(pages(7), (std::set<Gpa>{0xa000, not_present}));
 }
 
 TEST_F(Translations, PrefixLeadsToAnOldTableReadNow) {

@@ -80,7 +80,7 @@ std::uint64_t reserved_bits(const PagingState& state, TableLevel level, std::uin
   // PS is reserved where no page can be mapped.
   if (level != TableLevel::pt && level != TableLevel::pd) {
     reserved |= entry::page_size;
-    if (state.amd) reserved |= entry::global;
+    if (state.amd && level != TableLevel::pdpt) reserved |= entry::global;
   }
   return reserved;
 }

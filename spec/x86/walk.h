@@ -19,14 +19,14 @@ namespace lockstep::spec {
 struct PagingState {
   PagingMode mode = PagingMode::level4;
   ControlBits control;
-  unsigned maxphyaddr = 40;     ///< bits
-  bool gigabyte_pages = true;   ///< CPUID Page1GB
+  unsigned maxphyaddr = 40;    ///< bits
+  bool gigabyte_pages = true;  ///< CPUID Page1GB
   /// Bits of physical address that a 4-MByte page reaches: 40 with PSE-36, 32
   /// without. Never more than maxphyaddr.
   unsigned pse36_width = 40;
   std::uint32_t pkru = 0;
-  /// AMD64 reserves bit 8 of PML5E, PML4E and PDPTE that refer to a table (APM
-  /// volume 2, "Long-Mode Page Translation"); Intel 64 ignores it.
+  /// AMD64 reserves bit 8 of PML5E and PML4E, Intel 64 ignores it
+  /// (__reset_rsvds_bits_mask(): nonleaf_bit8_rsvd).
   bool amd = false;
 };
 
@@ -47,11 +47,11 @@ struct Combined {
 
 /// A complete translation: what a TLB entry holds.
 struct Translated {
-  Gpa page = 0;             ///< base of the page, in bytes
-  std::uint64_t size = 0;   ///< of the page, in bytes
+  Gpa page = 0;            ///< base of the page, in bytes
+  std::uint64_t size = 0;  ///< of the page, in bytes
   Combined rights;
   bool global = false;
-  bool dirty = false;       ///< the leaf's dirty flag when it was read
+  bool dirty = false;  ///< the leaf's dirty flag when it was read
   unsigned protection_key = 0;
   bool operator==(const Translated&) const = default;
 };
@@ -60,9 +60,9 @@ struct Translated {
 struct EntryRead {
   enum class Kind : std::uint8_t { not_present, reserved, table, leaf };
   Kind kind = Kind::not_present;
-  Gpa next = 0;             ///< table: gpa of the next table
-  Combined rights;          ///< combined with what came before
-  Translated leaf;          ///< leaf: the translation
+  Gpa next = 0;     ///< table: gpa of the next table
+  Combined rights;  ///< combined with what came before
+  Translated leaf;  ///< leaf: the translation
 };
 
 /// Bits of an entry that must be zero at this level and mode. SDM "Paging":

@@ -52,8 +52,7 @@ TEST(ReservedBits, LargePages) {
   EXPECT_EQ(kind(l4, TableLevel::pml4, pwu | entry::page_size), EntryRead::Kind::reserved);
   auto no_gigabyte = l4;
   no_gigabyte.gigabyte_pages = false;
-  EXPECT_EQ(kind(no_gigabyte, TableLevel::pdpt, pwu | entry::page_size),
-            EntryRead::Kind::reserved);
+  EXPECT_EQ(kind(no_gigabyte, TableLevel::pdpt, pwu | entry::page_size), EntryRead::Kind::reserved);
 }
 
 TEST(ReservedBits, AmdReservesBit8OfUpperEntries) {
@@ -61,7 +60,7 @@ TEST(ReservedBits, AmdReservesBit8OfUpperEntries) {
   EXPECT_EQ(kind(amd, TableLevel::pml4, pwu | entry::global), EntryRead::Kind::table);
   amd.amd = true;
   EXPECT_EQ(kind(amd, TableLevel::pml4, pwu | entry::global), EntryRead::Kind::reserved);
-  EXPECT_EQ(kind(amd, TableLevel::pd, pwu | entry::global), EntryRead::Kind::table);
+  EXPECT_EQ(kind(amd, TableLevel::pdpt, pwu | entry::global), EntryRead::Kind::table);
 }
 
 TEST(ReservedBits, NotPresentHasNone) {
@@ -127,18 +126,30 @@ TEST(Rights, AccessTable) {
   constexpr auto p = fault::present;
   const RightsCase cases[] = {
       {"user reads user", {}, user_ro, {read, Cpl::user, false}, std::nullopt},
-      {"user writes read-only", {}, user_ro, {write, Cpl::user, false},
+      {"user writes read-only",
+       {},
+       user_ro,
+       {write, Cpl::user, false},
        p | fault::write | fault::user},
       {"user reads supervisor", {}, supervisor_ro, {read, Cpl::user, false}, p | fault::user},
-      {"supervisor writes read-only, WP=0", {}, user_ro, {write, Cpl::supervisor, false},
+      {"supervisor writes read-only, WP=0",
+       {},
+       user_ro,
+       {write, Cpl::supervisor, false},
        std::nullopt},
-      {"supervisor writes read-only, WP=1", {cr0_wp}, user_ro, {write, Cpl::supervisor, false},
+      {"supervisor writes read-only, WP=1",
+       {cr0_wp},
+       user_ro,
+       {write, Cpl::supervisor, false},
        p | fault::write},
       {"SMEP", {cr4_smep}, user_rw, {fetch, Cpl::supervisor, false}, p | fault::fetch},
       {"no SMEP", {}, user_rw, {fetch, Cpl::supervisor, false}, std::nullopt},
       {"SMAP", {cr4_smap}, user_rw, {read, Cpl::supervisor, false}, p},
       {"SMAP with AC", {cr4_smap}, user_rw, {read, Cpl::supervisor, true}, std::nullopt},
-      {"SMAP leaves fetches alone", {cr4_smap}, user_rw, {fetch, Cpl::supervisor, false},
+      {"SMAP leaves fetches alone",
+       {cr4_smap},
+       user_rw,
+       {fetch, Cpl::supervisor, false},
        std::nullopt},
       {"NX", {efer_nx}, user_nx, {fetch, Cpl::user, false}, p | fault::user | fault::fetch},
   };
@@ -182,9 +193,7 @@ TEST(FaultCode, FetchShowsOnlyWhereItCanBeToldApart) {
             fault::user | fault::fetch);
 }
 
-TEST(Pdpte, ReservedBits) {
-  EXPECT_EQ(pdpte_reserved_bits(36), 0xffff'fff0'0000'01e6ull);
-}
+TEST(Pdpte, ReservedBits) { EXPECT_EQ(pdpte_reserved_bits(36), 0xffff'fff0'0000'01e6ull); }
 
 TEST(Canonical, ByModeWidth) {
   EXPECT_TRUE(canonical(PagingMode::level4, 0xffff'8000'0000'0000ull));
