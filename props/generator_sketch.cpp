@@ -103,16 +103,20 @@ std::uint64_t Sketch::rights(TableLevel level, bool leaf) {
   const auto chance = [&](unsigned percent, std::uint64_t bits) {
     return draw.chance(percent) ? bits : 0;
   };
-  std::uint64_t value = chance(95, entry::present);
+  // Four levels multiply: upper entries mostly grant, or nearly every access
+  // would fault and never reach the MMU's own faults.
+  std::uint64_t value = chance(leaf ? 95 : 98, entry::present);
   const bool pdpte = mode() == PagingMode::pae && level == TableLevel::pdpt;
   if (pdpte) return value | chance(5, entry::write_through) | chance(5, 1ull << 9);
-  value |= chance(78, entry::writable) | chance(78, entry::user) | chance(40, entry::accessed);
+  const unsigned grant = leaf ? 80 : 94;
+  value |= chance(grant, entry::writable) | chance(grant, entry::user);
+  value |= chance(40, entry::accessed);
   value |= chance(3, entry::cache_disable) | chance(4, 1ull << 10);
   if (leaf) value |= chance(40, entry::dirty) | chance(25, entry::global);
   if (mode() == PagingMode::bits32) return value;
-  if (has(Feature::nx)) value |= chance(15, entry::no_execute);
+  if (has(Feature::nx)) value |= chance(leaf ? 15 : 4, entry::no_execute);
   const auto width = program.configuration.maxphyaddr;
-  if (width < 52) value |= chance(3, 1ull << draw.between(width, 51));
+  if (width < 52) value |= chance(leaf ? 3 : 1, 1ull << draw.between(width, 51));
   if (long_mode()) {
     value |= chance(4, 1ull << draw.between(52, 58));
     if (leaf && program.configuration.control.has(ControlBit::cr4_pke)) {

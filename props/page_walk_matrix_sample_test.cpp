@@ -72,7 +72,7 @@ TEST(PageWalkSample, FindsTheCaseOfALyingEngine) {
   const auto& found = result.findings.front();
   EXPECT_TRUE(found.alone);
   EXPECT_TRUE(found.line.starts_with("test ")) << found.line;
-  EXPECT_NE(found.line.find(" fetch: FAIL: "), std::string::npos) << found.line;
+  EXPECT_NE(found.line.find(" fetch"), std::string::npos) << found.line;
   EXPECT_FALSE(validate(found.program));
 }
 

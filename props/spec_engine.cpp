@@ -13,6 +13,7 @@ namespace {
 Platform everything_there_is() {
   Platform platform;
   platform.features.set();
+  platform.features.reset(static_cast<std::size_t>(Feature::smm));  // not modelled
   platform.max_vcpus = 8;
   platform.provenance = {{"model", std::string(lockstep_commit())}};
   return platform;

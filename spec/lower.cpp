@@ -23,17 +23,15 @@ class TableBuilder {
   explicit TableBuilder(const Program& program)
       : configuration_(program.configuration), next_(program.configuration.tables) {
     for (const Gpa root : configuration_.roots) use(root);
-    for (const auto& step : program.steps) {
-      const auto* entry = std::get_if<EntrySet>(&step.command);
-      if (entry == nullptr) continue;
-      use(entry->table);
-      if (entry->level > TableLevel::pt && refers_to_table(entry->level, entry->value)) {
-        use(entry->value & entry_field());
-      }
-    }
   }
 
-  void record(const EntrySet& entry) { entries_[address(entry.table, entry.index)] = entry.value; }
+  /// A host store before: its table, and the table it refers to, are taken.
+  /// What comes after a `map` may name the pages that the map took.
+  void record(const EntrySet& entry) {
+    entries_[address(entry.table, entry.index)] = entry.value;
+    use(entry.table);
+    if (refers_to_table(entry.level, entry.value)) use(entry.value & entry_field());
+  }
 
   tl::expected<std::vector<EntrySet>, std::string> map(const Map& map) {
     if (mode() == PagingMode::none) return Failure("`map` needs paging");

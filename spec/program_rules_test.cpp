@@ -188,8 +188,8 @@ TEST(Lower, TakesEarlierEntriesIntoAccount) {
             "entry pml4 0x1000[0] = 0x10000 rwxu\n"
             "v0 entry pt 0x12000[0] = 0x0\n"
             "entry pdpt 0x10000[0] = 0x0 rwxu ps\n"
-            "entry pml4 0x1000[1] = 0x13000 rwxu a\n"
-            "entry pdpt 0x13000[0] = 0x0 rwxu ps\n");
+            "entry pml4 0x1000[1] = 0x12000 rwxu a\n"
+            "entry pdpt 0x12000[0] = 0x0 rwxu ps\n");
 }
 
 TEST(Lower, Refuses) {

@@ -147,13 +147,14 @@ lockstep_guest32 lockstep_supervisor32, hlt
 )");
 
 // In the order of Stub.
-#define LOCKSTEP_STUBS(bits, DO)                                                       \
-  DO(bits, nothing)                                                                    \
-  DO(bits, iret)                                                                       \
-  DO(bits, read1) DO(bits, read2) DO(bits, read4) DO(bits, read8) DO(bits, write1)     \
-      DO(bits, write2) DO(bits, write4) DO(bits, write8) DO(bits, fetch) DO(bits, cr0) \
-          DO(bits, cr3) DO(bits, cr4) DO(bits, msr) DO(bits, invlpg) DO(bits, invpcid) \
-              DO(bits, wrpkru) DO(bits, end)
+// clang-format off
+#define LOCKSTEP_STUBS(bits, DO) \
+  DO(bits, nothing) DO(bits, iret) DO(bits, read1) DO(bits, read2) \
+  DO(bits, read4) DO(bits, read8) DO(bits, write1) DO(bits, write2) \
+  DO(bits, write4) DO(bits, write8) DO(bits, fetch) DO(bits, cr0) \
+  DO(bits, cr3) DO(bits, cr4) DO(bits, msr) DO(bits, invlpg) \
+  DO(bits, invpcid) DO(bits, wrpkru) DO(bits, end)
+// clang-format on
 #define LOCKSTEP_DECLARE(bits, stub) extern const std::byte lockstep_user##bits##_##stub[];
 #define LOCKSTEP_LIST(bits, stub) lockstep_user##bits##_##stub,
 

@@ -104,10 +104,13 @@ std::vector<Observation> Machine::admitted(const Command& command) const {
   State state = *state_;
   ++state.now;
   if (const std::optional<unsigned> vcpu = vcpu_of(command)) {
-    if (*vcpu >= state.vcpus.size() || !state.start(*vcpu)) return {};
+    if (*vcpu >= state.vcpus.size()) return {};
+    if (!state.start(*vcpu)) return {Unexpected{"no memory slot backs the root table"}};
     ++state.now;
   }
-  return state.admitted(command);
+  std::vector<Observation> admitted = state.admitted(command);
+  if (admitted.empty()) admitted.push_back(Unexpected{"the model does not say"});
+  return admitted;
 }
 
 const std::array<std::uint64_t, looseness_count>& Machine::looseness_used() const {

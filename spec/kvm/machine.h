@@ -68,7 +68,8 @@ class Machine {
   /// Observations that judge() would admit for the command now; the first is
   /// what a machine that caches nothing and sets no extra bit would show.
   /// Complete for accesses (bounded at 64); for dirty bitmaps the least and
-  /// the greatest.
+  /// the greatest. An Unexpected, which judge() calls undecided, where the model
+  /// says nothing: a fetch of bytes that are no code cell, a root without slot.
   std::vector<Observation> admitted(const Command& command) const;
 
   /// A page-walk dump, level by level, for commands that name a linear

@@ -126,7 +126,10 @@ void AccessRules::data(const Candidate& base, Gpa gpa) {
     out_.push_back(candidate);
     return;
   }
-  for (const Memory::Possible& p : state_.memory.load(backing->hva, access_.size)) {
+  const std::uint64_t set = state_.flags_set_at(candidate.way, backing->hva, access_.size);
+  for (Memory::Possible p : state_.memory.load(backing->hva, access_.size)) {
+    p.value |= set;
+    p.maybe &= ~set;
     Candidate one = candidate;
     if (access_.kind == AccessKind::fetch) {
       const auto value = immediate(p.value);
@@ -251,6 +254,7 @@ Judgement Machine::State::judge(const Access& access, const Observation& shown) 
     return admit();
   }
   if (consistent.empty()) {
+    if (all->empty()) return undecided("the model finds no way to translate");
     if (other_code) return undecided("a fetch may have executed bytes that are not a code cell");
     std::vector<std::string> texts;
     for (const Candidate& candidate : *all) {

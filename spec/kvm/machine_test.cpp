@@ -117,6 +117,14 @@ TEST_F(MachineTest, SpeculativeAccessedFlagIsALooseness) {
   EXPECT_EQ(used(Looseness::speculative_accessed), 1u);
 }
 
+TEST_F(MachineTest, ATableThatMapsItselfShowsItsOwnFlags) {
+  entry(0x4000, 2, 0x4000 | rwu);
+  const std::uint64_t self = 0x4000 | rwu | entry::accessed;
+  EXPECT_EQ(machine.admitted(read(0x2010)).front(), Observation{Value{self}});
+  ok(read(0x2010), Value{self});
+  ok(read(0x2010), Value{self});
+}
+
 TEST_F(MachineTest, MmioWithoutSlotAndReadOnlySlot) {
   ok(SlotAdd{1, 0x800000, 0x1000, 0x300000, false, /*read_only=*/true});
   guest_entry(0x4000, 2, 0x900000 | rwu);

@@ -81,9 +81,12 @@ void Memory::learn(Hva hva, unsigned size, std::uint64_t value, std::uint64_t fl
   Version& version = cell(hva).back();
   const std::uint64_t mask = mask_of(size) << shift_of(hva);
   const std::uint64_t seen = (value << shift_of(hva)) & mask;
+  const std::uint64_t before = version.values.front();
   const std::uint64_t settable = version.maybe | (flags << shift_of(hva));
   std::erase_if(version.values,
                 [&](std::uint64_t old) { return ((old ^ seen) & mask & ~(settable & ~old)) != 0; });
+  // What was seen is what is there, even if nothing foresaw it.
+  if (version.values.empty()) version.values.push_back(before);
   for (std::uint64_t& old : version.values) old = (old & ~mask) | seen;
   sort_unique(version.values);
   version.maybe &= ~mask;

@@ -122,6 +122,9 @@ struct Machine::State {
   void apply_flags(const std::vector<const Candidate*>& consistent, bool write);
   void log_write(Gpa gpa, bool certain);
   void log_map(Gpa gpa);
+  /// Flags that the way has set in the bytes [hva, hva + size) before the access
+  /// that it translates: a table may map itself.
+  std::uint64_t flags_set_at(const Way& way, Hva hva, unsigned size) const;
   /// Where the accessed flags of a load stand, if it is from a page table.
   std::uint64_t accessed_flags(Hva hva, unsigned size) const;
   /// Those that are clear in `value` and that a page walk may have set.

@@ -106,6 +106,20 @@ void Machine::State::apply_flags(const std::vector<const Candidate*>& consistent
   }
 }
 
+std::uint64_t Machine::State::flags_set_at(const Way& way, Hva hva, unsigned size) const {
+  if (!table_pages.contains(hva >> page_shift)) return 0;
+  std::uint64_t bits = 0;
+  for (const Flags& flags : flags_of(configuration.paging, way, /*write=*/false)) {
+    const auto backing = slots.backing(flags.entry);
+    if (!backing || backing->slot->read_only) continue;
+    // The flags stand in the lowest byte of the entry.
+    if (backing->hva >= hva && backing->hva < hva + size) {
+      bits |= flags.bits << ((backing->hva - hva) * 8);
+    }
+  }
+  return bits;
+}
+
 std::uint64_t Machine::State::accessed_flags(Hva hva, unsigned size) const {
   if (!table_pages.contains(hva >> page_shift)) return 0;
   std::uint64_t flags = 0;

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/// Where KVM departs from the manual: admitted by name, on the platforms that
+/// do it, and nowhere else.
+#include <gtest/gtest.h>
+
+#include "spec/kvm/machine.h"
+#include "spec/program.h"
+
+namespace lockstep::spec {
+namespace {
+
+constexpr std::uint64_t rwu = entry::present | entry::writable | entry::user;
+constexpr std::uint64_t nx = entry::no_execute;
+
+Value page(Hfn hfn) { return {code_cell(static_cast<std::uint32_t>(hfn))}; }
+
+/// A model of 4-level tables that map gva 0 to gpa 0x200000.
+struct Modelled {
+  explicit Modelled(const Platform& platform, Configuration configuration = {})
+      : machine((configuration.vcpus = 2, configuration), platform) {
+    run(SlotAdd{0, 0, 0x400000, 0});
+    for (const auto& [table, value] : {std::pair<Gpa, std::uint64_t>{0x1000, 0x2000 | rwu},
+                                       {0x2000, 0x3000 | rwu},
+                                       {0x3000, 0x4000 | rwu},
+                                       {0x4000, 0x200000 | rwu}}) {
+      run(EntrySet{std::nullopt, TableLevel::pt, table, 0, value});
+    }
+  }
+  Judgement::Kind run(const Command& command, const Observation& observation = Done{}) {
+    return machine.judge(command, observation).kind;
+  }
+  Judgement::Kind leaf(std::uint64_t value, unsigned vcpu = 0) {
+    return run(EntrySet{vcpu, TableLevel::pt, 0x4000, 0, value});
+  }
+  std::uint64_t used(Looseness l) { return machine.looseness_used()[static_cast<std::size_t>(l)]; }
+
+  Machine machine;
+};
+
+constexpr auto admitted = Judgement::Kind::admitted;
+constexpr auto refused = Judgement::Kind::refused;
+const Access read{0, AccessKind::read, Cpl::user, 0};
+
+Platform shadow() { return {}; }
+Platform tdp() {
+  Platform platform;
+  platform.tdp = true;
+  platform.host_maxphyaddr = Configuration{}.maxphyaddr;
+  return platform;
+}
+Platform pvm() {
+  Platform platform;
+  platform.deviations = {"kvm_pvm"};
+  return platform;
+}
+
+Configuration with(ControlBit bit, bool on) {
+  Configuration configuration;
+  configuration.control.set(bit, on);
+  return configuration;
+}
+
+TEST(Deviations, NotPresentFaultKeepsTheEntryUnderShadowPagingOnly) {
+  for (const auto& [platform, then] : {std::pair{shadow(), admitted}, std::pair{tdp(), refused}}) {
+    Modelled m(platform);
+    EXPECT_EQ(m.run(read, page(0x200)), admitted);
+    m.leaf(0x200000);
+    EXPECT_EQ(m.run(read, PageFault{fault::user, 0}), admitted);
+    EXPECT_EQ(m.run(read, page(0x200)), then);
+    EXPECT_EQ(m.used(Looseness::fault_keeps_entry), then == admitted ? 1u : 0u);
+  }
+}
+
+TEST(Deviations, PermissionFaultDropsTheEntryEverywhere) {
+  Modelled m(shadow());
+  const Access write{0, AccessKind::write, Cpl::user, 0, 1};
+  EXPECT_EQ(m.run(write), admitted);
+  m.leaf(0x200000 | entry::present | entry::user);
+  EXPECT_EQ(m.run(write, PageFault{fault::present | fault::write | fault::user, 0}), admitted);
+  EXPECT_EQ(m.run(write), refused);
+}
+
+TEST(Deviations, WriteProtectExchangeHidesAUserPageFromSmap) {
+  Configuration configuration = with(ControlBit::cr4_smap, true);
+  configuration.control.set(ControlBit::cr0_wp, false);
+  const Access kernel_read{0, AccessKind::read, Cpl::supervisor, 0};
+  Modelled read_only(shadow(), configuration);
+  read_only.leaf(0x200000 | entry::present | entry::user);
+  EXPECT_EQ(read_only.run(kernel_read, page(0x200)), admitted);
+  EXPECT_EQ(read_only.used(Looseness::wp_exchange), 1u);
+  Modelled writable(shadow(), configuration);
+  EXPECT_EQ(writable.run(kernel_read, page(0x200)), refused) << "nothing to exchange";
+  Modelled hardware(tdp(), configuration);
+  hardware.leaf(0x200000 | entry::present | entry::user);
+  EXPECT_EQ(hardware.run(kernel_read, page(0x200)), refused);
+}
+
+TEST(Deviations, PvmForgetsToRebuildForNoExecute) {
+  for (const auto& [platform, then] : {std::pair{pvm(), admitted}, std::pair{shadow(), refused}}) {
+    Modelled m(platform);
+    m.leaf(0x200000 | rwu | nx);
+    EXPECT_EQ(m.run(read, page(0x200)), admitted);
+    m.run(SetControl{0, ControlBit::efer_nx, false});
+    m.run(LoadCr3{0, 0x1000});
+    EXPECT_EQ(m.run(read, page(0x200)), then);
+  }
+}
+
+TEST(Deviations, PvmUpperHalfFaultsAtCpl3) {
+  const Gva upper = 0xffff'8000'0000'0000ull;
+  const PageFault fault{fault::present | fault::user | fault::reserved, upper};
+  Modelled m(pvm());
+  EXPECT_EQ(m.run(Access{0, AccessKind::read, Cpl::user, upper}, fault), admitted);
+  EXPECT_EQ(m.used(Looseness::pvm_upper_half), 1u);
+  Modelled plain(shadow());
+  EXPECT_EQ(plain.run(Access{0, AccessKind::read, Cpl::user, upper}, fault), refused);
+}
+
+TEST(Deviations, FetchFlagIn32BitPagingOfAShadowedGuest) {
+  const Access fetch{0, AccessKind::fetch, Cpl::user, 0x800000};
+  const PageFault with_flag{fault::user | fault::fetch, 0x800000};
+  for (const auto& [platform, then] : {std::pair{shadow(), admitted}, std::pair{tdp(), refused}}) {
+    Configuration configuration;
+    configuration.paging = PagingMode::bits32;
+    Machine machine(configuration, platform);
+    machine.judge(SlotAdd{0, 0, 0x400000, 0}, Done{});
+    machine.judge(EntrySet{std::nullopt, TableLevel::pd, 0x1000, 2, 0}, Done{});
+    EXPECT_EQ(machine.judge(fetch, with_flag).kind, then);
+  }
+}
+
+TEST(Deviations, Pse36StopsAt36BitsUnderShadowPaging) {
+  Configuration configuration = with(ControlBit::cr4_pse, true);
+  configuration.paging = PagingMode::bits32;
+  const Access access{0, AccessKind::read, Cpl::user, 0, 0, 4};
+  for (const auto& [platform, then] : {std::pair{shadow(), admitted}, std::pair{tdp(), refused}}) {
+    Machine machine(configuration, platform);
+    machine.judge(SlotAdd{0, 0, 0x400000, 0}, Done{});
+    machine.judge(
+        EntrySet{std::nullopt, TableLevel::pd, 0x1000, 0, rwu | entry::page_size | (1ull << 17)},
+        Done{});
+    const PageFault fault{fault::present | fault::user | fault::reserved, 0};
+    EXPECT_EQ(machine.judge(access, fault).kind, then);
+  }
+}
+
+TEST(Freedom, AVcpuWasUpBeforeItsFirstCommand) {
+  Modelled m(shadow());
+  EXPECT_EQ(m.run(read, page(0x200)), admitted);
+  m.leaf(0x202000 | rwu, /*vcpu=*/1);
+  EXPECT_EQ(m.run(Access{1, AccessKind::read, Cpl::user, 0}, page(0x200)), admitted);
+}
+
+TEST(Freedom, TranslateMaySetAccessedFlags) {
+  Modelled m(shadow());
+  EXPECT_EQ(m.run(Translate{0, 0}, Translation{0x200000}), admitted);
+  EXPECT_EQ(m.run(SlotFlags{0, /*log=*/true, false}), admitted);
+  EXPECT_EQ(m.run(read, page(0x200)), admitted);
+  const DirtyBitmap none{0x400, std::vector<std::uint64_t>(16)};
+  EXPECT_EQ(m.run(DirtyGet{0}, none), admitted) << "every flag may have been set before";
+}
+
+TEST(Freedom, FetchOfOtherBytesIsUndecided) {
+  Modelled m(shadow());
+  EXPECT_EQ(m.run(Access{0, AccessKind::write, Cpl::user, 0, 7}), admitted);
+  const Access fetch{0, AccessKind::fetch, Cpl::user, 0};
+  EXPECT_EQ(m.run(fetch, Exception{6, 0}), Judgement::Kind::undecided);
+  EXPECT_TRUE(std::holds_alternative<Unexpected>(m.machine.admitted(fetch).front()));
+}
+
+}  // namespace
+}  // namespace lockstep::spec
