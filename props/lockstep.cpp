@@ -183,7 +183,11 @@ bool Lockstep::State::judge(const Lowered& lowered, std::size_t index, const Run
     const auto& shown = participant.shown[index];
     const bool lost = std::holds_alternative<Unexpected>(shown);
     const bool stuck = std::holds_alternative<Livelock>(shown);
-    if (lost || stuck) {
+    participant.judgement = participant.drawing != nullptr
+                                ? participant.drawing->judgement()
+                                : participant.model->judge(step.command, shown);
+    // Where the model says nothing, losing the vCPU is no finding either.
+    if ((lost || stuck) && participant.judgement.kind != Kind::undecided) {
       participant.judgement = {Kind::refused, ""};
       if (other == nobody || what == FindingKind::expectation) {
         other = i;
@@ -191,9 +195,6 @@ bool Lockstep::State::judge(const Lowered& lowered, std::size_t index, const Run
       }
       continue;
     }
-    participant.judgement = participant.drawing != nullptr
-                                ? participant.drawing->judgement()
-                                : participant.model->judge(step.command, shown);
     if (participant.judgement.kind == Kind::refused) {
       // The blame falls on a real engine if one is odd.
       if (refused == nobody || participants[refused].drawing != nullptr) refused = i;

@@ -160,6 +160,16 @@ TEST(Freedom, TranslateMaySetAccessedFlags) {
   EXPECT_EQ(m.run(DirtyGet{0}, none), admitted) << "every flag may have been set before";
 }
 
+TEST(Freedom, WriteThroughTheMmioCacheWalksNothing) {
+  Modelled m(shadow());
+  m.leaf(0x800000 | rwu | entry::accessed);
+  EXPECT_EQ(m.run(read, Mmio{false, 0x800000, 8, 0}), admitted);
+  const Access write{0, AccessKind::write, Cpl::supervisor, 0, 1};
+  EXPECT_EQ(m.run(write, Mmio{true, 0x800000, 8, 1}), admitted);
+  EXPECT_EQ(m.run(Peek{0x4000}, Value{0x800000 | rwu | entry::accessed}), admitted)
+      << "no dirty flag: vcpu_mmio_gva_to_gpa() knew the address";
+}
+
 TEST(Freedom, FetchOfOtherBytesIsUndecided) {
   Modelled m(shadow());
   EXPECT_EQ(m.run(Access{0, AccessKind::write, Cpl::user, 0, 7}), admitted);

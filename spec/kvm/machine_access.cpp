@@ -174,9 +174,10 @@ std::optional<std::vector<Candidate>> Machine::State::candidates(const Access& a
   if (!enumerate(processor, exact, 0)) return std::nullopt;
 
   const Vcpu& vcpu = vcpus[access.vcpu];
-  if (vcpu.mmio && vcpu.mmio->page == (access.gva & page_mask)) {
+  for (const Vcpu::MmioCache& cached : vcpu.mmio) {
+    if (cached.page != (access.gva & page_mask)) continue;
     Way way;
-    way.translation.page = vcpu.mmio->gpa;
+    way.translation.page = cached.gpa;
     way.translation.size = page_size;
     way.maybe_dirty = true;
     rules.add(exact, way, loose(Looseness::mmio_cache));
@@ -267,21 +268,12 @@ Judgement Machine::State::judge(const Access& access, const Observation& shown) 
     for (std::size_t i = 1; i < texts.size(); ++i) why += " or " + texts[i];
     return refuse(why);
   }
-  // Loosenesses that are not needed to admit the observation explain nothing.
+  // Count what was needed; every consistent candidate may still have happened.
   const auto fewest = *std::min_element(
       consistent.begin(), consistent.end(), [](const Candidate* a, const Candidate* b) {
         return __builtin_popcount(a->loosenesses) < __builtin_popcount(b->loosenesses);
       });
   use(fewest->loosenesses);
-  if (fewest->loosenesses == 0) {
-    constexpr Loosenesses deviations =
-        loose(Looseness::mmio_cache) | loose(Looseness::wp_exchange) |
-        loose(Looseness::narrow_maxphyaddr) | loose(Looseness::pdpte_reread) |
-        loose(Looseness::pse36_width);
-    std::erase_if(consistent,
-                  [](const Candidate* c) { return (c->loosenesses & deviations) != 0; });
-  }
-
   Vcpu& vcpu = vcpus[access.vcpu];
   if (std::holds_alternative<PageFault>(shown)) {
     const std::uint32_t code = std::get<PageFault>(shown).code;
@@ -294,8 +286,16 @@ Judgement Machine::State::judge(const Access& access, const Observation& shown) 
 
   const bool write = access.kind == AccessKind::write;
   if (configuration.paging != PagingMode::none) apply_flags(consistent, write);
-  if (const auto* mmio = std::get_if<Mmio>(&shown)) {
-    vcpu.mmio = Vcpu::MmioCache{access.gva & page_mask, mmio->gpa & page_mask};
+  for (const Candidate* candidate : consistent) {
+    const Translated& to = candidate->way.translation;
+    const Gpa gpa = to.page | (access.gva & (to.size - 1));
+    const Vcpu::MmioCache entry{access.gva & page_mask, gpa & page_mask};
+    if (candidate->completed && !slots.backing(gpa) &&
+        std::find(vcpu.mmio.begin(), vcpu.mmio.end(), entry) == vcpu.mmio.end()) {
+      vcpu.mmio.push_back(entry);
+    }
+  }
+  if (!std::holds_alternative<Done>(shown) && !std::holds_alternative<Value>(shown)) {
     return admit();
   }
 

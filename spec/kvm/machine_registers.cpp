@@ -87,7 +87,7 @@ Judgement Machine::State::judge(const LoadCr3& load, const Observation& shown) {
     processor.load_cr3(now, load.root, pcide ? load.pcid : 0, load.noflush,
                        *load_pdptes(load.root));
     remember_table(load.root);
-    if (!load.noflush) vcpus[load.vcpu].mmio.reset();
+    if (!load.noflush) vcpus[load.vcpu].mmio.clear();
   }
   return only(wanted, shown);
 }
@@ -95,7 +95,7 @@ Judgement Machine::State::judge(const LoadCr3& load, const Observation& shown) {
 Judgement Machine::State::judge(const Invlpg& invlpg, const Observation& shown) {
   Vcpu& vcpu = vcpus[invlpg.vcpu];
   vcpu.processor->invlpg(now, invlpg.gva);
-  if (vcpu.mmio && vcpu.mmio->page == (invlpg.gva & page_mask)) vcpu.mmio.reset();
+  std::erase_if(vcpu.mmio, [&](const auto& m) { return m.page == (invlpg.gva & page_mask); });
   return only(Done{}, shown);
 }
 
@@ -117,9 +117,8 @@ Judgement Machine::State::judge(const Invpcid& invpcid, const Observation& shown
     Vcpu& vcpu = vcpus[invpcid.vcpu];
     vcpu.processor->invpcid(now, invpcid.type, invpcid.pcid, invpcid.gva);
     const bool one_page = invpcid.type == InvpcidType::address;
-    if (vcpu.mmio && (!one_page || vcpu.mmio->page == (invpcid.gva & page_mask))) {
-      vcpu.mmio.reset();
-    }
+    std::erase_if(vcpu.mmio,
+                  [&](const auto& m) { return !one_page || m.page == (invpcid.gva & page_mask); });
   }
   return only(wanted, shown);
 }
@@ -147,7 +146,7 @@ Judgement Machine::State::judge(const SetControl& set, const Observation& shown)
                                                 : processor.registers().pdptes;
     processor.set_control(now, set.bit, set.on, pdptes);
     if (set.bit == ControlBit::efer_nx && !set.on) no_execute_was_off = true;
-    vcpus[set.vcpu].mmio.reset();
+    vcpus[set.vcpu].mmio.clear();
   }
   return only(wanted, shown);
 }

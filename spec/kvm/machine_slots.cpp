@@ -67,7 +67,7 @@ Judgement Machine::State::judge(const UserSlots::Region& request, const Observat
     logs.insert_or_assign(request.id, DirtyLog(request.size >> page_shift, all_set));
   }
   // Any change of slots begins a new memslot generation.
-  for (Vcpu& vcpu : vcpus) vcpu.mmio.reset();
+  for (Vcpu& vcpu : vcpus) vcpu.mmio.clear();
   return only(Done{}, shown);
 }
 

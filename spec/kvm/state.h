@@ -24,12 +24,14 @@ constexpr Loosenesses loose(Looseness looseness) { return 1u << static_cast<unsi
 struct Vcpu {
   std::optional<Processor> processor;
   std::uint32_t pkru = 0;
-  /// vcpu->arch.mmio_gva and mmio_gfn: where the last MMIO access went.
+  /// What vcpu->arch.mmio_gva and mmio_gfn may hold: where an access without
+  /// memory slot went. KVM keeps one; which accesses fill it is its own affair.
   struct MmioCache {
     Gva page = 0;
     Gpa gpa = 0;
+    bool operator==(const MmioCache&) const = default;
   };
-  std::optional<MmioCache> mmio;
+  std::vector<MmioCache> mmio;
 };
 
 /// Page tables as walks see them: slots over memory, over time.
