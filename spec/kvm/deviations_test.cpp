@@ -84,15 +84,20 @@ TEST(Deviations, WriteProtectExchangeHidesAUserPageFromSmap) {
   Configuration configuration = with(ControlBit::cr4_smap, true);
   configuration.control.set(ControlBit::cr0_wp, false);
   const Access kernel_read{0, AccessKind::read, Cpl::supervisor, 0};
-  Modelled read_only(shadow(), configuration);
-  read_only.leaf(0x200000 | entry::present | entry::user);
-  EXPECT_EQ(read_only.run(kernel_read, page(0x200)), admitted);
-  EXPECT_EQ(read_only.used(Looseness::wp_exchange), 1u);
-  Modelled writable(shadow(), configuration);
-  EXPECT_EQ(writable.run(kernel_read, page(0x200)), refused) << "nothing to exchange";
+  const Access kernel_write{0, AccessKind::write, Cpl::supervisor, 0, 1, 8, /*ac=*/true};
+  const std::uint64_t read_only = 0x200000 | entry::present | entry::user;
+  Modelled exchanged(shadow(), configuration);
+  exchanged.leaf(read_only);
+  EXPECT_EQ(exchanged.run(kernel_write), admitted);
+  EXPECT_EQ(exchanged.run(kernel_read, Value{1}), admitted);
+  EXPECT_EQ(exchanged.used(Looseness::wp_exchange), 1u);
+  Modelled untouched(shadow(), configuration);
+  untouched.leaf(read_only);
+  EXPECT_EQ(untouched.run(kernel_read, page(0x200)), refused) << "nothing was exchanged yet";
   Modelled hardware(tdp(), configuration);
-  hardware.leaf(0x200000 | entry::present | entry::user);
-  EXPECT_EQ(hardware.run(kernel_read, page(0x200)), refused);
+  hardware.leaf(read_only);
+  EXPECT_EQ(hardware.run(kernel_write), admitted);
+  EXPECT_EQ(hardware.run(kernel_read, Value{1}), refused);
 }
 
 TEST(Deviations, PvmForgetsToRebuildForNoExecute) {
@@ -151,6 +156,25 @@ TEST(Freedom, AVcpuWasUpBeforeItsFirstCommand) {
   EXPECT_EQ(m.run(Access{1, AccessKind::read, Cpl::user, 0}, page(0x200)), admitted);
 }
 
+TEST(Deviations, MmioCacheKeepsTheRightsOfItsPage) {
+  Modelled m(shadow());
+  m.leaf(0x800000 | entry::present | entry::writable);
+  const Access kernel_read{0, AccessKind::read, Cpl::supervisor, 0};
+  EXPECT_EQ(m.run(kernel_read, Mmio{false, 0x800000, 8, 0}), admitted);
+  EXPECT_EQ(m.run(read, Mmio{false, 0x800000, 8, 0}), refused) << "a kernel page";
+}
+
+TEST(Freedom, StoreThroughAnotherGfnOfATable) {
+  Modelled m(shadow());
+  m.run(SlotAdd{1, 0x800000, 0x400000, 0});  // the same host pages again
+  m.run(EntrySet{std::nullopt, TableLevel::pt, 0x4000, 1, 0x804000 | rwu});
+  EXPECT_EQ(m.run(read, page(0x200)), admitted);
+  const Access alias{0, AccessKind::write, Cpl::user, 0x1000, 0x201000 | rwu};
+  EXPECT_EQ(m.run(alias), admitted);
+  m.run(Invlpg{0, 0});
+  EXPECT_EQ(m.run(read, page(0x200)), admitted) << "KVM write-protects by gfn";
+}
+
 TEST(Freedom, TranslateMaySetAccessedFlags) {
   Modelled m(shadow());
   EXPECT_EQ(m.run(Translate{0, 0}, Translation{0x200000}), admitted);
@@ -161,13 +185,16 @@ TEST(Freedom, TranslateMaySetAccessedFlags) {
 }
 
 TEST(Freedom, WriteThroughTheMmioCacheWalksNothing) {
-  Modelled m(shadow());
-  m.leaf(0x800000 | rwu | entry::accessed);
-  EXPECT_EQ(m.run(read, Mmio{false, 0x800000, 8, 0}), admitted);
   const Access write{0, AccessKind::write, Cpl::supervisor, 0, 1};
-  EXPECT_EQ(m.run(write, Mmio{true, 0x800000, 8, 1}), admitted);
-  EXPECT_EQ(m.run(Peek{0x4000}, Value{0x800000 | rwu | entry::accessed}), admitted)
-      << "no dirty flag: vcpu_mmio_gva_to_gpa() knew the address";
+  for (const bool protects : {false, true}) {
+    Modelled m(shadow(), with(ControlBit::cr0_wp, protects));
+    m.leaf(0x800000 | rwu | entry::accessed);
+    EXPECT_EQ(m.run(read, Mmio{false, 0x800000, 8, 0}), admitted);
+    EXPECT_EQ(m.run(write, Mmio{true, 0x800000, 8, 1}), admitted);
+    EXPECT_EQ(m.run(Peek{0x4000}, Value{0x800000 | rwu | entry::accessed}),
+              protects ? refused : admitted)
+        << "no dirty flag: vcpu_mmio_gva_to_gpa() knew the address, and under CR0.WP=0 the right";
+  }
 }
 
 TEST(Freedom, FetchOfOtherBytesIsUndecided) {

@@ -12,8 +12,9 @@ std::uint64_t bit(std::uint64_t page) { return 1ull << (page % word_pages); }
 
 }  // namespace
 
-DirtyLog::DirtyLog(std::uint64_t pages, bool all_set)
-    : pages_(pages),
+DirtyLog::DirtyLog(Moment now, std::uint64_t pages, bool all_set)
+    : protected_since_(all_set ? 0 : now),
+      pages_(pages),
       must_((pages + word_pages - 1) / word_pages),
       may_((pages + word_pages - 1) / word_pages) {
   if (!all_set) return;
@@ -24,7 +25,8 @@ void DirtyLog::wrote(std::uint64_t page) { must_[page / word_pages] |= bit(page)
 
 void DirtyLog::may_map_writable(std::uint64_t page) { may_[page / word_pages] |= bit(page); }
 
-void DirtyLog::got(const std::vector<std::uint64_t>& words, bool manual) {
+void DirtyLog::got(Moment now, const std::vector<std::uint64_t>& words, bool manual) {
+  if (!manual) protected_since_ = now;
   for (std::size_t i = 0; i < must_.size(); ++i) {
     if (manual) {
       must_[i] |= words[i];

@@ -12,12 +12,18 @@
 #include <optional>
 #include <vector>
 
+#include "spec/x86/processor.h"
+
 namespace lockstep::spec {
 
 class DirtyLog {
  public:
   /// `all_set`: KVM_DIRTY_LOG_INITIALLY_SET, every page starts dirty.
-  DirtyLog(std::uint64_t pages, bool all_set);
+  DirtyLog(Moment now, std::uint64_t pages, bool all_set);
+
+  /// When all pages were last write-protected: nothing mapped writable before
+  /// explains a bit.
+  Moment protected_since() const { return protected_since_; }
 
   std::uint64_t pages() const { return pages_; }
   /// A write to the page completed: its bit must show.
@@ -32,13 +38,14 @@ class DirtyLog {
   /// KVM_GET_DIRTY_LOG returned `words`. Plain mode clears the bitmap and
   /// protects the pages; manual mode leaves both for KVM_CLEAR_DIRTY_LOG, so
   /// what showed must show again.
-  void got(const std::vector<std::uint64_t>& words, bool manual);
+  void got(Moment now, const std::vector<std::uint64_t>& words, bool manual);
 
   /// Errno of KVM_CLEAR_DIRTY_LOG with this range, 0 if it is accepted.
   int clear_error(std::uint64_t first, std::uint64_t count) const;
   void clear(std::uint64_t first, std::uint64_t count);
 
  private:
+  Moment protected_since_;
   std::uint64_t pages_;
   std::vector<std::uint64_t> must_;
   std::vector<std::uint64_t> may_;

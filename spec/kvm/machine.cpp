@@ -77,7 +77,8 @@ Judgement Machine::judge(const Command& command, const Observation& observation)
   ++state.now;
   if (const std::optional<unsigned> vcpu = vcpu_of(command)) {
     if (*vcpu >= state.vcpus.size()) return state.undecided("the vCPU does not exist");
-    if (!state.start(*vcpu)) return state.undecided("no memory slot backs the root table");
+    if (!state.start(*vcpu))
+      return state.undecided("the root table has no memory slot, or no sound PDPTEs");
     // A vCPU was up, and may have walked, before its first command.
     ++state.now;
   }

@@ -42,7 +42,7 @@ class AccessRules {
  private:
   void data(const Candidate& base, Gpa gpa);
   void fault(const PagingState& paging, Candidate candidate, std::uint32_t code);
-  bool exchanged(const PagingState& paging, const Translated& translation) const;
+  bool exchanged(const PagingState& paging, const Way& way) const;
 
   const Machine::State& state_;
   const Access& access_;
@@ -63,10 +63,15 @@ void AccessRules::add(const PagingState& paging, const Way& way, Loosenesses loo
     fault(paging, candidate, fault_code(paging, rights_, /*present=*/reserved, reserved));
     return;
   }
+  for (std::size_t i = 0; i < way.levels; ++i) {
+    const auto backing = state_.slots.backing(way.reads[i].address);
+    const bool owned = backing && state_.engines_own(backing->hva, entry_size(paging.mode));
+    candidate.unknown = candidate.unknown || owned;
+  }
   if (const auto code = permission_fault(paging, rights_, way.translation)) {
     if (way.cached_leaf && way.stale) candidate.loosenesses |= loose(Looseness::spurious_fault);
     fault(paging, candidate, *code);
-    if (!exchanged(paging, way.translation)) return;
+    if (!exchanged(paging, way)) return;
     candidate.loosenesses |= loose(Looseness::wp_exchange);
   }
   // SDM "Accessed and Dirty Flags": a write through a cached translation whose
@@ -90,14 +95,13 @@ void AccessRules::fault(const PagingState& paging, Candidate candidate, std::uin
 
 /// Whether only SMAP denies the access, to a page that shadow paging may have
 /// turned into a kernel page for an earlier write with CR0.WP=0.
-bool AccessRules::exchanged(const PagingState& paging, const Translated& translation) const {
-  if (state_.platform.tdp || paging.control.has(ControlBit::cr0_wp) ||
-      translation.rights.writable) {
+bool AccessRules::exchanged(const PagingState& paging, const Way& way) const {
+  if (way.levels == 0 || !state_.exchanged.contains(way.reads[way.levels - 1u].address)) {
     return false;
   }
   AccessRights with_ac = rights_;
   with_ac.ac = true;
-  return !permission_fault(paging, with_ac, translation);
+  return !permission_fault(paging, with_ac, way.translation);
 }
 
 void AccessRules::data(const Candidate& base, Gpa gpa) {
@@ -126,6 +130,7 @@ void AccessRules::data(const Candidate& base, Gpa gpa) {
     out_.push_back(candidate);
     return;
   }
+  candidate.unknown = candidate.unknown || state_.engines_own(backing->hva, access_.size);
   const std::uint64_t set = state_.flags_set_at(candidate.way, backing->hva, access_.size);
   for (Memory::Possible p : state_.memory.load(backing->hva, access_.size)) {
     p.value |= set;
@@ -133,7 +138,7 @@ void AccessRules::data(const Candidate& base, Gpa gpa) {
     Candidate one = candidate;
     if (access_.kind == AccessKind::fetch) {
       const auto value = immediate(p.value);
-      one.other_code = !value || p.maybe != 0;
+      one.unknown = one.unknown || !value || p.maybe != 0;
       one.observation = Value{value.value_or(0)};
     } else {
       const std::uint64_t flags = state_.speculative_flags(backing->hva, access_.size, p.value);
@@ -179,7 +184,11 @@ std::optional<std::vector<Candidate>> Machine::State::candidates(const Access& a
     Way way;
     way.translation.page = cached.gpa;
     way.translation.size = page_size;
+    way.translation.rights = cached.rights;
     way.maybe_dirty = true;
+    // vcpu_mmio_gva_to_gpa() walks if the cached rights deny the access.
+    const AccessRights rights{access.kind, access.cpl, access.ac};
+    if (permission_fault(exact, rights, way.translation)) continue;
     rules.add(exact, way, loose(Looseness::mmio_cache));
   }
   if (platform.tdp && configuration.maxphyaddr < platform.host_maxphyaddr) {
@@ -235,17 +244,22 @@ Judgement Machine::State::judge(const Access& access, const Observation& shown) 
   if (!all) return undecided("more than " + std::to_string(way_bound) + " ways to translate");
 
   std::vector<const Candidate*> consistent;
-  bool other_code = false;
+  bool unknown = false;
   const auto consider = [&](const std::vector<Candidate>& candidates) {
     for (const Candidate& candidate : candidates) {
-      if (candidate.other_code) {
-        other_code = true;
+      if (candidate.unknown) {
+        unknown = true;
       } else if (matches(candidate, shown)) {
         consistent.push_back(&candidate);
       }
     }
   };
   consider(*all);
+  for (const Candidate& candidate : *all) {
+    for (std::size_t i = 0; i < candidate.way.levels; ++i) {
+      remember_table(candidate.way.reads[i].address, candidate.way.reads[i].level);
+    }
+  }
   const std::vector<Candidate> deviating =
       consistent.empty() ? deviations(access) : std::vector<Candidate>{};
   consider(deviating);
@@ -256,7 +270,7 @@ Judgement Machine::State::judge(const Access& access, const Observation& shown) 
   }
   if (consistent.empty()) {
     if (all->empty()) return undecided("the model finds no way to translate");
-    if (other_code) return undecided("a fetch may have executed bytes that are not a code cell");
+    if (unknown) return undecided("bytes that are no code cell, or entries of the engine");
     std::vector<std::string> texts;
     for (const Candidate& candidate : *all) {
       std::string text = print(candidate.observation);
@@ -289,8 +303,11 @@ Judgement Machine::State::judge(const Access& access, const Observation& shown) 
   for (const Candidate* candidate : consistent) {
     const Translated& to = candidate->way.translation;
     const Gpa gpa = to.page | (access.gva & (to.size - 1));
-    const Vcpu::MmioCache entry{access.gva & page_mask, gpa & page_mask};
-    if (candidate->completed && !slots.backing(gpa) &&
+    Combined rights = to.rights;
+    rights.writable = rights.writable && (write || candidate->way.maybe_dirty);
+    const Vcpu::MmioCache entry{access.gva & page_mask, gpa & page_mask, rights};
+    // Under TDP the cache holds no linear address: handle_mmio_page_fault().
+    if (candidate->completed && !platform.tdp && !slots.backing(gpa) &&
         std::find(vcpu.mmio.begin(), vcpu.mmio.end(), entry) == vcpu.mmio.end()) {
       vcpu.mmio.push_back(entry);
     }
@@ -300,9 +317,19 @@ Judgement Machine::State::judge(const Access& access, const Observation& shown) 
   }
 
   std::vector<Hva> places;
+  std::set<Gpa> gpas;
+  const bool protects = vcpu.processor->registers().control.has(ControlBit::cr0_wp);
   for (const Candidate* candidate : consistent) {
+    const Translated& to = candidate->way.translation;
+    const Gpa gpa = to.page | (access.gva & (to.size - 1));
+    gpas.insert(gpa);
     if (candidate->hva) places.push_back(*candidate->hva);
-    log_map(candidate->way.translation.page | (access.gva & (candidate->way.translation.size - 1)));
+    // A clean or read-only entry is shadowed read-only: protect_clean_gpte().
+    const bool writable = to.rights.writable && candidate->way.maybe_dirty;
+    if (platform.tdp || write || writable) log_map(gpa);
+    if (write && !platform.tdp && !protects && !to.rights.writable && candidate->way.levels > 0) {
+      exchanged.insert(candidate->way.reads[candidate->way.levels - 1u].address);
+    }
   }
   std::sort(places.begin(), places.end());
   places.erase(std::unique(places.begin(), places.end()), places.end());
@@ -311,13 +338,13 @@ Judgement Machine::State::judge(const Access& access, const Observation& shown) 
     for (const Hva hva : places) {
       if (certain) {
         memory.write(now, hva, access.size, access.value);
-      } else {
-        memory.maybe_write(now, hva, access.size, access.value);
+      } else if (!memory.maybe_write(now, hva, access.size, access.value)) {
+        return undecided("too many contents are possible after ambiguous writes");
       }
     }
-    if (certain) {
-      const Translated& to = fewest->way.translation;
-      log_write(to.page | (access.gva & (to.size - 1)), /*certain=*/true);
+    for (const Gpa gpa : gpas) {
+      if (const auto backing = slots.backing(gpa)) note_store(gpa, backing->hva);
+      log_write(gpa, /*certain=*/gpas.size() == 1);
     }
   } else if (access.kind == AccessKind::read && certain) {
     const std::uint64_t value = std::get<Value>(shown).value;

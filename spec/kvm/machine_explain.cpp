@@ -84,7 +84,7 @@ Judgement Machine::State::judge(const Translate& translate, const Observation& s
     const Way way = fresh_walk(processor_of(translate.vcpu), paging(translate.vcpu), tables(),
                                translate.gva, now);
     for (std::size_t i = 0; i < way.levels; ++i) {
-      remember_table(way.reads[i].address);
+      remember_table(way.reads[i].address, way.reads[i].level);
       log_map(way.reads[i].address);
       const auto backing = slots.backing(way.reads[i].address);
       if (backing && way.reads[i].level != registered_level(configuration.paging)) {
@@ -103,7 +103,7 @@ std::vector<Observation> Machine::State::translations_of(const Translate& transl
     views.push_back(state);
     views.back().maxphyaddr = platform.host_maxphyaddr;
   }
-  if (!platform.tdp && state.mode == PagingMode::bits32) {
+  if (state.mode == PagingMode::bits32) {
     views.push_back(state);
     views.back().pse36_width = 36;
   }
@@ -153,7 +153,7 @@ std::vector<Observation> Machine::State::admitted(const Command& command) const 
           const auto all = candidates(c);
           if (!all) return out;
           for (const Candidate& candidate : *all) {
-            if (candidate.other_code || out.size() >= 64) continue;
+            if (candidate.unknown || out.size() >= 64) continue;
             add_unique(out, candidate.observation);
             if (candidate.maybe != 0) {
               add_unique(out,

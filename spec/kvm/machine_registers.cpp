@@ -35,6 +35,15 @@ std::optional<std::array<std::uint64_t, 4>> Machine::State::load_pdptes(Gpa root
   return pdptes;
 }
 
+bool Machine::State::pdptes_unknown(Gpa root) const {
+  if (configuration.paging != PagingMode::pae) return false;
+  for (unsigned i = 0; i < harness_index(PagingMode::pae); ++i) {
+    const auto backing = slots.backing(root + i * 8u);
+    if (backing && memory.load(backing->hva, 8).size() > 1) return true;
+  }
+  return false;
+}
+
 Registers Machine::State::first_registers() const {
   Registers registers;
   registers.root = configuration.roots.front();
@@ -48,8 +57,8 @@ bool Machine::State::start(unsigned vcpu) {
   const Gpa root = v.processor ? v.processor->registers().root : configuration.roots.front();
   if (configuration.paging != PagingMode::none && !slots.backing(root)) return false;
   if (!v.processor) {
-    if (!load_pdptes(root)) return false;
-    for (const Gpa r : configuration.roots) remember_table(r);
+    if (pdptes_unknown(root) || !load_pdptes(root)) return false;
+    for (const Gpa r : configuration.roots) remember_table(r, root_level(configuration.paging));
     v.processor.emplace(now, first_registers());
     if (!configuration.control.has(ControlBit::efer_nx)) no_execute_was_off = true;
   }
@@ -80,19 +89,23 @@ Observation Machine::State::expected(const LoadCr3& load) const {
 }
 
 Judgement Machine::State::judge(const LoadCr3& load, const Observation& shown) {
+  if (pdptes_unknown(load.root)) return undecided("the PDPTEs in memory are not known");
   const Observation wanted = expected(load);
   if (std::holds_alternative<Done>(wanted)) {
     Processor& processor = *vcpus[load.vcpu].processor;
     const bool pcide = processor.registers().control.has(ControlBit::cr4_pcide);
     processor.load_cr3(now, load.root, pcide ? load.pcid : 0, load.noflush,
                        *load_pdptes(load.root));
-    remember_table(load.root);
+    vcpus[load.vcpu].cr3_low = load.pcid;
+    remember_table(load.root, root_level(configuration.paging));
     if (!load.noflush) vcpus[load.vcpu].mmio.clear();
   }
   return only(wanted, shown);
 }
 
 Judgement Machine::State::judge(const Invlpg& invlpg, const Observation& shown) {
+  // SDM "INVLPG": a non-canonical address does nothing.
+  if (!canonical(configuration.paging, invlpg.gva)) return only(Done{}, shown);
   Vcpu& vcpu = vcpus[invlpg.vcpu];
   vcpu.processor->invlpg(now, invlpg.gva);
   std::erase_if(vcpu.mmio, [&](const auto& m) { return m.page == (invlpg.gva & page_mask); });
@@ -130,7 +143,7 @@ Observation Machine::State::expected(const SetControl& set) const {
     // SDM "Process-Context Identifiers": only in IA-32e mode, with CR3[11:0] 0.
     const bool long_mode =
         configuration.paging == PagingMode::level4 || configuration.paging == PagingMode::level5;
-    if (!long_mode || registers.pcid != 0) return general_protection;
+    if (!long_mode || vcpus[set.vcpu].cr3_low != 0) return general_protection;
   }
   if (changes && reloads_pdptes(set.bit) && !load_pdptes(registers.root)) {
     return general_protection;
@@ -139,6 +152,9 @@ Observation Machine::State::expected(const SetControl& set) const {
 }
 
 Judgement Machine::State::judge(const SetControl& set, const Observation& shown) {
+  if (reloads_pdptes(set.bit) && pdptes_unknown(processor_of(set.vcpu).registers().root)) {
+    return undecided("the PDPTEs in memory are not known");
+  }
   const Observation wanted = expected(set);
   if (std::holds_alternative<Done>(wanted)) {
     Processor& processor = *vcpus[set.vcpu].processor;

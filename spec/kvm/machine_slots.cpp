@@ -64,8 +64,10 @@ Judgement Machine::State::judge(const UserSlots::Region& request, const Observat
     logs.erase(request.id);
   } else if (!logged) {
     const bool all_set = configuration.dirty_log == DirtyLogMode::manual_all_set;
-    logs.insert_or_assign(request.id, DirtyLog(request.size >> page_shift, all_set));
+    logs.insert_or_assign(request.id, DirtyLog(now, request.size >> page_shift, all_set));
   }
+  // kvm_mmu_zap_all_fast(): nothing that was shadowed survives.
+  if (answer.change == SlotChange::remove || answer.change == SlotChange::move) poked.clear();
   // Any change of slots begins a new memslot generation.
   for (Vcpu& vcpu : vcpus) vcpu.mmio.clear();
   return only(Done{}, shown);
@@ -80,7 +82,7 @@ Judgement Machine::State::judge(const Poke& poke, const Observation& shown) {
   if (!backing) return only(Errno{EFAULT}, shown);
   memory.write(now, backing->hva, poke.size, truncate(poke.value, poke.size));
   const Hfn page = backing->hva >> page_shift;
-  if (poke.host_poke && table_pages.contains(page)) {
+  if (poke.host_poke && !platform.tdp && table_pages.contains(page)) {
     poked.insert(page);
     use(loose(Looseness::host_poke));
   }
@@ -133,7 +135,8 @@ Judgement Machine::State::judge(const EntrySet& set, const Observation& shown) {
     const Gpa gpa = set.table + static_cast<Gpa>(set.index) * size;
     const auto backing = slots.backing(gpa);
     memory.write(now, backing->hva, size, truncate(set.value, size));
-    remember_table(set.table);
+    if (set.vcpu) note_store(gpa, backing->hva);
+    remember_table(set.table, set.level);
     if (set.vcpu) log_write(gpa, /*certain=*/true);
   }
   return only(wanted, shown);
@@ -164,14 +167,15 @@ Judgement Machine::State::judge(const DirtyGet& get, const Observation& shown) {
       const std::uint64_t page = i * 64 + bit;
       const Gpa gpa = slot.gpa + gfn_to_gpa(page);
       const bool table = table_pages.contains((slot.hva + gfn_to_gpa(page)) >> page_shift);
-      if (page >= dirty.pages() || (!table && !mapped_writable_by_some_table(gpa))) {
+      if (page >= dirty.pages() ||
+          (!table && !mapped_writable_by_some_table(gpa, dirty.protected_since()))) {
         return refuse("at most " + print(DirtyBitmap{dirty.pages(), dirty.may()}) +
                       " beside what was written: nothing maps the extra page writable");
       }
     }
   }
   if (extra) use(loose(Looseness::dirty_without_write));
-  log->second.got(bitmap->words, configuration.dirty_log != DirtyLogMode::plain);
+  log->second.got(now, bitmap->words, configuration.dirty_log != DirtyLogMode::plain);
   return admit();
 }
 
@@ -206,8 +210,22 @@ void Machine::State::log_write(Gpa gpa, bool certain) {
 
 void Machine::State::log_map(Gpa gpa) { log_write(gpa, /*certain=*/false); }
 
-void Machine::State::remember_table(Gpa table) {
-  if (const auto backing = slots.backing(table)) table_pages.insert(backing->hva >> page_shift);
+void Machine::State::remember_table(Gpa table, TableLevel level) {
+  const auto backing = slots.backing(table);
+  if (!backing) return;
+  TablePage& page = table_pages[backing->hva >> page_shift];
+  page.levels.insert(level);
+  page.gfns.insert(gpa_to_gfn(table));
+}
+
+void Machine::State::note_store(Gpa gpa, Hva hva) {
+  // KVM write-protects a shadowed table by gfn: a store through another gfn of
+  // the same host page is as invisible to it as one through the hva.
+  const auto table = table_pages.find(hva >> page_shift);
+  if (table != table_pages.end() && !platform.tdp &&
+      !table->second.gfns.contains(gpa_to_gfn(gpa))) {
+    poked.insert(hva >> page_shift);
+  }
 }
 
 }  // namespace lockstep::spec

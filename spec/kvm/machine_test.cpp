@@ -174,11 +174,17 @@ TEST_F(MachineTest, DirtyLogHasNoUnexplainedPage) {
 }
 
 TEST_F(MachineTest, DirtyBitWithoutWriteIsALooseness) {
-  ok(read(0), page(0x200));
+  ok(write(0, 1));
   ok(SlotFlags{0, true, false});
-  ok(read(0), page(0x200));
+  ok(read(0), Value{1});
   ok(DirtyGet{0}, dirty(1));
   EXPECT_EQ(used(Looseness::dirty_without_write), 1u);
+}
+
+TEST_F(MachineTest, CleanPageIsNotLoggedByARead) {
+  ok(SlotFlags{0, true, false});
+  ok(read(0x1000), page(0x201));
+  EXPECT_FALSE(admits(DirtyGet{0}, dirty(0b10))) << "protect_clean_gpte()";
 }
 
 class ManualMachineTest : public MachineTest {

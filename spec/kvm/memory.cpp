@@ -48,13 +48,14 @@ void Memory::write(Moment now, Hva hva, unsigned size, std::uint64_t value) {
   }
 }
 
-void Memory::maybe_write(Moment now, Hva hva, unsigned size, std::uint64_t value) {
+bool Memory::maybe_write(Moment now, Hva hva, unsigned size, std::uint64_t value) {
   const Version before = cell(hva).back();
   write(now, hva, size, value);
   Version& after = cell(hva).back();
   after.values.insert(after.values.end(), before.values.begin(), before.values.end());
   after.maybe |= before.maybe;
   sort_unique(after.values);
+  return after.values.size() <= possible_bound;
 }
 
 void Memory::set_flags(Hva hva, std::uint64_t must, std::uint64_t may) {
@@ -98,7 +99,7 @@ void Memory::versions(Hva hva, unsigned size, Moment since, Moment from, Moment 
                                 Moment end, std::vector<EntryVersion>& to) {
     for (const std::uint64_t value : version.values) {
       to.push_back({first, end, (value >> shift_of(at)) & mask_of(bytes),
-                    ((version.maybe & ~value) >> shift_of(at)) & mask_of(bytes), true});
+                    ((version.maybe & ~value) >> shift_of(at)) & mask_of(bytes)});
     }
   };
   const auto found = cells_.find(cell_of(hva));

@@ -12,14 +12,17 @@
 
 namespace lockstep::spec {
 
+/// How many contents of 8 bytes may be possible before the model gives up.
+inline constexpr std::size_t possible_bound = 64;
+
 class Memory {
  public:
   /// Store `size` bytes at an aligned hva; true from `now` on.
   void write(Moment now, Hva hva, unsigned size, std::uint64_t value);
 
   /// A store that may or may not have happened here: both contents are possible
-  /// until a load tells.
-  void maybe_write(Moment now, Hva hva, unsigned size, std::uint64_t value);
+  /// until a load tells. False if that makes too many contents possible.
+  bool maybe_write(Moment now, Hva hva, unsigned size, std::uint64_t value);
 
   /// A processor set (`must`) or may have set (`may`) flags of the entry at hva.
   void set_flags(Hva hva, std::uint64_t must, std::uint64_t may);

@@ -24,11 +24,13 @@ constexpr Loosenesses loose(Looseness looseness) { return 1u << static_cast<unsi
 struct Vcpu {
   std::optional<Processor> processor;
   std::uint32_t pkru = 0;
+  unsigned cr3_low = 0;  ///< CR3[11:0], a PCID or not
   /// What vcpu->arch.mmio_gva and mmio_gfn may hold: where an access without
   /// memory slot went. KVM keeps one; which accesses fill it is its own affair.
   struct MmioCache {
     Gva page = 0;
     Gpa gpa = 0;
+    Combined rights;  ///< vcpu->arch.mmio_access
     bool operator==(const MmioCache&) const = default;
   };
   std::vector<MmioCache> mmio;
@@ -55,9 +57,9 @@ struct Candidate {
   std::uint64_t maybe = 0;  ///< bits of a Value that may be set besides
   Loosenesses loosenesses = 0;
   Way way;
-  bool completed = false;   ///< the translation permitted the access
-  std::optional<Hva> hva;   ///< where data was read or written
-  bool other_code = false;  ///< a fetch from bytes that are not a code cell
+  bool completed = false;  ///< the translation permitted the access
+  std::optional<Hva> hva;  ///< where data was read or written
+  bool unknown = false;    ///< what was fetched or walked is not the program's
 };
 
 struct Machine::State {
@@ -116,6 +118,8 @@ struct Machine::State {
   PagingState paging(unsigned vcpu) const;
   /// PDPTEs as MOV CR3 would load them; none if the load faults.
   std::optional<std::array<std::uint64_t, 4>> load_pdptes(Gpa root) const;
+  /// Whether ambiguous writes left more than one value possible for a PDPTE.
+  bool pdptes_unknown(Gpa root) const;
 
   /// The engine's KVM is kvm_pvm, with its known deviations.
   bool on_pvm() const;
@@ -131,8 +135,14 @@ struct Machine::State {
   std::uint64_t accessed_flags(Hva hva, unsigned size) const;
   /// Those that are clear in `value` and that a page walk may have set.
   std::uint64_t speculative_flags(Hva hva, unsigned size, std::uint64_t value) const;
-  void remember_table(Gpa table);
-  bool mapped_writable_by_some_table(Gpa gpa) const;
+  void remember_table(Gpa table, TableLevel level);
+  /// The guest stored to this page: does KVM see it if it is a table?
+  void note_store(Gpa gpa, Hva hva);
+  /// Whether some entry that was true at `since` or later lets KVM map the page
+  /// writable without an access: sync_page() and prefetching.
+  bool mapped_writable_by_some_table(Gpa gpa, Moment since) const;
+  /// Whether bytes at the hva are root entries that belong to the engine.
+  bool engines_own(Hva hva, unsigned size) const;
 
   TablesOfGuest tables() const { return {slots, memory, poked}; }
 
@@ -143,8 +153,13 @@ struct Machine::State {
   Memory memory;
   std::map<unsigned, DirtyLog> logs;  ///< by slot, where logging is on
   std::vector<Vcpu> vcpus;
-  std::set<Hfn> table_pages;  ///< host pages that ever held a page table
-  std::set<Hfn> poked;        ///< of those, rewritten by user space while live
+  struct TablePage {
+    std::set<TableLevel> levels;
+    std::set<Gfn> gfns;  ///< through which walks met it
+  };
+  std::map<Hfn, TablePage> table_pages;  ///< host pages that ever held a page table
+  std::set<Gpa> exchanged;               ///< leaf entries that a write used under CR0.WP=0
+  std::set<Hfn> poked;                   ///< of those, rewritten by user space while live
   std::array<std::uint64_t, looseness_count> used{};
   bool no_execute_was_off = false;  ///< EFER.NX was clear at some time
 };

@@ -23,7 +23,10 @@ void TablesOfGuest::versions(Gpa gpa, unsigned size, Moment since,
     memory_.versions(*interval.hva, size, poked ? 0 : since, poked ? 0 : interval.since,
                      interval.until, out);
     if (poked) {
-      for (std::size_t i = first; i < out.size(); ++i) out[i].until = still_true;
+      for (std::size_t i = first; i < out.size(); ++i) {
+        out[i].held = out[i].until != still_true;
+        out[i].until = still_true;
+      }
     }
   }
 }
@@ -72,7 +75,7 @@ void Machine::State::apply_flags(const std::vector<const Candidate*>& consistent
     each.push_back(flags_of(configuration.paging, candidate->way, write));
     for (const Flags& f : each.back()) entries.push_back(f.entry);
     for (std::size_t i = 0; i < candidate->way.levels; ++i) {
-      remember_table(candidate->way.reads[i].address);
+      remember_table(candidate->way.reads[i].address, candidate->way.reads[i].level);
     }
   }
   std::sort(entries.begin(), entries.end());
@@ -121,7 +124,8 @@ std::uint64_t Machine::State::flags_set_at(const Way& way, Hva hva, unsigned siz
 }
 
 std::uint64_t Machine::State::accessed_flags(Hva hva, unsigned size) const {
-  if (!table_pages.contains(hva >> page_shift)) return 0;
+  const unsigned inside = static_cast<unsigned>(hva & (entry_size(configuration.paging) - 1));
+  if (inside != 0 || !table_pages.contains(hva >> page_shift)) return 0;
   std::uint64_t flags = 0;
   for (unsigned offset = 0; offset < size; offset += entry_size(configuration.paging)) {
     flags |= entry::accessed << (offset * 8);
@@ -135,23 +139,47 @@ std::uint64_t Machine::State::speculative_flags(Hva hva, unsigned size, std::uin
   return of_present_entries & ~value;
 }
 
-bool Machine::State::mapped_writable_by_some_table(Gpa gpa) const {
-  // Only asked for pages that nothing else explains; walks every known table.
-  const unsigned size = entry_size(configuration.paging);
-  for (const Hfn page : table_pages) {
-    for (unsigned index = 0; index < entries_per_table(configuration.paging); ++index) {
-      const Hva hva = (page << page_shift) + static_cast<Hva>(index) * size;
-      std::vector<EntryVersion> versions;
-      memory.versions(hva, size, 0, 0, still_true, versions);
+bool Machine::State::mapped_writable_by_some_table(Gpa gpa, Moment since) const {
+  // Only shadow paging maps what nobody accessed, and only through entries
+  // that are writable and dirty: protect_clean_gpte().
+  if (platform.tdp) return false;
+  const PagingMode mode = configuration.paging;
+  const unsigned size = entry_size(mode);
+  constexpr std::uint64_t rights = entry::present | entry::writable | entry::dirty;
+  std::vector<EntryVersion> versions;
+  for (const auto& [page, table] : table_pages) {
+    for (unsigned index = 0; index < entries_per_table(mode); ++index) {
+      versions.clear();
+      memory.versions((page << page_shift) + static_cast<Hva>(index) * size, size, since, 0,
+                      still_true, versions);
       for (const EntryVersion& version : versions) {
-        const std::uint64_t rights = entry::present | entry::writable;
-        if ((version.value & rights) != rights) continue;
-        const std::uint64_t mask = (version.value & entry::page_size) != 0
-                                       ? ~((1ull << 30) - 1) & entry::address
-                                       : entry::address;
-        if ((version.value & mask) == (gpa & mask)) return true;
+        if (((version.value | version.maybe) & rights) != rights) continue;
+        for (const TableLevel level : table.levels) {
+          const bool large = (version.value & entry::page_size) != 0;
+          if (level != TableLevel::pt && !large) continue;
+          const unsigned shift =
+              level == TableLevel::pt
+                  ? 12
+                  : (mode == PagingMode::bits32 ? 22 : (level == TableLevel::pd ? 21 : 30));
+          if (((version.value & entry::address) >> shift) == (gpa >> shift)) return true;
+        }
       }
     }
+  }
+  return false;
+}
+
+bool Machine::State::engines_own(Hva hva, unsigned size) const {
+  if (configuration.paging == PagingMode::none) return false;
+  const unsigned bytes = entry_size(configuration.paging);
+  for (const Gpa root : configuration.roots) {
+    const auto backing = slots.backing(root);
+    if (!backing) continue;
+    const Hva first = backing->hva + harness_index(configuration.paging) * bytes;
+    const Hva last = backing->hva + entries_per_table(configuration.paging) * bytes;
+    // A PAE root has four entries; the rest of its page is the program's.
+    const Hva end = configuration.paging == PagingMode::pae ? first + bytes : last;
+    if (hva < end && hva + size > first) return true;
   }
   return false;
 }

@@ -23,6 +23,11 @@ Processor::Processor(Moment now, Registers registers) : all_(now) {
 }
 
 void Processor::change(Moment now, Registers next) {
+  const Registers& last = history_.back();
+  if (next.root == last.root && next.pcid == last.pcid && next.control == last.control &&
+      next.pdptes == last.pdptes) {
+    return;
+  }
   history_.back().until = now;
   next.since = now;
   next.until = still_true;

@@ -54,7 +54,8 @@ class Processor {
   /// CR4.SMEP; nothing otherwise.
   void set_control(Moment now, ControlBit bit, bool on, const std::array<std::uint64_t, 4>& pdptes);
 
-  /// INVLPG: the page, globals included, and every prefix of the PCID.
+  /// INVLPG: the page, globals included, and every prefix of the PCID. The
+  /// caller leaves out non-canonical addresses, which do nothing.
   void invlpg(Moment now, Gva gva);
 
   /// INVPCID, by its four types.

@@ -23,6 +23,7 @@ Way unpaged(Gva gva) {
   way.translation.page = gva & 0xffff'f000ull;
   way.translation.size = page_size;
   way.translation.dirty = true;
+  way.maybe_dirty = true;
   return way;
 }
 
@@ -157,9 +158,9 @@ class Enumeration {
         version.backed ? read_entry(state_, level, version.value, before) : EntryRead{};
     const bool current = version.until == still_true &&
                          of_entries(control) == of_entries(processor_.registers().control);
-    way.reads[way.levels++] = {level, address, version.value, version.until == still_true,
-                               version.backed};
-    way.stale = way.stale || version.until != still_true;
+    const bool in_memory = version.until == still_true && !version.held;
+    way.reads[way.levels++] = {level, address, version.value, in_memory, version.backed};
+    way.stale = way.stale || !in_memory;
     const bool may_end_now =
         current && (wanted_ == Wanted::walk_now || wanted_ == Wanted::walk_from_prefix);
     switch (read.kind) {
@@ -180,7 +181,8 @@ class Enumeration {
     if (wanted_ == Wanted::walk_now || wanted_ == Wanted::walk_from_prefix) {
       if (!current) return;
     } else {
-      if (wanted_ == Wanted::complete_global && !read.leaf.global) return;
+      // INVLPG drops global translations whatever the PCID: they count apart.
+      if ((wanted_ == Wanted::complete_global) != read.leaf.global) return;
       way.cached_leaf = true;
     }
     way.translation = read.leaf;

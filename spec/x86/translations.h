@@ -27,6 +27,8 @@ struct EntryVersion {
   /// No memory slot backs the entry: it reads as not present
   /// (walk_addr_generic() in arch/x86/kvm/mmu/paging_tmpl.h).
   bool backed = true;
+  /// Memory holds something newer, but a walk may still meet this.
+  bool held = false;
 };
 
 /// Memory as page walks see it.

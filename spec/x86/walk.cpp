@@ -152,7 +152,10 @@ std::optional<std::uint32_t> permission_fault(const PagingState& state, const Ac
   bool allowed = true;
   if (user_access && !user_page) allowed = false;
   if (write && !translation.rights.writable && (user_access || write_protect)) allowed = false;
-  if (fetch && !translation.rights.executable) allowed = false;
+  // A cached XD flag denies nothing once EFER.NXE is clear.
+  if (fetch && !translation.rights.executable && state.control.has(ControlBit::efer_nx)) {
+    allowed = false;
+  }
   if (!user_access && user_page) {
     if (fetch && state.control.has(ControlBit::cr4_smep)) allowed = false;
     if (!fetch && state.control.has(ControlBit::cr4_smap) && !access.ac) allowed = false;

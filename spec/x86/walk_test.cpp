@@ -152,6 +152,7 @@ TEST(Rights, AccessTable) {
        {fetch, Cpl::supervisor, false},
        std::nullopt},
       {"NX", {efer_nx}, user_nx, {fetch, Cpl::user, false}, p | fault::user | fault::fetch},
+      {"cached NX without NXE", {}, user_nx, {fetch, Cpl::user, false}, std::nullopt},
   };
   for (const RightsCase& c : cases) {
     Translated translation;
