@@ -176,8 +176,17 @@ Gva Sketch::draw_linear() {
   if (mode() == PagingMode::none) return draw.of(data);
   // Index 3 stays out: in a PAE root it belongs to the engine, and a root may
   // be met at any level of a walk.
-  const auto any = [&] { return static_cast<Gva>(draw.of({0u, 0u, 1u, 1u, 2u, 5u})); };
-  const auto few = [&] { return static_cast<Gva>(draw.of({0u, 0u, 0u, 1u, 2u})); };
+  // A table of 4-byte entries is shadowed in parts, one a quadrant: 512 and 256
+  // begin the second part of a page table and of a page directory.
+  const bool quadrants = mode() == PagingMode::bits32 && draw.chance(50);
+  const auto any = [&] {
+    return static_cast<Gva>(quadrants ? draw.of({0u, 1u, 512u, 513u})
+                                      : draw.of({0u, 0u, 1u, 1u, 2u, 5u}));
+  };
+  const auto few = [&] {
+    return static_cast<Gva>(quadrants ? draw.of({0u, 0u, 1u, 256u})
+                                      : draw.of({0u, 0u, 0u, 1u, 2u}));
+  };
   const auto pt = any() << shift(mode(), TableLevel::pt);
   const auto pd = few() << shift(mode(), TableLevel::pd);
   if (mode() == PagingMode::bits32) return pd | pt;

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "props/shrink_fold.h"
 #include "props/shrink_values.h"
 
 namespace lockstep::props {
@@ -69,9 +70,9 @@ class SimplerSteps {
 
 rc::Seq<Program> shrinks(const Program& program) {
   const auto shared = std::make_shared<const Program>(program);
-  return rc::seq::concat(rc::makeSeq<WithoutChunks>(shared),
-                         rc::seq::fromContainer(simpler_programs(program)),
-                         rc::makeSeq<SimplerSteps>(shared));
+  return rc::seq::concat(
+      rc::makeSeq<WithoutChunks>(shared), rc::seq::fromContainer(folded_programs(program)),
+      rc::seq::fromContainer(simpler_programs(program)), rc::makeSeq<SimplerSteps>(shared));
 }
 
 rc::Shrinkable<Program> with_shrinks(Program program) {

@@ -13,8 +13,8 @@
 namespace lockstep::props {
 
 /// Programs one change smaller, the boldest first: chunks of steps removed,
-/// features of the configuration dropped, values simplified. Finite, and every
-/// chain of shrinks ends. Some of them do not validate.
+/// entries folded into `map`, features of the configuration dropped, values simplified. Finite, and
+/// every chain of shrinks ends. Some of them do not validate.
 rc::Seq<Program> shrinks(const Program& program);
 
 /// The program with its tree of shrinks.
