@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <fmt/format.h>
+#include <system_error>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -59,6 +60,9 @@ int run_command(int argc, const char* const* argv) {
   }
   try {
     app.parse(argc, argv);
+  } catch (const std::system_error& error) {
+    fmt::print(stderr, "lockstep: {}\n", error.what());
+    return exit_of(props::Verdict::no_verdict);
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success)) {
       return app.exit(error);  // --help, --version
@@ -67,6 +71,11 @@ int run_command(int argc, const char* const* argv) {
     for (const CLI::App* parsed : app.get_subcommands()) verb += " " + parsed->get_name();
     return input_error(json_argument(argc, argv),
                        fmt::format("{}; see {} --help", error.what(), verb));
+  }
+  // A page that could not be written was not read either.
+  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
+    std::fputs("lockstep: cannot write to standard output\n", stderr);
+    if (exit == exit_of(props::Verdict::pass)) exit = exit_of(props::Verdict::no_verdict);
   }
   if (argc == 1) {
     std::fputs(app.help().c_str(), stderr);

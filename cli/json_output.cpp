@@ -56,12 +56,17 @@ int JsonOutput::write(const nlohmann::json& object, props::Verdict verdict) cons
   if (target_ == "-") {
     written = std::fputs(text.c_str(), stdout) >= 0 && std::fflush(stdout) == 0;
   } else {
-    const std::string fresh = target_ + ".new";
+    std::error_code error;
+    const auto status = std::filesystem::symlink_status(target_, error);
+    // A device, a pipe or a link stays what it is; a file is replaced whole.
+    const bool replace =
+        !std::filesystem::exists(status) || status.type() == std::filesystem::file_type::regular;
+    const std::string fresh = replace ? fmt::format("{}.new.{}", target_, getpid()) : target_;
     std::ofstream file(fresh, std::ios::binary);
     file << text;
     file.close();
-    std::error_code error;
-    if (file) std::filesystem::rename(fresh, target_, error);
+    error.clear();
+    if (file && replace) std::filesystem::rename(fresh, target_, error);
     written = file && !error;
   }
   if (written) return props::exit_code(verdict);

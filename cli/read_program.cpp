@@ -44,6 +44,9 @@ tl::expected<Program, std::string> read_program(const std::filesystem::path& pat
   if (!text) return tl::unexpected(text.error());
   auto program = parse(*text);
   if (!program) return tl::unexpected(program.error().message(path.string(), *text));
+  if (program->steps.empty()) {
+    return tl::unexpected(path.string() + ": a program without commands shows nothing");
+  }
   if (const auto illegal = validate(*program)) {
     const bool at_step = illegal->step < program->steps.size();
     return tl::unexpected(

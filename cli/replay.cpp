@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /// `lockstep replay`: given programs on engines, both sides shown.
 #include <fmt/format.h>
+#include <algorithm>
 
 #include <CLI/CLI.hpp>
 #include <chrono>
@@ -90,7 +91,10 @@ int replay(const Options& options) {
     }
   }
   if (programs > 1) {
-    fmt::print(json.page(), "{}: {} programs\n", props::headline(verdict), programs);
+    const auto partly = std::ranges::count_if(
+        results, [](const nlohmann::json& one) { return !one["skipped"].empty(); });
+    fmt::print(json.page(), "{}: {} programs, {} of them not on every engine\n",
+               props::headline(verdict), programs, partly);
   }
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - started;
   auto object = base_object(verdict, seconds.count(), reason);

@@ -111,6 +111,10 @@ class Runner {
     }
     for (const auto& line : skipped) fmt::print(options_.page, "skipped: {}\n", line);
     std::string reason = outcome.reason;
+    // Who did not take part belongs on the line that says pass.
+    if (outcome.verdict == Verdict::pass && !skipped.empty()) {
+      reason = fmt::format("without {}", fmt::join(skipped, ", "));
+    }
     std::optional<json> finding;
     if (outcome.finding) {
       reason = outcome.finding->title;

@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /// `lockstep run`: random programs on engines side by side.
 #include <fmt/format.h>
+#include <unistd.h>
+#include <cerrno>
+#include <filesystem>
+#include <optional>
+#include <system_error>
 
 #include <CLI/CLI.hpp>
 #include <memory>
@@ -59,6 +64,17 @@ std::string progress_line(const props::Progress& progress) {
                      progress.phase);
 }
 
+/// Why no program could be saved there; none if it can.
+std::optional<std::string> unwritable_folder(const std::string& folder) {
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  if (!error && access(folder.c_str(), W_OK | X_OK) != 0) {
+    error = std::error_code(errno, std::generic_category());
+  }
+  if (!error) return std::nullopt;
+  return fmt::format("cannot write to '{}': {}", folder, error.message());
+}
+
 int run(const Options& options) {
   const auto& json = options.json;
   const auto budget = parse_budget(options.budget);
@@ -92,12 +108,23 @@ int run(const Options& options) {
                found.finding.title, found.path.empty() ? "" : "\n  " + found.path.string());
   };
 
+  if (auto why = unwritable_folder(options.failures)) {
+    return input_error(json.target(), "--failures: " + *why);
+  }
   const auto notes = not_run_lines(*engines);
   fmt::print(json.page(), "seed {}, engines {}, {} jobs, {}\n{}", campaign.seed,
              fmt::join(campaign.engines, ", "), campaign.jobs, options.budget, notes);
   std::fflush(json.page());
-  const auto result = props::run_campaign(campaign);
+  auto result = props::run_campaign(campaign);
   line.clear();
+  if (result.verdict == props::Verdict::pass && !engines->not_run.empty()) {
+    // The default asks for real KVM too: without it the main thing was not run.
+    result.verdict = props::Verdict::no_verdict;
+    result.reason =
+        fmt::format("{} did not run; {} agree ({}). Ask for them alone: --engines {}",
+                    engines->not_run.front().engine, fmt::join(campaign.engines, " and "),
+                    result.reason, fmt::join(campaign.engines, ","));
+  }
   fmt::print(json.page(), "{}", jobs::text_report(result));
   // Said again: the first line of a long page is not what is read last.
   if (!notes.empty()) fmt::print(json.page(), "{}", notes);

@@ -160,6 +160,10 @@ std::string Child::how() const {
   return fmt::format("exit status {}", WEXITSTATUS(status_));
 }
 
+bool Child::killed() const {
+  return WIFSIGNALED(status_) && (WTERMSIG(status_) == SIGKILL || WTERMSIG(status_) == SIGTERM);
+}
+
 std::string Child::last_words() const {
   const auto size = lseek(words_.get(), 0, SEEK_END);
   if (size <= 0) return {};

@@ -69,6 +69,9 @@ class Child {
   /// "signal 11 (Segmentation fault)", "exit status 1"; after end() of a child
   /// that had died by itself.
   std::string how() const;
+  /// Someone else ended it (SIGKILL, as for want of memory, or SIGTERM): that
+  /// says nothing about what it was running.
+  bool killed() const;
   /// The end of what it wrote to stderr, a few lines.
   std::string last_words() const;
 

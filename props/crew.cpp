@@ -134,6 +134,11 @@ void Crew::bury(Member& member, FindingKind kind) {
     retire(member);
     return;
   }
+  if (kind == FindingKind::crash && member.child->killed()) {
+    broken_ = fmt::format("a worker was ended from outside by {}: out of memory?", how);
+    retire(member);
+    return;
+  }
   const auto program = maker_->make(index).program;
   const Sighting sighting{
       death(kind, member.state->position, base_.engines, program, how, member.child->last_words()),

@@ -56,8 +56,9 @@ void Ledger::write(Entry& entry, const std::vector<Program>& programs,
   finding.program = annotated(programs.back(), finding.finding, lines);
   finding.sequence = programs.size();
   // The name is that of the first sighting, so that a shrunk program replaces
-  // the one that was met.
-  const auto stem = file_stem(entry.sighting.finding);
+  // the one that was met; seed and case keep other runs' files apart.
+  const auto stem = fmt::format("{}-{}-{}", file_stem(entry.sighting.finding), options_.seed,
+                                entry.sighting.index);
   auto all = programs;
   all.back() = finding.program;
   const auto saved = programs.size() == 1 ? save(options_.failures, stem, finding.program)

@@ -2,6 +2,10 @@
 #include "props/lockstep.h"
 
 #include <fmt/format.h>
+
+#include <cstdlib>
+
+#include <algorithm>
 #include <utility>
 
 #include "props/diagnose.h"
@@ -101,6 +105,20 @@ std::optional<std::string> lacks(const Platform& platform, const Program& progra
   return std::nullopt;
 }
 
+std::optional<std::string> danger(const Program& program) {
+  constexpr const char* allowed = "LOCKSTEP_CORPUS_DANGER";
+  if (std::getenv(allowed) != nullptr) return std::nullopt;
+  const auto warns = [](const std::vector<std::string>& comments) {
+    return std::any_of(comments.begin(), comments.end(),
+                       [](const std::string& line) { return line.starts_with("# Danger:"); });
+  };
+  const bool marked =
+      warns(program.header) || std::any_of(program.steps.begin(), program.steps.end(),
+                                           [&](const Step& step) { return warns(step.before); });
+  if (!marked) return std::nullopt;
+  return fmt::format("may damage a host whose kernel lacks the fix; set {}=1", allowed);
+}
+
 void Lockstep::State::broken(std::size_t who, const EngineError& error, Outcome& outcome) {
   auto& participant = participants[who];
   outcome.verdict = Verdict::no_verdict;
@@ -119,6 +137,10 @@ bool Lockstep::State::begin(const Program& program, const Lowered& lowered,
     if (((mask >> i) & 1u) == 0) continue;
     if (auto reason = lacks(participant.engine->platform(), program)) {
       outcome.skips.push_back({std::string(participant.engine->name()), std::move(*reason)});
+      continue;
+    }
+    if (auto reason = danger(program); reason && participant.engine->name() == "kvm") {
+      outcome.skips.push_back({"kvm", std::move(*reason)});
       continue;
     }
     tell(options, i, false);

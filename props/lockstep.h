@@ -106,6 +106,10 @@ class Lockstep {
   std::unique_ptr<State> state_;
 };
 
+/// Why the program must not run on a host's own kernel: it has a comment that
+/// begins "# Danger:", and LOCKSTEP_CORPUS_DANGER is not set.
+std::optional<std::string> danger(const Program& program);
+
 /// Why the engine cannot run the program, if it cannot.
 std::optional<std::string> lacks(const Platform& platform, const Program& program);
 

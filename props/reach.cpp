@@ -88,8 +88,10 @@ std::map<std::string, std::uint64_t> Reach::by_name() const {
 
 std::map<std::string, std::uint64_t> merged(const Reach& checks,
                                             const std::map<std::string, std::uint64_t>& engine) {
+  // Where both count a path, what the checks judged is what was reached: an
+  // engine also counts attempts that ended in a fault.
   auto result = checks.by_name();
-  for (const auto& [path, count] : engine) result[path] = count;
+  for (const auto& [path, count] : engine) result.emplace(path, count);
   return result;
 }
 

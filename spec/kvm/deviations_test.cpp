@@ -71,6 +71,18 @@ TEST(Deviations, NotPresentFaultKeepsTheEntryUnderShadowPagingOnly) {
   }
 }
 
+TEST(Deviations, KeptEntryMayServeEvenWhereAFreshWalkWould) {
+  Modelled m(shadow());
+  const Access write{0, AccessKind::write, Cpl::user, 0, 1};
+  EXPECT_EQ(m.run(write), admitted);
+  m.leaf(0x200000);
+  EXPECT_EQ(m.run(read, PageFault{fault::user, 0}), admitted);
+  m.leaf(0x200000 | rwu | entry::accessed);
+  EXPECT_EQ(m.run(write), admitted);
+  EXPECT_EQ(m.run(Peek{0x4000}, Value{0x200000 | rwu | entry::accessed}), admitted)
+      << "the entry that was kept has its dirty flag";
+}
+
 TEST(Deviations, PermissionFaultDropsTheEntryEverywhere) {
   Modelled m(shadow());
   const Access write{0, AccessKind::write, Cpl::user, 0, 1};

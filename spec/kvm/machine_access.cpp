@@ -204,32 +204,24 @@ std::optional<std::vector<Candidate>> Machine::State::candidates(const Access& a
       if (!enumerate(reread, exact, loose(Looseness::pdpte_reread))) return std::nullopt;
     }
   }
+  // Deviations of a KVM that shadows page tables. They may have happened even
+  // where the manual explains what was shown, so they count for its effects.
+  if (!platform.tdp && processor.doubts(access.gva)) {
+    const Processor kept = processor.without_uncertain_drops();
+    if (!enumerate(kept, exact, loose(Looseness::fault_keeps_entry))) return std::nullopt;
+  }
+  if (on_pvm() && no_execute_was_off) {
+    const Processor kept = processor.without_uncertain_drops();
+    for (const bool on : {false, true}) {
+      if (!enumerate(kept.with_no_execute(on), exact, loose(Looseness::pvm_no_execute))) {
+        return std::nullopt;
+      }
+    }
+  }
   if (!platform.tdp && exact.mode == PagingMode::bits32 && configuration.maxphyaddr > 36) {
     PagingState shadow = exact;
     shadow.pse36_width = 36;
     if (!enumerate(processor, shadow, loose(Looseness::pse36_width))) return std::nullopt;
-  }
-  return out;
-}
-
-/// Answers that only a deviation of KVM from the manual admits; asked for when
-/// nothing else explains what was shown.
-std::vector<Candidate> Machine::State::deviations(const Access& access) const {
-  std::vector<Candidate> out;
-  if (platform.tdp || !canonical(configuration.paging, access.gva)) return out;
-  AccessRules rules(*this, access, out);
-  const PagingState exact = paging(access.vcpu);
-  const auto enumerate = [&](const Processor& with, Loosenesses why) {
-    std::vector<Way> ways;
-    translations(with, exact, tables(), access.gva, now, ways);
-    for (const Way& way : ways) rules.add(exact, way, why);
-  };
-  const Processor doubted = processor_of(access.vcpu).without_uncertain_drops();
-  enumerate(doubted, loose(Looseness::fault_keeps_entry));
-  if (on_pvm() && no_execute_was_off) {
-    for (const bool on : {false, true}) {
-      enumerate(doubted.with_no_execute(on), loose(Looseness::pvm_no_execute));
-    }
   }
   return out;
 }
@@ -260,9 +252,6 @@ Judgement Machine::State::judge(const Access& access, const Observation& shown) 
       remember_table(candidate.way.reads[i].address, candidate.way.reads[i].level);
     }
   }
-  const std::vector<Candidate> deviating =
-      consistent.empty() ? deviations(access) : std::vector<Candidate>{};
-  consider(deviating);
   const bool user_fault = std::holds_alternative<PageFault>(shown) && access.cpl == Cpl::user;
   if (consistent.empty() && user_fault && (access.gva >> 63) != 0 && on_pvm()) {
     use(loose(Looseness::pvm_upper_half));

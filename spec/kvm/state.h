@@ -106,7 +106,6 @@ struct Machine::State {
   /// Every admitted outcome of an access, the fresh walk's first; none if there
   /// are too many.
   std::optional<std::vector<Candidate>> candidates(const Access& access) const;
-  std::vector<Candidate> deviations(const Access& access) const;
   /// Observations that KVM_TRANSLATE may return, the plain walk's first.
   std::vector<Observation> translations_of(const Translate& translate) const;
 

@@ -111,6 +111,10 @@ void Processor::page_fault(Moment now, Gva gva, bool certain) {
   global_page_[page_of(gva)] = now;
 }
 
+bool Processor::doubts(Gva gva) const {
+  return uncertain_.contains({registers().pcid, page_of(gva)});
+}
+
 Processor Processor::without_uncertain_drops() const {
   Processor other = *this;
   other.uncertain_.clear();

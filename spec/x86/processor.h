@@ -66,6 +66,8 @@ class Processor {
   /// `certain`: not so on a KVM that shadows page tables and saw P=0 or RSVD=1.
   void page_fault(Moment now, Gva gva, bool certain);
 
+  /// Whether an uncertain page fault may have dropped translations of `gva`.
+  bool doubts(Gva gva) const;
   /// The same processor, had no uncertain page fault dropped anything.
   Processor without_uncertain_drops() const;
   /// The same processor, had EFER.NX always been as given.
