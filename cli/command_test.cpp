@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /// The command line as a person types it: usage, suggestions, exit codes, JSON.
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -102,6 +105,47 @@ TEST_F(Command, ReplaySurvivesBytesThatAreNoText) {
   const auto path = file("bytes", std::string("lockstep 1\n\xff\xfe\0\x01", 15));
   EXPECT_EQ(run({"replay", path, "--json", "-"}), 2);
   EXPECT_EQ(object()["exit"], 2);
+}
+
+TEST_F(Command, ReplayOfAProgramWithoutCommandsIsAnInputError) {
+  const auto empty = file("empty.lockstep", "lockstep 1\ntitle  none\nconfig paging=4-level\n");
+  EXPECT_EQ(run({"replay", empty}), 2);
+  EXPECT_NE(err_.find("without commands"), std::string::npos) << err_;
+}
+
+TEST_F(Command, TheSpecAloneHasNoVerdict) {
+  const auto failures = (folder_ / "failures").string();
+  EXPECT_EQ(run({"run", "--engines", "spec", "--budget", "100ms", "--failures", failures}), 3);
+  EXPECT_EQ(run({"run", "--engines", "spec,impl", "--budget", "100ms", "--failures", failures}), 0);
+}
+
+TEST_F(Command, RunChecksFirstWhereItWouldSave) {
+  const auto plain = file("plain", "");
+  EXPECT_EQ(run({"run", "--engines", "spec,impl", "--failures", plain + "/below"}), 2);
+  EXPECT_NE(err_.find("--failures"), std::string::npos) << err_;
+}
+
+TEST_F(Command, SeedIsOneWholeNumber) {
+  for (const char* wrong : {"-1", "18446744073709551616", "", "0x", "1x"}) {
+    EXPECT_EQ(run({"run", "--seed", wrong}), 2) << wrong;
+    EXPECT_NE(err_.find("--seed"), std::string::npos) << err_;
+  }
+}
+
+TEST_F(Command, DangerousProgramsStayOffTheHostsKernel) {
+  const auto marked = file("danger.lockstep",
+                           "lockstep 1\ntitle  marked\n# Danger: for a test\n"
+                           "config paging=4-level\nslot 0 add gpa=0x0 size=0x1000\n");
+  EXPECT_EQ(run({"replay", marked, "--engine", "spec", "--engine", "kvm"}), 3);
+}
+
+TEST_F(Command, JsonIntoAPipeLeavesThePipe) {
+  const auto target = folder_ / "pipe";
+  ASSERT_EQ(mkfifo(target.c_str(), 0600), 0);
+  const int reader = open(target.c_str(), O_RDWR | O_CLOEXEC);
+  EXPECT_EQ(run({"replay", "no-such-file", "--json", target.string()}), 2);
+  EXPECT_TRUE(fs::is_fifo(target));
+  close(reader);
 }
 
 TEST_F(Command, ListNamesItsTopics) {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 #include <cerrno>
+#include <charconv>
 #include <filesystem>
 #include <optional>
 #include <system_error>
@@ -29,7 +30,7 @@ struct Options {
   std::string property = "side-by-side";
   std::vector<std::string> engines;
   std::string budget = "60s";
-  std::uint64_t seed = 0;
+  std::string seed;
   bool seeded = false;
   unsigned jobs = 0;
   std::string failures = "failures";
@@ -49,6 +50,14 @@ constexpr auto footer =
     "  lockstep run --engines spec,kvm --budget 8h --jobs 4\n"
     "  lockstep run --property page-walk-matrix --engines spec,impl,kvm\n"
     "  lockstep run --seed 42 --json result.json\n";
+
+/// A whole number in 64 bits, all of the word.
+std::optional<std::uint64_t> parse_seed(const std::string& word) {
+  std::uint64_t value = 0;
+  const char* end = word.data() + word.size();
+  const auto [rest, error] = std::from_chars(word.data(), end, value);
+  return error == std::errc{} && rest == end ? std::optional(value) : std::nullopt;
+}
 
 std::uint64_t draw_seed() {
   std::random_device device;
@@ -79,13 +88,18 @@ int run(const Options& options) {
   const auto& json = options.json;
   const auto budget = parse_budget(options.budget);
   if (!budget) return input_error(json.target(), "--budget: " + budget.error());
+  const auto parsed = parse_seed(options.seed);
+  if (options.seeded && !parsed) {
+    return input_error(
+        json.target(),
+        fmt::format("--seed: '{}' is no whole number from 0 to 2^64-1", options.seed));
+  }
+  const std::uint64_t seed = options.seeded ? *parsed : draw_seed();
   if (const auto reason = json.unwritable()) return input_error({}, *reason);
   if (options.property == "page-walk-matrix") {
-    return run_matrix({.engines = options.engines,
-                       .budget = *budget,
-                       .seed = options.seeded ? options.seed : draw_seed(),
-                       .failures = options.failures},
-                      json);
+    return run_matrix(
+        {.engines = options.engines, .budget = *budget, .seed = seed, .failures = options.failures},
+        json);
   }
   const auto engines = choose_engines(options.engines, props::make_engine);
   if (!engines) return input_error(json.target(), engines.error());
@@ -94,7 +108,7 @@ int run(const Options& options) {
   props::CampaignOptions campaign;
   campaign.engines = engines->names;
   campaign.budget = *budget;
-  campaign.seed = options.seeded ? options.seed : draw_seed();
+  campaign.seed = seed;
   campaign.jobs =
       options.jobs != 0 ? options.jobs : std::max(1u, std::thread::hardware_concurrency());
   campaign.failures = options.failures;
