@@ -121,6 +121,8 @@ class Campaign {
     }
     for (auto& engine : result_.engines) {
       for (const auto path : reach_names()) {
+        // The model maps nothing, so that it has no fault of an MMU's own.
+        if (engine.name == "spec" && path == "access pf_fixed") continue;
         if (!engine.reached.contains(std::string(path))) engine.never_reached.emplace_back(path);
       }
     }
