@@ -110,7 +110,7 @@ std::vector<Observation> Machine::admitted(const Command& command) const {
     ++state.now;
   }
   std::vector<Observation> admitted = state.admitted(command);
-  if (admitted.empty()) admitted.push_back(Unexpected{"the model does not say"});
+  if (admitted.empty()) admitted.emplace_back(Unexpected{"the model does not say"});
   return admitted;
 }
 

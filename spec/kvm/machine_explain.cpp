@@ -148,7 +148,7 @@ std::vector<Observation> Machine::State::admitted(const Command& command) const 
             add_unique(out, Value{p.value});
             if (p.maybe != 0) add_unique(out, Value{p.value | p.maybe});
           }
-          if (out.empty()) out.push_back(Errno{EFAULT});
+          if (out.empty()) out.emplace_back(Errno{EFAULT});
         } else if constexpr (std::is_same_v<C, Access>) {
           const auto all = candidates(c);
           if (!all) return out;
@@ -161,17 +161,17 @@ std::vector<Observation> Machine::State::admitted(const Command& command) const 
             }
           }
         } else if constexpr (std::is_same_v<C, Invlpg>) {
-          out.push_back(Done{});
+          out.emplace_back(Done{});
         } else if constexpr (std::is_same_v<C, Translate>) {
           return translations_of(c);
         } else if constexpr (std::is_same_v<C, DirtyGet>) {
           const auto log = logs.find(c.id);
           if (log == logs.end()) {
-            out.push_back(Errno{ENOENT});
+            out.emplace_back(Errno{ENOENT});
             return out;
           }
           const DirtyLog& dirty = log->second;
-          out.push_back(DirtyBitmap{dirty.pages(), dirty.must()});
+          out.emplace_back(DirtyBitmap{dirty.pages(), dirty.must()});
           DirtyBitmap most{dirty.pages(), dirty.must()};
           for (std::size_t i = 0; i < most.words.size(); ++i) most.words[i] |= dirty.may()[i];
           add_unique(out, most);

@@ -127,7 +127,8 @@ std::uint64_t Machine::State::accessed_flags(Hva hva, unsigned size) const {
   const unsigned inside = static_cast<unsigned>(hva & (entry_size(configuration.paging) - 1));
   if (inside != 0 || !table_pages.contains(hva >> page_shift)) return 0;
   std::uint64_t flags = 0;
-  for (unsigned offset = 0; offset < size; offset += entry_size(configuration.paging)) {
+  for (unsigned offset = 0; offset < std::min(size, 8u);
+       offset += entry_size(configuration.paging)) {
     flags |= entry::accessed << (offset * 8);
   }
   return flags;
