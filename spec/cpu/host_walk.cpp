@@ -19,7 +19,10 @@ HostWalk walk_host(const PagingState& state, PhysicalMemory& memory, Hfn root,
       case EntryRead::Kind::reserved:
         return HostMiss{.reserved = true};
       case EntryRead::Kind::table:
-        if (accessed_dirty) value |= entry::accessed;
+        // A PDPTE of PAE paging has no accessed flag; bit 5 is reserved.
+        if (accessed_dirty && !(state.mode == PagingMode::pae && level == 3)) {
+          value |= entry::accessed;
+        }
         rights = read.rights;
         table_frame = gpa_to_gfn(read.next);
         break;

@@ -20,6 +20,8 @@ struct HostLeaf {
 /// The walk ended early.
 struct HostMiss {
   bool reserved = false;  ///< a reserved bit was set; else not present
+  /// EPT only: what the entries read so far grant together.
+  Combined rights{.writable = false, .user = false, .executable = false};
 };
 
 /// A table frame that is no table.
@@ -29,8 +31,8 @@ struct HostBroken {
 
 using HostWalk = std::variant<HostLeaf, HostMiss, HostBroken>;
 
-/// Walk `address` from the table at `root`. `state.mode` is level4 or level5.
-/// With `accessed_dirty`, set accessed flags on the way and, for a write that
+/// Walk `address` from the table at `root`. `state.mode` is pae, level4 or
+/// level5. With `accessed_dirty`, set accessed flags on the way and, for a write that
 /// the leaf allows, its dirty flag.
 HostWalk walk_host(const PagingState& state, PhysicalMemory& memory, Hfn root,
                    std::uint64_t address, bool write, bool accessed_dirty);

@@ -1,18 +1,33 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "spec/cpu/processor.h"
 
+#include "spec/cpu/ept_walk.h"
+
 namespace lockstep::spec {
 
 namespace {
 
 /// How the second dimension reads its entries: NX on, full width, rights of the
 /// leaf judged by the caller.
-PagingState host_state(PagingMode root_mode) {
+PagingState host_state(const ProcessorState& processor) {
   PagingState state;
-  state.mode = root_mode;
+  state.mode = processor.root_mode;
   state.control.set(ControlBit::efer_nx, true);
-  state.maxphyaddr = 52;
+  state.maxphyaddr = processor.host_maxphyaddr;
   return state;
+}
+
+/// An access that the second dimension's entries forbid, or that found none.
+NestedFault nested_fault(const HostWalk& walked, Gpa gpa, AccessKind kind, bool table_walk) {
+  NestedFault fault{.gpa = gpa, .kind = kind, .table_walk = table_walk};
+  if (const auto* miss = std::get_if<HostMiss>(&walked)) {
+    fault.present = fault.reserved = miss->reserved;
+    fault.rights = miss->rights;
+  } else if (const auto* leaf = std::get_if<HostLeaf>(&walked)) {
+    fault.present = true;
+    fault.rights = leaf->translation.rights;
+  }
+  return fault;
 }
 
 std::optional<std::uint32_t> denied(const ProcessorState& state, const AccessRights& access,
@@ -23,7 +38,7 @@ std::optional<std::uint32_t> denied(const ProcessorState& state, const AccessRig
 
 bool host_allows(const AccessRights& access, const TlbEntry& entry) {
   if (access.kind == AccessKind::write) return entry.host_writable;
-  return access.kind != AccessKind::fetch || entry.host_executable;
+  return access.kind == AccessKind::fetch ? entry.host_executable : entry.host_readable;
 }
 
 /// One guest entry that a walk has read, with its level's way to mark it.
@@ -73,14 +88,36 @@ Outcome Processor::access_shadow(const ProcessorState& state, const AccessRights
 
 /// Host frame of a guest table, for reading or for marking an entry.
 Processor::GuestFrame Processor::table_frame(const ProcessorState& state, Gpa at, bool write) {
-  const NestedFault fault{at, write ? AccessKind::write : AccessKind::read, true};
-  if (!state.root) return fault;
-  const HostWalk walked = walk_host(host_state(state.root_mode), *memory_, *state.root, at, write,
-                                    /*accessed_dirty=*/true);
+  // SDM "Accessed and Dirty Flags for EPT": with them, a guest walk's accesses
+  // count as writes.
+  write |= state.nested == NestedFormat::ept && state.ept_accessed_dirty;
+  const AccessKind kind = write ? AccessKind::write : AccessKind::read;
+  if (!state.root) return NestedFault{at, kind, true};
+  const HostWalk walked = walk_second(state, at, write);
   if (const auto* broken = std::get_if<HostBroken>(&walked)) return Broken{broken->frame};
   const auto* leaf = std::get_if<HostLeaf>(&walked);
-  if (leaf == nullptr || (write && !leaf->translation.rights.writable)) return fault;
+  if (leaf == nullptr || !leaf->translation.rights.user ||
+      (write && !leaf->translation.rights.writable)) {
+    return nested_fault(walked, at, kind, true);
+  }
   return leaf->frame;
+}
+
+/// The second dimension's translation of a guest physical address.
+HostWalk Processor::walk_second(const ProcessorState& state, Gpa gpa, bool write) {
+  if (state.nested == NestedFormat::ept) {
+    return walk_ept(*memory_, *state.root, static_cast<unsigned>(root_level(state.root_mode)), gpa,
+                    write, state.ept_accessed_dirty, state.host_maxphyaddr);
+  }
+  return walk_host(host_state(state), *memory_, *state.root, gpa, write, /*accessed_dirty=*/true);
+}
+
+std::variant<std::uint64_t, NestedFault, Broken> Processor::load_physical(
+    const ProcessorState& state, Gpa at) {
+  const GuestFrame frame = table_frame(state, at, /*write=*/false);
+  if (const auto* fault = std::get_if<NestedFault>(&frame)) return *fault;
+  if (const auto* broken = std::get_if<Broken>(&frame)) return *broken;
+  return memory_->load(std::get<Hfn>(frame), static_cast<unsigned>(at & ~page_mask), 8);
 }
 
 std::variant<TlbEntry, Fault, NestedFault, Broken> Processor::walk_guest(
@@ -155,15 +192,18 @@ Outcome Processor::access_nested(const ProcessorState& state, const AccessRights
   const Gpa gpa = entry.guest.page | (gva & (entry.guest.size - 1));
   const bool write = access.kind == AccessKind::write;
   if (!state.root) return NestedFault{gpa, access.kind, false};
-  const HostWalk host = walk_host(host_state(state.root_mode), *memory_, *state.root, gpa, write,
-                                  /*accessed_dirty=*/true);
+  const HostWalk host = walk_second(state, gpa, write);
   if (const auto* broken = std::get_if<HostBroken>(&host)) return Broken{broken->frame};
   const auto* leaf = std::get_if<HostLeaf>(&host);
-  if (leaf == nullptr) return NestedFault{gpa, access.kind, false};
+  if (leaf == nullptr) return nested_fault(host, gpa, access.kind, false);
+  // An NPT walk is a user access; EPT's read bit stands in the same place.
+  const Combined& rights = leaf->translation.rights;
+  const bool npt = state.nested == NestedFormat::npt;
   entry.frame = leaf->frame;
-  entry.host_writable = leaf->translation.rights.writable;
-  entry.host_executable = leaf->translation.rights.executable;
-  if (!host_allows(access, entry)) return NestedFault{gpa, access.kind, false};
+  entry.host_readable = rights.user;
+  entry.host_writable = rights.writable && rights.user;
+  entry.host_executable = rights.executable && (rights.user || !npt);
+  if (!host_allows(access, entry)) return nested_fault(host, gpa, access.kind, false);
   tlb_.insert(gva, state.pcid, entry);
   return Allowed{entry.frame, false};
 }

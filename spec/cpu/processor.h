@@ -32,12 +32,22 @@ struct NestedFault {
   Gpa gpa = 0;
   AccessKind kind = AccessKind::read;
   bool table_walk = false;  ///< while reading or marking a guest entry
+  bool present = false;     ///< an entry forbids the access
+  bool reserved = false;    ///< an entry has a reserved bit set (EPT: is misconfigured)
+  /// What the entries grant together; `user` stands for EPT's read bit.
+  Combined rights{.writable = false, .user = false, .executable = false};
 };
 /// Tables led to a frame that holds none.
 struct Broken {
   Hfn frame = 0;
 };
 using Outcome = std::variant<Allowed, Fault, NestedFault, Broken>;
+
+/// Format of the second dimension's tables.
+enum class NestedFormat : std::uint8_t {
+  npt,  ///< AMD: that of ordinary 64-bit paging
+  ept   ///< Intel: SDM "The Extended Page Table Mechanism (EPT)"
+};
 
 /// What hardware's registers hold at an access.
 struct ProcessorState {
@@ -47,6 +57,9 @@ struct ProcessorState {
   unsigned pcid = 0;
   std::optional<Hfn> root;  ///< of the engine's tables
   PagingMode root_mode = PagingMode::level4;
+  NestedFormat nested = NestedFormat::npt;
+  unsigned host_maxphyaddr = 52;  ///< bits; second dimension only
+  bool ept_accessed_dirty = false;
 };
 
 class Processor {
@@ -59,9 +72,14 @@ class Processor {
   /// Translate by guest tables and the direct tables at state.root.
   Outcome access_nested(const ProcessorState& state, const AccessRights& access, Gva gva);
 
+  /// Load 8 bytes at a guest physical address, as a load of the PDPTEs does.
+  std::variant<std::uint64_t, NestedFault, Broken> load_physical(const ProcessorState& state,
+                                                                 Gpa at);
+
   Tlb& tlb() { return tlb_; }
 
  private:
+  HostWalk walk_second(const ProcessorState& state, Gpa gpa, bool write);
   using GuestFrame = std::variant<Hfn, NestedFault, Broken>;
   GuestFrame table_frame(const ProcessorState& state, Gpa at, bool write);
   std::variant<TlbEntry, Fault, NestedFault, Broken> walk_guest(const ProcessorState& state,

@@ -12,6 +12,13 @@ void Tlb::invalidate_page(Gva gva, unsigned pcid, bool globals) {
   }
 }
 
+void Tlb::invalidate_page(Gva gva) {
+  for (Slot& slot : slots_) {
+    const std::uint64_t mask = ~(slot.entry.guest.size - 1);
+    if (live(slot) && ((slot.page << page_shift ^ gva) & mask) == 0) slot.generation = 0;
+  }
+}
+
 void Tlb::flush_pcid(unsigned pcid) {
   for (Slot& slot : slots_) {
     if (!slot.entry.guest.global && slot.pcid == pcid) slot.generation = 0;

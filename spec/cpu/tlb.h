@@ -18,6 +18,7 @@ struct TlbEntry {
   Hfn frame = 0;              ///< host frame of the piece
   bool host_writable = true;  ///< second dimension; true without one
   bool host_executable = true;
+  bool host_readable = true;
 };
 
 /// Direct-mapped by linear page; tagged by PCID, except global translations.
@@ -42,6 +43,8 @@ class Tlb {
   /// INVLPG and INVPCID type 0: every piece of the page that holds `gva`;
   /// globals too if asked.
   void invalidate_page(Gva gva, unsigned pcid, bool globals);
+  /// INVLPGA, single-address INVVPID: every piece of the page, whatever its PCID.
+  void invalidate_page(Gva gva);
   /// Every translation of one PCID but globals.
   void flush_pcid(unsigned pcid);
   /// Every translation but globals, of all PCIDs.

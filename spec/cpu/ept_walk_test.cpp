@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "spec/cpu/ept_walk.h"
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <map>
+
+namespace lockstep::spec {
+namespace {
+
+constexpr std::uint64_t rwx = 7;
+constexpr std::uint64_t write_back = 6u << 3;
+
+/// Frames 0x100.. are tables; no guest memory is needed.
+class Tables final : public PhysicalMemory {
+ public:
+  std::uint64_t* table(Hfn frame) override {
+    const auto found = tables.find(frame);
+    return found == tables.end() ? nullptr : found->second.data();
+  }
+  std::uint64_t load(Hfn, unsigned, unsigned) override { return 0; }
+  void store(Hfn, unsigned, unsigned, std::uint64_t) override {}
+  /// Four levels that map guest physical 0x5000 to frame 0x20.
+  void map(std::uint64_t leaf_bits) {
+    for (Hfn level = 4; level > 1; --level) tables[0x104 - level][0] = (0x105 - level) << 12 | rwx;
+    tables[0x103][5] = 0x20ull << 12 | write_back | leaf_bits;
+  }
+  std::map<Hfn, std::array<std::uint64_t, 512>> tables;
+};
+
+HostWalk walk(Tables& tables, bool write = false, bool accessed_dirty = false) {
+  return walk_ept(tables, 0x100, 4, 0x5123, write, accessed_dirty, 46);
+}
+
+TEST(EptWalk, CombinesRights) {
+  Tables tables;
+  tables.map(rwx);
+  tables.tables[0x101][0] &= ~2ull;
+  const auto leaf = std::get<HostLeaf>(walk(tables));
+  EXPECT_EQ(leaf.frame, 0x20u);
+  EXPECT_FALSE(leaf.translation.rights.writable);
+  EXPECT_TRUE(leaf.translation.rights.user);
+  EXPECT_TRUE(leaf.translation.rights.executable);
+}
+
+TEST(EptWalk, ExecuteOnlyIsNoMisconfiguration) {
+  Tables tables;
+  tables.map(4);
+  const auto leaf = std::get<HostLeaf>(walk(tables));
+  EXPECT_FALSE(leaf.translation.rights.user);
+  EXPECT_TRUE(leaf.translation.rights.executable);
+}
+
+TEST(EptWalk, WriteWithoutReadIsMisconfigured) {
+  Tables tables;
+  tables.map(6);
+  EXPECT_TRUE(std::get<HostMiss>(walk(tables)).reserved);
+  tables.map(rwx | 1ull << 51);
+  EXPECT_TRUE(std::get<HostMiss>(walk(tables)).reserved);
+  tables.map(0);
+  EXPECT_FALSE(std::get<HostMiss>(walk(tables)).reserved);
+}
+
+TEST(EptWalk, FlagsOnlyWhenEnabled) {
+  Tables tables;
+  tables.map(rwx);
+  (void)walk(tables, true);
+  EXPECT_EQ(tables.tables[0x103][5] & 0x300, 0u);
+  (void)walk(tables, false, true);
+  EXPECT_EQ(tables.tables[0x103][5] & 0x300, 0x100u);
+  (void)walk(tables, true, true);
+  EXPECT_EQ(tables.tables[0x103][5] & 0x300, 0x300u);
+}
+
+TEST(EptWalk, LargePagesAndFreedTables) {
+  Tables tables;
+  tables.map(rwx);
+  tables.tables[0x102][0] = 0x400ull << 12 | rwx | write_back | 0x80;
+  EXPECT_EQ(std::get<HostLeaf>(walk(tables)).frame, 0x405u);
+  tables.tables[0x102][0] |= 1u << 13;
+  EXPECT_TRUE(std::get<HostMiss>(walk(tables)).reserved);
+  tables.map(rwx);
+  tables.tables.erase(0x103);
+  EXPECT_EQ(std::get<HostBroken>(walk(tables)).frame, 0x103u);
+}
+
+}  // namespace
+}  // namespace lockstep::spec
