@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* insmod and rmmod of the vendor module: parameters, static calls, shrinker. */
+#include <linux/cpuhotplug.h>
+#include <linux/err.h>
+#include <linux/moduleparam.h>
+#include <linux/percpu_counter.h>
+#include <linux/shrinker.h>
+#include <linux/slab.h>
+#include <linux/static_call.h>
+#include <linux/string.h>
+#include "shim.h"
+
+extern int svm_init(void) __attribute__((weak));
+extern void svm_exit(void) __attribute__((weak));
+extern int vmx_init(void) __attribute__((weak));
+extern void vmx_exit(void) __attribute__((weak));
+/* 6.11 and later: kvm.ko has an init function of its own. */
+extern int kvm_x86_init(void) __attribute__((weak));
+
+int hosted_is_intel;
+static int loaded, common_started;
+
+extern const struct kernel_param __start___param[], __stop___param[];
+static const struct kernel_param *parameter(const char *name) {
+  const struct kernel_param *p;
+  for (p = __start___param; p < __stop___param; ++p)
+    if (!strcmp(p->name, name)) return p;
+  return NULL;
+}
+static int set_bool(const char *name, int on) {
+  const struct kernel_param *p = parameter(name);
+  if (!p) return -ENOENT;
+  *(bool *)p->arg = on;
+  return 0;
+}
+static int set_int(const char *name, int value) {
+  const struct kernel_param *p = parameter(name);
+  if (!p) return -ENOENT;
+  *(int *)p->arg = value;
+  return 0;
+}
+static int set_text(const char *name, const char *text) {
+  const struct kernel_param *p = parameter(name);
+  return p ? p->ops->set(text, p) : -ENOENT;
+}
+
+/* A static call is a jump at the trampoline; a null target returns. */
+static int zero(void) { return 0; }
+void __static_call_update(struct static_call_key *key, void *trampoline, void *function) {
+  unsigned char *code = trampoline;
+  void *target = function ? function : (void *)zero;
+  int distance = (int)((long)target - ((long)code + 5));
+  key->func = function;
+  code[0] = 0xe9;
+  memcpy(code + 1, &distance, 4);
+}
+long __static_call_return0(void) { return 0; }
+
+/* ---- the shrinker that KVM registers, while it has one */
+static struct shrinker *shrinker;
+#ifdef HOSTED_SHRINKER_ALLOC
+struct shrinker *shrinker_alloc(unsigned int flags, const char *format, ...) {
+  return hosted_object(sizeof(struct shrinker), 1, HOSTED_SLAB,
+                       (unsigned long)__builtin_return_address(0));
+}
+void shrinker_register(struct shrinker *s) { shrinker = s; }
+void shrinker_free(struct shrinker *s) {
+  if (shrinker == s) shrinker = NULL;
+  hosted_release(s);
+}
+#else
+int register_shrinker(struct shrinker *s, const char *format, ...) {
+  if (hosted_host.should_fail(hosted_host.context, HOSTED_SLAB,
+                              (unsigned long)__builtin_return_address(0)))
+    return -ENOMEM;
+  shrinker = s;
+  return 0;
+}
+void unregister_shrinker(struct shrinker *s) { shrinker = NULL; }
+#endif
+long hosted_shrink(unsigned long objects) {
+  struct shrink_control control = {.gfp_mask = GFP_KERNEL, .nr_to_scan = objects};
+  unsigned long there;
+  if (!shrinker) return -1;
+  there = shrinker->count_objects(shrinker, &control);
+  if (!there || there == SHRINK_EMPTY) return 0;
+  control.nr_scanned = objects;
+  return (long)shrinker->scan_objects(shrinker, &control);
+}
+
+/* ---- per-CPU counters of one CPU */
+#ifdef HOSTED_PERCPU_COUNTER_MANY
+int __percpu_counter_init_many(struct percpu_counter *counter, s64 amount, gfp_t gfp, u32 count,
+                               struct lock_class_key *key) {
+  u32 at;
+  for (at = 0; at < count; ++at) counter[at].count = amount;
+  return 0;
+}
+void percpu_counter_destroy_many(struct percpu_counter *counter, u32 count) {}
+#else
+int __percpu_counter_init(struct percpu_counter *counter, s64 amount, gfp_t gfp,
+                          struct lock_class_key *key) {
+  counter->count = amount;
+  return 0;
+}
+void percpu_counter_destroy(struct percpu_counter *counter) {}
+#endif
+void percpu_counter_add_batch(struct percpu_counter *counter, s64 amount, s32 batch) {
+  counter->count += amount;
+}
+
+/* CPU hotplug: the one CPU comes up when asked to call, and goes at removal. */
+int __cpuhp_setup_state(enum cpuhp_state state, const char *name, bool invoke,
+                        int (*startup)(unsigned int cpu), int (*teardown)(unsigned int cpu),
+                        bool multi) {
+  return invoke && startup ? startup(0) : 0;
+}
+void __cpuhp_remove_state(enum cpuhp_state state, bool invoke) {}
+
+int hosted_module_load(const struct hosted_parameters *p) {
+  int error = 0;
+  hosted_is_intel = p->intel;
+  hosted_set_processor(p->intel, p->five_level);
+  set_bool("kvm.tdp_mmu", p->tdp_mmu);
+  set_bool("kvm.eager_page_split", p->eager_page_split);
+  set_bool("kvm.flush_on_reuse", p->flush_on_reuse);
+  if (kvm_x86_init && !common_started) {
+    error = kvm_x86_init();
+    if (error) return error;
+    common_started = 1;
+  }
+  if (p->intel) {
+    if (!vmx_init) return -ENODEV;
+    set_bool("kvm_intel.ept", p->tdp);
+    set_bool("kvm_intel.eptad", p->ept_accessed_dirty);
+    set_bool("kvm_intel.pml", p->pml);
+    error = vmx_init();
+  } else {
+    if (!svm_init) return -ENODEV;
+    if (set_bool("kvm_amd.npt", p->tdp)) return -ENOENT;
+    set_bool("kvm_amd.avic", 0);
+    set_int("kvm_amd.nested", 1);
+    error = svm_init();
+  }
+  if (error) return error;
+  loaded = 1;
+  set_text("kvm.nx_huge_pages", p->nx_huge_pages ? "force" : "never");
+  return 0;
+}
+void hosted_module_unload(void) {
+  if (!loaded) return;
+  loaded = 0;
+  if (hosted_is_intel)
+    vmx_exit();
+  else
+    svm_exit();
+}

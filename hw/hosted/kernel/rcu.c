@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * RCU and SRCU. Callbacks wait as long as they may: until somebody waits for a
+ * grace period, or the process says that one has passed.
+ */
+#include <linux/rcupdate.h>
+#include <linux/srcu.h>
+#include "shim.h"
+
+unsigned long long hosted_rcu_pending;
+int hosted_rcu_nesting, hosted_srcu_nesting;
+
+static struct rcu_head *first, **last = &first;
+
+static void append(struct rcu_head *head) {
+  head->next = NULL;
+  *last = head;
+  last = &head->next;
+  ++hosted_rcu_pending;
+}
+
+void call_rcu(struct rcu_head *head, rcu_callback_t function) {
+  head->func = function;
+  append(head);
+}
+
+void hosted_rcu_run(void) {
+  while (first) {
+    struct rcu_head *head = first;
+    first = head->next;
+    if (!first) last = &first;
+    --hosted_rcu_pending;
+    head->func(head);
+  }
+}
+
+void synchronize_rcu(void) {
+  hosted_may_sleep("synchronize_rcu");
+  if (hosted_rcu_nesting)
+    hosted_fail(HOSTED_STUCK, "synchronize_rcu inside of an RCU read-side section");
+  hosted_rcu_run();
+}
+void rcu_barrier(void) { synchronize_rcu(); }
+
+/* SRCU: readers of each structure by index. */
+#define DOMAINS 64
+static struct {
+  const struct srcu_struct *domain;
+  int readers[2];
+  int index;
+} domains[DOMAINS];
+
+static int domain(const struct srcu_struct *wanted) {
+  int at;
+  for (at = 0; at < DOMAINS; ++at)
+    if (domains[at].domain == wanted) return at;
+  hosted_fail(HOSTED_BUG, "SRCU structure %px was never initialised", wanted);
+}
+
+static int open_domain(struct srcu_struct *srcu) {
+  int at;
+  for (at = 0; at < DOMAINS; ++at) {
+    if (domains[at].domain) continue;
+    domains[at].domain = srcu;
+    domains[at].readers[0] = domains[at].readers[1] = domains[at].index = 0;
+    return 0;
+  }
+  return -ENOMEM;
+}
+
+#ifdef CONFIG_DEBUG_LOCK_ALLOC
+int __init_srcu_struct(struct srcu_struct *srcu, const char *name, struct lock_class_key *key) {
+  srcu->dep_map.name = name;
+  return open_domain(srcu);
+}
+#else
+int init_srcu_struct(struct srcu_struct *srcu) { return open_domain(srcu); }
+#endif
+
+void cleanup_srcu_struct(struct srcu_struct *srcu) {
+  int at = domain(srcu);
+  if (domains[at].readers[0] || domains[at].readers[1])
+    hosted_fail(HOSTED_LOCKING, "SRCU structure cleaned up with readers inside");
+  domains[at].domain = NULL;
+}
+
+int __srcu_read_lock(struct srcu_struct *srcu) {
+  int at = domain(srcu), index = domains[at].index;
+  ++domains[at].readers[index];
+  ++hosted_srcu_nesting;
+  return index;
+}
+
+void __srcu_read_unlock(struct srcu_struct *srcu, int index) {
+  int at = domain(srcu);
+  if (index < 0 || index > 1 || !domains[at].readers[index])
+    hosted_fail(HOSTED_LOCKING, "srcu_read_unlock without srcu_read_lock");
+  --domains[at].readers[index];
+  --hosted_srcu_nesting;
+}
+
+void synchronize_srcu(struct srcu_struct *srcu) {
+  int at = domain(srcu), index = domains[at].index;
+  hosted_may_sleep("synchronize_srcu");
+  domains[at].index = !index;
+  while (domains[at].readers[index]) hosted_wait("synchronize_srcu", srcu);
+}
+void synchronize_srcu_expedited(struct srcu_struct *srcu) { synchronize_srcu(srcu); }

@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The user's side of memory: its mm, copies, get_user_pages over the process'
+ * own page tables, and the MMU notifier that KVM registers.
+ */
+#include <linux/hugetlb.h>
+#include <linux/kvm_host.h>
+#include <linux/mm.h>
+#include <linux/mmu_notifier.h>
+#include <linux/pgtable.h>
+#include <linux/sched.h>
+#include <linux/uaccess.h>
+#include "shim.h"
+
+static struct mm_struct user_mm;
+static struct vm_area_struct special_area;
+#define NOTIFIERS 8
+static struct mmu_notifier *notifiers[NOTIFIERS];
+extern struct task_struct *hosted_current(void);
+
+/* ---- copies. A bad address goes on at the fixup with the rest in rcx. */
+asm(".text\n.globl hosted_copy\nhosted_copy:\n"
+    "mov %rdx, %rcx\n"
+    "hosted_copy_at: rep movsb\n"
+    "hosted_copy_on: mov %rcx, %rax\nret\n"
+    ".globl __get_user_8, __get_user_nocheck_8, __get_user_4, __get_user_nocheck_4\n"
+    "__get_user_8: __get_user_nocheck_8:\n"
+    "call hosted_mark\n"
+    "hosted_get8: mov (%rax), %rdx\nxor %eax, %eax\nret\n"
+    "__get_user_4: __get_user_nocheck_4:\n"
+    "call hosted_mark\n"
+    "hosted_get4: mov (%rax), %edx\nxor %eax, %eax\nret\n"
+    "hosted_get_bad: mov $-14, %rax\nxor %edx, %edx\nret\n"
+    /* value in rax, address in rcx, error in ecx */
+    ".globl __put_user_8, __put_user_nocheck_8, __put_user_4, __put_user_nocheck_4\n"
+    "__put_user_8: __put_user_nocheck_8:\n"
+    "push %rax\nmov %rcx, %rax\ncall hosted_mark\npop %rax\n"
+    "hosted_put8: mov %rax, (%rcx)\nxor %ecx, %ecx\nret\n"
+    "__put_user_4: __put_user_nocheck_4:\n"
+    "push %rax\nmov %rcx, %rax\ncall hosted_mark\npop %rax\n"
+    "hosted_put4: mov %eax, (%rcx)\nxor %ecx, %ecx\nret\n"
+    "hosted_put_bad: mov $-14, %ecx\nret\n"
+    /* Tell the process that the page at rax may change; keeps every register. */
+    "hosted_mark:\n"
+    "push %rbp\nmov %rsp, %rbp\n"
+    "push %rax\npush %rcx\npush %rdx\npush %rsi\npush %rdi\npush %r8\npush %r9\npush %r10\n"
+    "push %r11\nmov %rax, %rdi\nand $-16, %rsp\ncall hosted_touch\nlea -72(%rbp), %rsp\n"
+    "pop %r11\npop %r10\npop %r9\npop %r8\npop %rdi\npop %rsi\npop %rdx\npop %rcx\npop %rax\n"
+    "pop %rbp\nret\n"
+    /* rdi to, rsi from, edx bytes; rest in eax */
+    ".globl copy_user_generic_unrolled, copy_user_generic_string, copy_user_enhanced_fast_string\n"
+    "copy_user_generic_unrolled: copy_user_generic_string: copy_user_enhanced_fast_string:\n"
+    "mov %edx, %ecx\n"
+    "hosted_generic_at: rep movsb\n"
+    "hosted_generic_on: mov %ecx, %eax\nret\n"
+    /* 6.4 and later: rdi to, rsi from, rcx bytes; rest in rcx */
+    ".globl rep_movs_alternative\nrep_movs_alternative:\n"
+    "hosted_movs_at: rep movsb\nhosted_movs_on: ret\n"
+    ".section .rodata\n.balign 8\n.globl hosted_fixups, hosted_fixups_end\nhosted_fixups:\n"
+    ".quad hosted_copy_at, hosted_copy_on\n"
+    ".quad hosted_get8, hosted_get_bad\n.quad hosted_get4, hosted_get_bad\n"
+    ".quad hosted_put8, hosted_put_bad\n.quad hosted_put4, hosted_put_bad\n"
+    ".quad hosted_generic_at, hosted_generic_on\n"
+    ".quad hosted_movs_at, hosted_movs_on\n"
+    "hosted_fixups_end:\n.text\n");
+extern unsigned long hosted_copy(void *to, const void *from, unsigned long bytes);
+
+__visible void hosted_touch(unsigned long address) {
+  hosted_host.touched(hosted_host.context, address, 8);
+}
+
+unsigned long _copy_from_user(void *to, const void __user *from, unsigned long bytes) {
+  unsigned long left = hosted_copy(to, (__force const void *)from, bytes);
+  if (left) memset((char *)to + bytes - left, 0, left);
+  return left;
+}
+unsigned long _copy_to_user(void __user *to, const void *from, unsigned long bytes) {
+  hosted_host.touched(hosted_host.context, (unsigned long)to, bytes);
+  return hosted_copy((__force void *)to, from, bytes);
+}
+long copy_to_user_nofault(void __user *to, const void *from, size_t bytes) {
+  return _copy_to_user(to, from, bytes) ? -EFAULT : 0;
+}
+static void *duplicate(const void __user *from, size_t bytes, unsigned kind) {
+  void *copy = hosted_object(bytes, 0, kind, (unsigned long)__builtin_return_address(0));
+  if (!copy) return ERR_PTR(-ENOMEM);
+  if (_copy_from_user(copy, from, bytes)) {
+    hosted_release(copy);
+    return ERR_PTR(-EFAULT);
+  }
+  return copy;
+}
+void *memdup_user(const void __user *from, size_t bytes) {
+  return duplicate(from, bytes, HOSTED_SLAB);
+}
+void *vmemdup_user(const void __user *from, size_t bytes) {
+  return duplicate(from, bytes, HOSTED_VMALLOC);
+}
+void __copy_overflow(int size, unsigned long count) {
+  hosted_fail(HOSTED_BUG, "copy of %lu bytes past an object of %d", count, size);
+}
+
+/* ---- pages of the user */
+static int pin(unsigned long address, unsigned flags, struct page **page,
+               struct hosted_host_page *found) {
+  if (hosted_host.should_fail(hosted_host.context, HOSTED_USER_PAGE,
+                              (unsigned long)__builtin_return_address(0)))
+    return -ENOMEM;
+  hosted_host.look_up(hosted_host.context, address & PAGE_MASK, found);
+  if (!found->present || found->special) return -EFAULT;
+  if ((flags & FOLL_WRITE) && !found->writable) return -EFAULT;
+  if (flags & FOLL_WRITE) hosted_host.touched(hosted_host.context, address & PAGE_MASK, PAGE_SIZE);
+  if (page && (flags & FOLL_GET)) {
+    *page = pfn_to_page(found->frame);
+    get_page(*page);
+  }
+  return 0;
+}
+static long pin_many(unsigned long start, unsigned long count, unsigned flags,
+                     struct page **pages) {
+  struct hosted_host_page found;
+  unsigned long at;
+  int error;
+  for (at = 0; at < count; ++at) {
+    error = pin(start + at * PAGE_SIZE, flags, pages ? pages + at : NULL, &found);
+    if (error) return at ? (long)at : error;
+  }
+  return (long)count;
+}
+int get_user_pages_fast_only(unsigned long start, int count, unsigned flags, struct page **pages) {
+  long got = pin_many(start, count, flags | FOLL_GET, pages);
+  return got < 0 ? 0 : (int)got;
+}
+long get_user_pages_unlocked(unsigned long start, unsigned long count, struct page **pages,
+                             unsigned flags) {
+  hosted_may_sleep("get_user_pages");
+  return pin_many(start, count, flags | FOLL_GET, pages);
+}
+void mark_page_accessed(struct page *page) {}
+void folio_mark_accessed(struct folio *folio) {}
+
+int fixup_user_fault(struct mm_struct *mm, unsigned long address, unsigned flags, bool *unlocked) {
+  struct hosted_host_page found;
+  hosted_host.look_up(hosted_host.context, address & PAGE_MASK, &found);
+  if (!found.present || ((flags & FAULT_FLAG_WRITE) && !found.writable)) return -EFAULT;
+  return 0;
+}
+/* Areas exist only for special (PFNMAP) mappings: KVM asks for no other. */
+static struct vm_area_struct *area_at(unsigned long address) {
+  struct hosted_host_page found;
+  hosted_host.look_up(hosted_host.context, address & PAGE_MASK, &found);
+  if (!found.present || !found.special) return NULL;
+  special_area.vm_start = address & PAGE_MASK;
+  special_area.vm_end = special_area.vm_start + PAGE_SIZE;
+  *(unsigned long *)&special_area.vm_flags = VM_IO | VM_PFNMAP | VM_READ | VM_WRITE;
+  special_area.vm_mm = &user_mm;
+  return &special_area;
+}
+void *mtree_load(struct maple_tree *tree, unsigned long address) { return area_at(address); }
+struct vm_area_struct *find_vma(struct mm_struct *mm, unsigned long address) {
+  return area_at(address);
+}
+#ifdef HOSTED_FOLLOW_PTE
+static pte_t followed;
+static spinlock_t followed_lock;
+#endif
+
+/* ---- the host's page tables, as far as KVM reads them: huge or not */
+static void *table_of(unsigned long entry) { return __va(entry & PTE_PFN_MASK); }
+static unsigned long new_table(void) {
+  return __pa(hosted_page(0, 1, (unsigned long)__builtin_return_address(0))) | _KERNPG_TABLE;
+}
+int hosted_host_level(hosted_u64 address, unsigned level) {
+  unsigned long *table = (unsigned long *)user_mm.pgd, *entry = NULL;
+  struct hosted_host_page found;
+  int at;
+  for (at = 4; at > 1; --at) {
+    entry = table + ((address >> (12 + 9 * (at - 1))) & 511);
+    if (at == (int)level) break;
+    if (*entry & _PAGE_PSE) *entry = 0;
+    if (!(*entry & _PAGE_PRESENT)) *entry = new_table();
+    table = table_of(*entry);
+  }
+  if (level > 1) {
+    unsigned long size = 1ul << (12 + 9 * (level - 1));
+    hosted_host.look_up(hosted_host.context, address & ~(size - 1), &found);
+    if ((*entry & _PAGE_PRESENT) && !(*entry & _PAGE_PSE))
+      hosted_page_release((unsigned long)table_of(*entry), 0);
+    *entry = (found.frame << PAGE_SHIFT) | _PAGE_PRESENT | _PAGE_PSE | _PAGE_RW;
+  }
+  return 0;
+}
+
+/* ---- mm and its notifiers */
+struct mm_struct *hosted_user_mm(void) { return &user_mm; }
+void mmput(struct mm_struct *mm) {}
+void __mmdrop(struct mm_struct *mm) {
+  hosted_fail(HOSTED_MEMORY, "the user's mm lost its last reference");
+}
+int mmu_notifier_register(struct mmu_notifier *notifier, struct mm_struct *mm) {
+  int at;
+  if (hosted_host.should_fail(hosted_host.context, HOSTED_SLAB,
+                              (unsigned long)__builtin_return_address(0)))
+    return -ENOMEM;
+  for (at = 0; at < NOTIFIERS; ++at) {
+    if (notifiers[at]) continue;
+    notifiers[at] = notifier;
+    notifier->mm = mm;
+    mmgrab(mm);
+    return 0;
+  }
+  return -ENOMEM;
+}
+void mmu_notifier_unregister(struct mmu_notifier *notifier, struct mm_struct *mm) {
+  int at;
+  for (at = 0; at < NOTIFIERS; ++at) {
+    if (notifiers[at] != notifier) continue;
+    notifiers[at] = NULL;
+    if (notifier->ops->release) notifier->ops->release(notifier, mm);
+    mmdrop(mm);
+    return;
+  }
+  hosted_fail(HOSTED_BUG, "mmu_notifier_unregister of a notifier that is not registered");
+}
+int hosted_notify(unsigned kind, hosted_u64 start, hosted_u64 end) {
+  struct mmu_notifier_range range = {
+      .mm = &user_mm, .start = start, .end = end, .flags = MMU_NOTIFIER_RANGE_BLOCKABLE};
+  int at, result = 0;
+  for (at = 0; at < NOTIFIERS; ++at) {
+    struct mmu_notifier *notifier = notifiers[at];
+    if (!notifier) continue;
+    switch (kind) {
+      case HOSTED_NOTIFY_START:
+        result |= notifier->ops->invalidate_range_start(notifier, &range);
+        break;
+      case HOSTED_NOTIFY_END:
+        notifier->ops->invalidate_range_end(notifier, &range);
+        break;
+      case HOSTED_NOTIFY_AGE:
+        result |= notifier->ops->clear_flush_young(notifier, &user_mm, start, end);
+        break;
+      case HOSTED_NOTIFY_CLEAR_YOUNG:
+        result |= notifier->ops->clear_young(notifier, &user_mm, start, end);
+        break;
+      case HOSTED_NOTIFY_TEST_YOUNG:
+        result |= notifier->ops->test_young(notifier, &user_mm, start);
+        break;
+      default:
+        return -EINVAL;
+    }
+  }
+  return result;
+}
+int hosted_references(hosted_u64 frame) { return page_count(pfn_to_page(frame)); }
+unsigned long long hosted_extra_references(void) {
+  unsigned long long frame, extra = 0;
+  for (frame = 0; frame < hosted_host.arena.first_free; ++frame)
+    extra += page_count(pfn_to_page(frame)) - 1;
+  return extra;
+}
+
+void hosted_user_start(void) {
+  memset(&user_mm, 0, sizeof(user_mm));
+  atomic_set(&user_mm.mm_users, 1);
+  atomic_set(&user_mm.mm_count, 1);
+  user_mm.task_size = TASK_SIZE_MAX;
+  __init_rwsem(&user_mm.mmap_lock, "mmap_lock", NULL);
+  user_mm.pgd = (pgd_t *)hosted_page(0, 1, 0);
+  memset(notifiers, 0, sizeof(notifiers));
+}
