@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/// The first thing that a compiler or kbuild complained about, to be quoted.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+namespace lockstep::hw::kernels {
+
+/// The first error in what a build said, with the source lines that the compiler
+/// quoted below it, and paths relative to the tree at `source`; else the last
+/// line that is not make's own echo of the failure. Empty if it said nothing.
+std::string first_error(std::string_view said, const std::filesystem::path& source);
+
+}  // namespace lockstep::hw::kernels
