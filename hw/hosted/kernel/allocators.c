@@ -97,6 +97,28 @@ void __free_pages(void *page, unsigned order) {
   hosted_page_release(hosted_page_address(page), order);
 }
 
+/* Per-CPU memory of one CPU. */
+void *__alloc_percpu(ul bytes, ul align) { return hosted_object(bytes, 1, HOSTED_SLAB, CALLER); }
+void *__alloc_percpu_gfp(ul bytes, ul align, unsigned gfp) {
+  return hosted_object(bytes, 1, HOSTED_SLAB, CALLER);
+}
+void *pcpu_alloc_noprof(ul bytes, ul align, _Bool reserved, unsigned gfp) {
+  return hosted_object(bytes, 1, HOSTED_SLAB, CALLER);
+}
+void free_percpu(void *memory) { hosted_release(memory); }
+
+/* Slab caches since 6.12 take their options in a structure whose constructor
+ * comes after three words (struct kmem_cache_args). */
+struct cache_arguments {
+  unsigned align, useroffset, usersize, freeptr_offset;
+  unsigned char use_freeptr_offset;
+  void (*constructor)(void *);
+};
+struct kmem_cache *__kmem_cache_create_args(const char *name, unsigned size,
+                                            struct cache_arguments *arguments, unsigned flags) {
+  return hosted_cache(name, size, arguments ? arguments->constructor : 0);
+}
+
 /* Names since 6.10, when memory allocation profiling came. */
 ALIAS(kmem_cache_alloc_noprof, kmem_cache_alloc);
 ALIAS(kmem_cache_alloc_lru_noprof, kmem_cache_alloc_lru);
@@ -104,6 +126,9 @@ ALIAS(kmem_cache_alloc_node_noprof, kmem_cache_alloc_node);
 ALIAS(__kmalloc_cache_noprof, kmalloc_trace);
 ALIAS(__kmalloc_cache_node_noprof, kmalloc_node_trace);
 ALIAS(__kmalloc_noprof, __kmalloc);
+void *__kvmalloc_node_noprof(ul bytes, unsigned gfp, int node) {
+  return allocate(bytes, gfp, HOSTED_VMALLOC, CALLER);
+}
 ALIAS(__vmalloc_noprof, __vmalloc);
 ALIAS(__vcalloc_noprof, __vcalloc);
 ALIAS(vcalloc_noprof, __vcalloc);

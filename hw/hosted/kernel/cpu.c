@@ -48,7 +48,12 @@ asm(".globl const_pcpu_hot\n.set const_pcpu_hot, pcpu_hot");
 struct task_struct *hosted_current(void) { return pcpu_hot.current_task; }
 void hosted_set_current(struct task_struct *task) { pcpu_hot.current_task = task; }
 #else
+#ifdef HOSTED_CONST_CURRENT_TASK
+DEFINE_PER_CPU_CACHE_HOT(struct task_struct *, current_task) = &main_task;
+asm(".globl const_current_task\n.set const_current_task, current_task");
+#else
 DEFINE_PER_CPU(struct task_struct *, current_task) = &main_task;
+#endif
 DEFINE_PER_CPU_READ_MOSTLY(int, cpu_number);
 DEFINE_PER_CPU(int, __preempt_count);
 struct task_struct *hosted_current(void) { return *(struct task_struct **)&current_task; }
@@ -199,14 +204,6 @@ void on_each_cpu_cond_mask(smp_cond_func_t condition, smp_call_func_t function, 
 }
 static void reschedule(int cpu) {}
 
-void __percpu *__alloc_percpu(size_t bytes, size_t align) {
-  return (void __percpu *)hosted_object(bytes, 1, HOSTED_SLAB,
-                                        (unsigned long)__builtin_return_address(0));
-}
-void __percpu *__alloc_percpu_gfp(size_t bytes, size_t align, gfp_t gfp) {
-  return __alloc_percpu(bytes, align);
-}
-void free_percpu(void __percpu *memory) { hosted_release((__force void *)memory); }
 
 /* Where the GDT would be mapped. */
 static char entry_area[2 << 20] __aligned(PAGE_SIZE);

@@ -5,7 +5,9 @@
  */
 #include <linux/completion.h>
 #include <linux/err.h>
+#include <linux/jiffies.h>
 #include <linux/kthread.h>
+#include <linux/refcount.h>
 #include <linux/sched.h>
 #include "shim.h"
 
@@ -152,7 +154,43 @@ asmlinkage __visible void schedule(void) {
 }
 signed long schedule_timeout(signed long timeout) {
   schedule();
+  if (timeout > 0 && timeout < MAX_SCHEDULE_TIMEOUT) jiffies += timeout;
   return 0;
+}
+
+/* ---- tasks of the vhost kind, which carry KVM's worker since 6.14 (and in
+ * stable trees before): call the function until it has nothing to do. */
+struct vhost_task {
+  bool (*function)(void *);
+  void *argument;
+  struct task_struct *task;
+};
+static int vhost_loop(void *argument) {
+  struct vhost_task *vhost = argument;
+  while (!running->stop)
+    if (!vhost->function(vhost->argument)) leave();
+  return 0;
+}
+struct vhost_task *vhost_task_create(bool (*function)(void *), void (*handle_kill)(void *),
+                                     void *argument, const char *name) {
+  struct vhost_task *vhost = hosted_object(sizeof(*vhost), 1, HOSTED_SLAB,
+                                           (unsigned long)__builtin_return_address(0));
+  if (!vhost) return ERR_PTR(-ENOMEM);
+  vhost->function = function;
+  vhost->argument = argument;
+  vhost->task = hosted_thread_new(vhost_loop, vhost);
+  if (IS_ERR(vhost->task)) {
+    hosted_release(vhost);
+    return ERR_PTR(-ENOMEM);
+  }
+  thread_of(vhost->task)->parked = 1;
+  return vhost;
+}
+void vhost_task_start(struct vhost_task *vhost) { kthread_unpark(vhost->task); }
+void vhost_task_wake(struct vhost_task *vhost) { wake_up_process(vhost->task); }
+void vhost_task_stop(struct vhost_task *vhost) {
+  kthread_stop(vhost->task);
+  hosted_release(vhost);
 }
 
 int hosted_threads_run(void) {

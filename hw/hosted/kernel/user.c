@@ -160,9 +160,32 @@ void *mtree_load(struct maple_tree *tree, unsigned long address) { return area_a
 struct vm_area_struct *find_vma(struct mm_struct *mm, unsigned long address) {
   return area_at(address);
 }
-#ifdef HOSTED_FOLLOW_PTE
+/* The frame behind a special mapping, as the host's page table entry says. */
+#ifdef HOSTED_FOLLOW_PFNMAP
+int follow_pfnmap_start(struct follow_pfnmap_args *args) {
+  struct hosted_host_page found;
+  hosted_host.look_up(hosted_host.context, args->address & PAGE_MASK, &found);
+  if (!found.present || !found.special) return -EINVAL;
+  args->pfn = found.frame;
+  args->writable = found.writable;
+  args->special = true;
+  return 0;
+}
+void follow_pfnmap_end(struct follow_pfnmap_args *args) {}
+#elif defined(HOSTED_FOLLOW_PTE)
 static pte_t followed;
 static spinlock_t followed_lock;
+int follow_pte(struct mm_struct *mm, unsigned long address, pte_t **entry, spinlock_t **lock) {
+  struct hosted_host_page found;
+  hosted_host.look_up(hosted_host.context, address & PAGE_MASK, &found);
+  if (!found.present || !found.special) return -EINVAL;
+  followed = __pte((found.frame << PAGE_SHIFT) | _PAGE_PRESENT | _PAGE_SPECIAL |
+                   (found.writable ? _PAGE_RW : 0));
+  spin_lock(&followed_lock);
+  *entry = &followed;
+  *lock = &followed_lock;
+  return 0;
+}
 #endif
 
 /* ---- the host's page tables, as far as KVM reads them: huge or not */
