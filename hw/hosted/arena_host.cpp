@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// What the host's memory management does to pages of a program.
+#include <algorithm>
+#include <cstring>
+
+#include "hw/hosted/arena.h"
+
+namespace lockstep::hw::hosted {
+namespace {
+
+/// What a frame holds that no page owns: neither a code cell nor a present
+/// entry, so that an access through a stale translation shows.
+constexpr std::uint64_t abandoned = 0xdead'dead'dead'deaaull;
+
+}  // namespace
+
+/// The frame that was released longest ago, so that stale uses have time to
+/// show.
+Hfn Arena::take_spare() { return spares_[next_spare_++]; }
+
+void Arena::release(Hfn hfn) {
+  auto* const words = reinterpret_cast<std::uint64_t*>(frame(hfn));
+  std::fill_n(words, page_size / sizeof *words, abandoned);
+  // A program's own frames wait for the next reset.
+  if (hfn < table_.size()) {
+    touch_frame(hfn);
+    return;
+  }
+  if (next_spare_ > spares_.size() / 2) {
+    spares_.erase(spares_.begin(), spares_.begin() + static_cast<std::ptrdiff_t>(next_spare_));
+    next_spare_ = 0;
+  }
+  spares_.push_back(static_cast<std::uint32_t>(hfn));
+}
+
+/// Let the page stand on another frame, whose contents are there already.
+Result<void> Arena::give_frame(std::uint64_t page, Hfn to) {
+  const Hfn from = std::exchange(table_[page].frame, static_cast<std::uint32_t>(to));
+  note_changed(page);
+  auto mapped = map_hva(page, 1);
+  release(from);
+  return mapped;
+}
+
+Result<void> Arena::migrate(std::uint64_t first, std::uint64_t count) {
+  split(first, count);
+  for (std::uint64_t page = first; page < first + count; ++page) {
+    if (next_spare_ == spares_.size()) return {};  // the host is out of memory: it stays
+    const Hfn to = take_spare();
+    std::memcpy(frame(to), frame(table_[page].frame), page_size);
+    if (auto given = give_frame(page, to); !given) return given;
+  }
+  return {};
+}
+
+Result<void> Arena::discard(std::uint64_t first, std::uint64_t count) {
+  split(first, count);
+  for (std::uint64_t page = first; page < first + count; ++page) {
+    if (next_spare_ == spares_.size()) {
+      touch_frame(table_[page].frame);
+      fill(table_[page].frame, page);
+      continue;
+    }
+    const Hfn to = take_spare();
+    fill(to, page);
+    if (auto given = give_frame(page, to); !given) return given;
+  }
+  return {};
+}
+
+Result<void> Arena::protect(std::uint64_t first, std::uint64_t count, bool writable) {
+  // Of a huge page that the range covers in part, small ones remain.
+  const auto split_at = [&](std::uint64_t page) {
+    if (page % huge_pages != 0) split(page, 1);
+  };
+  split_at(first);
+  split_at(first + count);
+  for (std::uint64_t page = first; page < first + count; ++page) {
+    if (table_[page].writable == writable) continue;
+    table_[page].writable = writable;
+    note_changed(page);
+    if (auto mapped = map_hva(page, 1); !mapped) return mapped;
+  }
+  return {};
+}
+
+void Arena::split(std::uint64_t first, std::uint64_t count) {
+  if (count == 0) return;
+  for (std::uint64_t huge = first / huge_pages;
+       huge <= (first + count - 1) / huge_pages && huge < level_.size(); ++huge) {
+    level_[huge] = 1;
+  }
+}
+
+Result<void> Arena::collapse(std::uint64_t first, std::uint64_t count) {
+  for (std::uint64_t huge = (first + huge_pages - 1) / huge_pages;
+       (huge + 1) * huge_pages <= first + count; ++huge) {
+    const std::uint64_t start = huge * huge_pages;
+    const auto pages = std::span(table_).subspan(start, huge_pages);
+    const bool writable = pages.front().writable;
+    if (!std::ranges::all_of(pages, [&](const Page& p) { return p.writable == writable; })) {
+      continue;
+    }
+    for (std::uint64_t page = start; page < start + huge_pages; ++page) {
+      if (table_[page].frame == page) continue;
+      std::memcpy(frame(page), frame(table_[page].frame), page_size);
+      touch_frame(page);
+      if (auto given = give_frame(page, page); !given) return given;
+    }
+    level_[huge] = 2;
+  }
+  return {};
+}
+
+}  // namespace lockstep::hw::hosted

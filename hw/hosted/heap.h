@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/// Memory that a hosted kernel has allocated from the process.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace lockstep::hw::hosted {
+
+/// Owns every block until it is released; what is left goes with the heap or
+/// by drop(). Blocks are ordinary ones of malloc(), so that a sanitizer sees
+/// each access beyond them.
+class Heap {
+ public:
+  Heap() { list_.next = list_.previous = &list_; }
+  Heap(const Heap&) = delete;
+  Heap& operator=(const Heap&) = delete;
+  ~Heap() { drop(); }
+
+  /// Null only when the process has no memory. `alignment` is a power of two.
+  void* allocate(std::uint64_t bytes, std::uint64_t alignment);
+  /// False, and nothing done, if the block is none of this heap's, or what
+  /// stands before it was overwritten.
+  bool release(void* memory);
+  /// Release every block.
+  void drop();
+  std::uint64_t blocks() const { return blocks_; }
+
+ private:
+  struct alignas(16) Header {
+    Header* next = nullptr;
+    Header* previous = nullptr;
+    void* start = nullptr;  ///< what malloc() returned
+    std::uint64_t mark = 0;
+  };
+  static std::uint64_t mark_of(const Header* header);
+
+  Header list_;
+  std::uint64_t blocks_ = 0;
+};
+
+}  // namespace lockstep::hw::hosted

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "hw/hosted/heap.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+#include "hw/hosted/fault_plan.h"
+
+namespace lockstep::hw::hosted {
+namespace {
+
+TEST(Heap, AlignsAndReleases) {
+  Heap heap;
+  for (const std::uint64_t alignment : {1, 8, 16, 64, 4096}) {
+    void* const block = heap.allocate(100, alignment);
+    ASSERT_NE(block, nullptr);
+    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(block) % alignment, 0u);
+    std::memset(block, 0xff, 100);
+    EXPECT_EQ(heap.blocks(), 1u);
+    EXPECT_TRUE(heap.release(block));
+    EXPECT_EQ(heap.blocks(), 0u);
+  }
+}
+
+TEST(Heap, DropsWhatIsLeft) {
+  Heap heap;
+  for (int i = 0; i < 100; ++i) ASSERT_NE(heap.allocate(64, 8), nullptr);
+  heap.drop();
+  EXPECT_EQ(heap.blocks(), 0u);
+  void* const block = heap.allocate(1, 1);
+  EXPECT_TRUE(heap.release(block));
+}
+
+TEST(Heap, RefusesForeignBlocks) {
+  Heap heap;
+  alignas(16) char memory[128] = {};
+  EXPECT_FALSE(heap.release(memory + 64));
+  void* const block = heap.allocate(64, 16);
+  static_cast<std::uint64_t*>(block)[-1] ^= 1;  // as an underflow does
+  EXPECT_FALSE(heap.release(block));
+}
+
+TEST(Heap, HasNoBlockOfAbsurdSize) {
+  Heap heap;
+  EXPECT_EQ(heap.allocate(~0ull - 4096, 8), nullptr);
+}
+
+TEST(FaultPlan, FailsTheOneThatWasAskedFor) {
+  FaultPlan none;
+  FaultPlan third = FaultPlan::nth(2);
+  for (unsigned i = 0; i < 10; ++i) {
+    EXPECT_FALSE(none.fails(HOSTED_SLAB));
+    EXPECT_EQ(third.fails(HOSTED_PAGE), i == 2);
+  }
+  EXPECT_EQ(none.sites(), 10u);
+  EXPECT_EQ(third.failed(), 1u);
+  EXPECT_EQ(third.sites(HOSTED_PAGE), 10u);
+}
+
+TEST(FaultPlan, ReplaysBySeed) {
+  FaultPlan one = FaultPlan::random(42, 4);
+  FaultPlan same = FaultPlan::random(42, 4);
+  for (unsigned i = 0; i < 1000; ++i) EXPECT_EQ(one.fails(HOSTED_SLAB), same.fails(HOSTED_SLAB));
+  EXPECT_GT(one.failed(), 150u);
+  EXPECT_LT(one.failed(), 350u);
+}
+
+}  // namespace
+}  // namespace lockstep::hw::hosted

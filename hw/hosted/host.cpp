@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "hw/hosted/host.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "hw/hosted/traps.h"
+
+namespace lockstep::hw::hosted {
+namespace {
+
+const char* kind_name(hosted_finding kind) {
+  switch (kind) {
+    case HOSTED_WARNING:
+      return "WARN";
+    case HOSTED_BUG:
+      return "BUG";
+    case HOSTED_STUB:
+      return "stub called";
+    case HOSTED_FAULT:
+      return "bad access";
+    case HOSTED_LOCKING:
+      return "locking";
+    case HOSTED_MEMORY:
+      return "memory";
+    case HOSTED_STUCK:
+      return "stuck";
+  }
+  return "finding";
+}
+
+}  // namespace
+
+std::string Finding::message() const {
+  if (symbol.empty()) return fmt::format("{}: {}", kind_name(kind), text);
+  return fmt::format("{}: {}, at {}", kind_name(kind), text, symbol);
+}
+
+Host::Host(Image& image, Arena& arena, Processors& processors)
+    : image_(&image), arena_(&arena), processors_(&processors) {
+  boundary_.version = HOSTED_BOUNDARY_VERSION;
+  boundary_.context = this;
+  boundary_.arena = arena.boundary();
+  // None of these may own anything when it calls leave().
+  boundary_.allocate = [](void* self, hosted_u64 bytes, hosted_u64 alignment) {
+    return static_cast<Host*>(self)->heap_.allocate(bytes, alignment);
+  };
+  boundary_.release = [](void* self, void* memory) {
+    auto* const host = static_cast<Host*>(self);
+    if (host->heap_.release(memory)) return;
+    host->note(HOSTED_MEMORY, 0, "release of memory that is not allocated, or was written before");
+    host->leave();
+  };
+  boundary_.should_fail = [](void* self, unsigned kind, hosted_u64) {
+    return static_cast<Host*>(self)->faults_.fails(kind) ? 1 : 0;
+  };
+  boundary_.look_up = [](void* self, hosted_u64 address, hosted_host_page* page) {
+    static_cast<Host*>(self)->arena_->look_up(address, *page);
+  };
+  boundary_.touched = [](void* self, hosted_u64 address, hosted_u64 bytes) {
+    static_cast<Host*>(self)->arena_->touch(address, bytes);
+  };
+  boundary_.run = [](void* self, void* vm, hosted_entry* entry, hosted_exit* exit) {
+    auto* const host = static_cast<Host*>(self);
+    host->in_processor_ = true;
+    host->processors_->run(vm, *entry, *exit);
+    host->in_processor_ = false;
+  };
+  boundary_.invalidate = [](void* self, void*, unsigned vcpu, unsigned asid, hosted_u64 address) {
+    static_cast<Host*>(self)->processors_->invalidate(vcpu, asid, address);
+  };
+  boundary_.invalidate_all = [](void* self, unsigned asid) {
+    static_cast<Host*>(self)->processors_->invalidate_all(asid);
+  };
+  boundary_.finding = [](void* self, unsigned kind, const char* text, hosted_u64 ip) {
+    auto* const host = static_cast<Host*>(self);
+    host->note(kind, ip, text);
+    if (kind != HOSTED_WARNING) host->leave();
+  };
+  boundary_.log = [](void* self, const char* text) {
+    auto* const host = static_cast<Host*>(self);
+    const std::size_t room = log_limit - host->log_used_;
+    const std::size_t bytes = std::min(std::strlen(text), room);
+    std::memcpy(host->log_ + host->log_used_, text, bytes);
+    host->log_used_ += bytes;
+  };
+}
+
+/// Its own function, because what setjmp() returns to must not change locals.
+[[gnu::noinline]] bool Host::guard(long (*call)(void*), void* argument, long& result) {
+  Traps::Entered entered(*this, *image_);
+  if (_setjmp(leave_) != 0) {
+    inside_ = false;
+    tainted_ = true;
+    return false;
+  }
+  inside_ = true;
+  result = call(argument);
+  inside_ = false;
+  return true;
+}
+
+void Host::leave() {
+  // A finding outside of any call has nowhere to go.
+  if (!inside_) std::abort();
+  std::longjmp(leave_, 1);  // NOLINT: no frame between owns anything
+}
+
+void Host::note(unsigned kind, std::uint64_t ip, const char* text) {
+  // The fatal one is worth more than the last warning.
+  const unsigned place = kind == HOSTED_WARNING ? noted_ : std::min(noted_, most_notes - 1);
+  ++noted_;
+  if (place >= most_notes) return;
+  Note& made = notes_[place];
+  made.kind = kind;
+  made.ip = ip;
+  const std::size_t bytes = std::min(std::strlen(text), sizeof made.text - 1);
+  std::memcpy(made.text, text, bytes);
+  made.text[bytes] = '\0';
+}
+
+std::vector<Finding> Host::take_findings() {
+  std::vector<Finding> found;
+  for (const Note& note : std::span(notes_).first(std::min(noted_, most_notes))) {
+    std::string text = note.text;
+    while (text.ends_with('\n')) text.pop_back();
+    found.push_back({.kind = static_cast<hosted_finding>(note.kind),
+                     .text = std::move(text),
+                     .symbol = note.ip == 0 ? std::string() : image_->symbol_of(note.ip)});
+  }
+  noted_ = 0;
+  return found;
+}
+
+std::string Host::take_log() {
+  std::string text(log_, log_used_);
+  log_used_ = 0;
+  return text;
+}
+
+void Host::forget() {
+  heap_.drop();
+  tainted_ = false;
+}
+
+}  // namespace lockstep::hw::hosted

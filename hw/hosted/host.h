@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/// What a process provides to one image (struct hosted_host), and the way into
+/// the image and out of it.
+#pragma once
+
+#include <csetjmp>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "hw/hosted/arena.h"
+#include "hw/hosted/boundary.h"
+#include "hw/hosted/fault_plan.h"
+#include "hw/hosted/heap.h"
+#include "hw/hosted/image.h"
+#include "hw/hosted/processor.h"
+
+namespace lockstep::hw::hosted {
+
+/// Something that the kernel says of itself, or that it did wrong.
+struct Finding {
+  hosted_finding kind = HOSTED_WARNING;
+  std::string text;
+  std::string symbol;  ///< where, as "kvm_mmu_zap_all+0x12"; empty if nowhere
+  /// "WARN: text, at symbol".
+  std::string message() const;
+};
+
+/// One thread enters one image through one host at a time.
+class Host {
+ public:
+  /// All three outlive the host.
+  Host(Image& image, Arena& arena, Processors& processors);
+  Host(const Host&) = delete;
+  Host& operator=(const Host&) = delete;
+
+  /// For hosted_image.start().
+  const hosted_host& boundary() const { return boundary_; }
+
+  /// Call into the image. None if a fatal finding ended the call in its middle:
+  /// then the image is tainted until the host forgets. `call` returns a long
+  /// and owns nothing: it may be left without return.
+  template <typename Function>
+  std::optional<long> enter(Function&& call) {
+    using Plain = std::remove_reference_t<Function>;
+    long result = 0;
+    const auto run = [](void* argument) -> long { return (*static_cast<Plain*>(argument))(); };
+    if (!guard(run, const_cast<std::remove_const_t<Plain>*>(&call), result)) return std::nullopt;
+    return result;
+  }
+  bool tainted() const { return tainted_; }
+
+  /// Findings since the last call of this; the last is the fatal one, if any.
+  std::vector<Finding> take_findings();
+  bool has_findings() const { return noted_ != 0; }
+
+  /// Drop every allocation: the image was reset, or goes.
+  void forget();
+
+  void set_faults(const FaultPlan& plan) { faults_ = plan; }
+  const FaultPlan& faults() const { return faults_; }
+  /// What the kernel printed since the last call of this.
+  std::string take_log();
+
+ private:
+  friend class Traps;
+  /// A finding as it is noted while the kernel's frames are on the stack: no
+  /// memory is allocated.
+  struct Note {
+    unsigned kind = 0;
+    std::uint64_t ip = 0;
+    char text[400] = {};
+  };
+  static constexpr unsigned most_notes = 16;
+  static constexpr std::size_t log_limit = 16384;
+
+  bool guard(long (*call)(void*), void* argument, long& result);
+  [[noreturn]] void leave();
+  void note(unsigned kind, std::uint64_t ip, const char* text);
+
+  Image* image_;
+  Arena* arena_;
+  Processors* processors_;
+  hosted_host boundary_{};
+  Heap heap_;
+  FaultPlan faults_;
+  std::jmp_buf leave_{};
+  bool inside_ = false;
+  bool in_processor_ = false;  ///< the process' own code runs, not the kernel's
+  bool tainted_ = false;
+  unsigned noted_ = 0;  ///< more than most_notes are counted only
+  Note notes_[most_notes];
+  std::size_t log_used_ = 0;
+  char log_[log_limit];
+};
+
+}  // namespace lockstep::hw::hosted

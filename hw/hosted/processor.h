@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/// The software processors: what VMRUN and VMLAUNCH do in a hosted kernel.
+#pragma once
+
+#include <cstdint>
+#include <array>
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "hw/hosted/arena.h"
+#include "hw/hosted/boundary.h"
+#include "hw/hosted/operation.h"
+#include "spec/command.h"
+#include "spec/cpu/processor.h"
+
+namespace lockstep::hw::hosted {
+
+/// Frames as a processor reaches them through the kernel's tables.
+class ArenaMemory final : public spec::PhysicalMemory {
+ public:
+  explicit ArenaMemory(Arena& arena) : arena_(&arena) {}
+
+  /// Whether a frame is a live page of the kernel's allocator; null while the
+  /// image cannot tell.
+  using IsLive = int (*)(hosted_u64 frame);
+  void set_liveness(IsLive is_live) { is_live_ = is_live; }
+
+  std::uint64_t* table(Hfn frame) override;
+  std::uint64_t load(Hfn frame, unsigned offset, unsigned size) override;
+  void store(Hfn frame, unsigned offset, unsigned size, std::uint64_t value) override;
+
+  /// A leaf named a frame that is no user page; cleared by the call.
+  std::optional<Hfn> take_foreign() { return std::exchange(foreign_, std::nullopt); }
+
+ private:
+  Arena* arena_;
+  IsLive is_live_ = nullptr;
+  std::optional<Hfn> foreign_;
+};
+
+/// All processors of one virtual machine; they share one physical processor.
+///
+/// Translations leave a TLB only by the flush that an entry asks for, by
+/// another ASID (or EPT root), by invalidate(), or by what the guest executes
+/// without an exit.
+class Processors {
+ public:
+  explicit Processors(Arena& arena) : memory_(arena) {}
+
+  ArenaMemory& memory() { return memory_; }
+
+  /// Begin a program: nothing is cached, no operation is pending.
+  void reset(const ProcessorModel& model, unsigned vcpus);
+  /// The next operation of a vCPU; it runs at the next entries.
+  void start(unsigned vcpu, const Operation& operation);
+  /// What became of it; `running` if the kernel left to user space meanwhile.
+  const Outcome& outcome(unsigned vcpu) const { return vcpus_[vcpu].outcome; }
+  /// User space has the thread again: no guest register is in a real one.
+  void after_run();
+
+  /// One VM entry up to its exit.
+  void run(void* vm, hosted_entry& entry, hosted_exit& exit);
+  void invalidate(unsigned vcpu, unsigned asid, std::uint64_t address);
+  void invalidate_all(unsigned asid);
+
+  /// Events since construction, for Engine::reached().
+  struct Counts {
+    std::uint64_t entries = 0;
+    std::uint64_t tlb_hits = 0;
+    std::uint64_t page_faults = 0;
+    std::uint64_t nested_faults = 0;
+    std::uint64_t emulated = 0;
+    std::uint64_t injected = 0;
+    std::uint64_t flushes = 0;
+    std::uint64_t invalidations = 0;
+  };
+  const Counts& counts() const { return counts_; }
+
+ private:
+  struct Vcpu {
+    explicit Vcpu(spec::PhysicalMemory& memory) : processor(memory, /*seed=*/0) {}
+    spec::Processor processor;
+    Operation operation;
+    Outcome outcome{.kind = Outcome::Kind::done};
+    bool entered = false;  ///< the operation's registers are loaded
+    unsigned faults = 0;
+    unsigned asid = 0;
+    std::uint64_t root = 0;
+    /// PDPTEs of PAE paging under NPT, and the CR3 that they were loaded for.
+    bool pdptes_valid = false;
+    std::uint64_t pdptes_cr3 = 0;
+    std::array<std::uint64_t, 4> pdptes{};
+    std::uint64_t cr4 = 0;  ///< at the last entry
+  };
+
+  void honour_flush(Vcpu& vcpu, void* vm, const hosted_entry& entry);
+  spec::ProcessorState state_of(const Vcpu& vcpu, const hosted_entry& entry) const;
+  void load_registers(const Operation& operation, hosted_entry& entry) const;
+  void deliver(Vcpu& vcpu, const hosted_entry& entry);
+  void perform(Vcpu& vcpu, hosted_entry& entry, hosted_exit& exit);
+  void access(Vcpu& vcpu, hosted_entry& entry, hosted_exit& exit);
+  void use(Vcpu& vcpu, Hfn frame);
+  void mov_cr(Vcpu& vcpu, hosted_entry& entry, hosted_exit& exit);
+  void invpcid(Vcpu& vcpu, hosted_entry& entry, hosted_exit& exit);
+  bool load_pdptes(Vcpu& vcpu, hosted_entry& entry, std::uint64_t cr3, hosted_exit& exit);
+  void exit_nested(const Vcpu& vcpu, const spec::NestedFault& fault, hosted_exit& exit);
+  bool count_fault(Vcpu& vcpu);
+
+  ArenaMemory memory_;
+  ProcessorModel model_;
+  std::vector<Vcpu> vcpus_;
+  void* vm_ = nullptr;
+  bool mm0_loaded_ = false;
+  Counts counts_;
+};
+
+}  // namespace lockstep::hw::hosted

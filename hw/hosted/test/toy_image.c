@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * An image that is no kernel: each ioctl does one thing that a kernel may do to
+ * the process. For the tests of the loader, the host and the traps.
+ */
+#include "hw/hosted/boundary.h"
+
+struct import {
+  const char *name;
+  void *slot;
+};
+
+static void *(*volatile memset_slot)(void *, int, unsigned long);
+static const struct import imports[] __attribute__((section("hosted_imports"), used)) = {
+    {"memset", (void *)&memset_slot},
+#ifdef TOY_MISSING
+    {"toy_missing_one", (void *)&memset_slot},
+    {"toy_missing_two", (void *)&memset_slot},
+#endif
+};
+
+/* The linker makes these only if somebody asks for them. */
+extern const struct import __start_hosted_imports[], __stop_hosted_imports[];
+static const struct import *const table[] __attribute__((used)) = {__start_hosted_imports,
+                                                                   __stop_hosted_imports};
+
+static const struct hosted_host *host;
+static long counter = 41;
+static long zeroed[5000];
+
+extern const char toy_warn_at[], toy_bug_at[], toy_get_at[], toy_get_on[];
+
+static int start(const struct hosted_host *given) {
+  host = given;
+  return 0;
+}
+static int load(const struct hosted_parameters *parameters) { return parameters->tdp; }
+static void unload(void) {}
+static int open(void) { return 3; }
+
+__attribute__((noinline)) long toy_warn(void) {
+  __asm__ volatile("toy_warn_at: ud2");
+  return 7;
+}
+__attribute__((noinline)) long toy_bug(void) {
+  __asm__ volatile("toy_bug_at: ud2");
+  return 0;
+}
+__attribute__((noinline)) long toy_get_user(unsigned long address) {
+  long value = 0, error = 0;
+  __asm__ volatile("toy_get_at: mov (%2), %0\ntoy_get_on:"
+                   : "+r"(value), "+d"(error)
+                   : "r"(address));
+  return error ? error : value;
+}
+__attribute__((noinline)) long toy_bad_store(long *address) { return *address = 1; }
+__attribute__((noinline)) long toy_bad_call(void *address) {
+  memset_slot(address, 1, 8);
+  return 1;
+}
+
+static long ioctl(int file, unsigned command, unsigned long argument) {
+  struct hosted_entry entry = {0};
+  struct hosted_exit exit = {0};
+  void *memory;
+  switch (command) {
+    case 1:
+      return toy_warn();
+    case 2:
+      return toy_bug();
+    case 3:
+      return toy_bad_store((long *)argument);
+    case 4:
+      return toy_get_user(argument);
+    case 5:
+      return toy_bad_call((void *)argument);
+    case 6:
+      return ++counter + zeroed[4999]++;
+    case 7:
+      host->finding(host->context, (unsigned)argument, "told\n", (hosted_u64)&toy_bug);
+      return 8;
+    case 8:
+      if (host->should_fail(host->context, HOSTED_SLAB, 0)) return -12;
+      return host->allocate(host->context, argument, 64) != 0;
+    case 9:
+      memory = host->allocate(host->context, 64, 64);
+      ((char *)memory)[-1] ^= 1; /* an underflow */
+      host->release(host->context, memory);
+      return 0;
+    case 10:
+      entry.format = HOSTED_FORMAT_NPT;
+      host->run(host->context, 0, &entry, &exit);
+      return exit.reason;
+    case 11:
+      host->log(host->context, "hello");
+      return 0;
+  }
+  return -25;
+}
+static int close(int file) { return 0; }
+
+static void put(char *text, const char *what) {
+  while ((*text++ = *what++)) {
+  }
+}
+static int trap(hosted_u64 ip, char *text, unsigned size, hosted_u64 *go_on, int *error_register) {
+  if (ip == (hosted_u64)toy_warn_at) {
+    put(text, "toy.c:1");
+    return 1;
+  }
+  if (ip == (hosted_u64)toy_bug_at) {
+    put(text, "toy.c:2");
+    return 2;
+  }
+  if (ip == (hosted_u64)toy_get_at) {
+    *go_on = (hosted_u64)toy_get_on;
+    *error_register = 2; /* rdx */
+    return 3;
+  }
+  return 0;
+}
+
+const struct hosted_image toy_image_entry = {
+#ifdef TOY_VERSION
+    .version = TOY_VERSION,
+#else
+    .version = HOSTED_BOUNDARY_VERSION,
+#endif
+    .release = "0.0-toy",
+    .flavour = "toy",
+    .start = start,
+    .load = load,
+    .unload = unload,
+    .open = open,
+    .ioctl = ioctl,
+    .close = close,
+    .trap = trap,
+};
