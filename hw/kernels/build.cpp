@@ -43,7 +43,7 @@ Result<Build> Build::open(const Cache& cache, Source source, Flavour flavour,
   std::error_code error;
   if (source.key != source.base_key && !fs::exists(folder, error)) {
     const auto warm = cache.build(folder_key(source.base_key));
-    const auto started = start_warm(warm, source.tree.path, folder, source.path, progress);
+    const auto started = start_warm(warm, source.base_path, folder, source.path, progress);
     if (!started) return tl::unexpected(started.error());
   }
   fs::create_directories(folder, error);
@@ -79,8 +79,9 @@ Result<void> Build::run_make(std::vector<std::string> words, std::vector<std::st
   auto reason = first_error(outcome->err, source_.path);
   if (reason.empty()) reason = first_error(outcome->out, source_.path);
   const bool compiles = reason.find("rror: ") != std::string::npos;
-  return input_error(fmt::format("linux {} ({}) does not {}:\n{}", source_.tree.release,
-                                 source_.path.string(), compiles ? "compile" : "build", reason));
+  return input_error(fmt::format("linux {}{} does not {}:\n{}", source_.tree.release,
+                                 source_.key == source_.base_key ? "" : " with the patch",
+                                 compiles ? "compile" : "build", reason));
 }
 
 Result<void> Build::configure(const Progress& progress) {

@@ -13,7 +13,8 @@ struct Source {
   Tree tree;                         ///< where it comes from
   std::filesystem::path path;        ///< what kbuild reads; equals tree.path without a patch
   std::string key;                   ///< names it in the cache: tree and patch
-  std::string base_key;              ///< that of the same tree without the patch
+  std::filesystem::path base_path;   ///< what kbuild reads of the same tree without the patch
+  std::string base_key;              ///< names that in the cache
   std::vector<std::string> changed;  ///< files that the patch touches, relative to the tree
   std::vector<std::string> notes;    ///< hunks that applied with an offset or with fuzz
 };
