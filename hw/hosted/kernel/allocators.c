@@ -126,12 +126,19 @@ ALIAS(kmem_cache_alloc_node_noprof, kmem_cache_alloc_node);
 ALIAS(__kmalloc_cache_noprof, kmalloc_trace);
 ALIAS(__kmalloc_cache_node_noprof, kmalloc_node_trace);
 ALIAS(__kmalloc_noprof, __kmalloc);
+#ifdef HOSTED_KVMALLOC_ALIGN
+void *__kvmalloc_node_noprof(ul bytes, ul align, unsigned gfp, int node) {
+#else
 void *__kvmalloc_node_noprof(ul bytes, unsigned gfp, int node) {
+#endif
   return allocate(bytes, gfp, HOSTED_VMALLOC, CALLER);
 }
 ALIAS(__vmalloc_noprof, __vmalloc);
 ALIAS(__vcalloc_noprof, __vcalloc);
-ALIAS(vcalloc_noprof, __vcalloc);
+void *vcalloc_noprof(ul count, ul bytes) {
+  return __vcalloc(count, bytes, hosted_gfp_may_sleep);
+}
+void *vcalloc(ul count, ul bytes) { return __vcalloc(count, bytes, hosted_gfp_may_sleep); }
 ALIAS(vzalloc_noprof, vzalloc);
 ALIAS(vmalloc_noprof, vmalloc);
 ALIAS(__get_free_pages_noprof, __get_free_pages);

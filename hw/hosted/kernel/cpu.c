@@ -22,7 +22,13 @@
 unsigned long page_offset_base, vmalloc_base, vmemmap_base, phys_base;
 struct cpuinfo_x86 boot_cpu_data;
 struct mem_section **mem_section;
-unsigned long zero_pfn;
+/* No frame is the zero page. The symbol was renamed. */
+__visible unsigned long hosted_zero_frame = ~0ul;
+asm(".globl zero_pfn, zero_page_pfn\n.set zero_pfn, hosted_zero_frame\n"
+    ".set zero_page_pfn, hosted_zero_frame\n");
+#ifdef CONFIG_X86_5LEVEL
+unsigned int pgdir_shift = 39, ptrs_per_p4d = 1;
+#endif
 unsigned long __per_cpu_offset[NR_CPUS];
 unsigned int nr_cpu_ids = 1;
 struct cpumask __cpu_online_mask = {.bits = {1}}, __cpu_possible_mask = {.bits = {1}},

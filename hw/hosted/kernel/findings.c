@@ -148,6 +148,17 @@ static void append_line(char *text, unsigned size, const char *file, unsigned li
   append(text, size, number);
 }
 
+#ifdef HOSTED_WARN_TRAP
+/* Since 6.19 a WARN with a message is a call with its bug entry in front. */
+__visible void hosted_warn_trap(struct bug_entry *bug, const char *format, ...) {
+  char text[384] = "WARNING at ";
+  append_line(text, sizeof(text), (const char *)&bug->file_disp + bug->file_disp, bug->line);
+  hosted_host.finding(hosted_host.context, HOSTED_WARNING, text,
+                      (unsigned long)&bug->bug_addr_disp + bug->bug_addr_disp);
+}
+asm(".globl __SCT__WARN_trap\n__SCT__WARN_trap: jmp hosted_warn_trap\n");
+#endif
+
 int hosted_trap(hosted_u64 ip, char *text, unsigned size, hosted_u64 *go_on,
                 int *error_register) {
   struct bug_entry *bug;

@@ -7,12 +7,19 @@
 #include <linux/kvm_host.h>
 #include <linux/kvm_types.h>
 #include <asm/svm.h>
-#include "kvm_cache_regs.h"
 #include "svm.h"
 #include "shim.h"
 
 static int intercepted(const struct vmcb *vmcb, unsigned bit) {
   return (vmcb->control.intercepts[bit / 32] >> (bit % 32)) & 1;
+}
+
+static int nested_paging(const struct vmcb_control_area *control) {
+#ifdef SVM_NESTED_CTL_NP_ENABLE
+  return !!(control->nested_ctl & SVM_NESTED_CTL_NP_ENABLE);
+#else
+  return !!(control->misc_ctl & SVM_MISC_ENABLE_NP);
+#endif
 }
 
 static void copy_registers(struct kvm_vcpu *vcpu, struct hosted_entry *entry, int back) {
@@ -31,7 +38,7 @@ static void describe(struct vcpu_svm *svm, struct hosted_entry *entry) {
   const struct vmcb_control_area *control = &vmcb->control;
   memset(entry, 0, sizeof(*entry));
   entry->vcpu = svm->vcpu.vcpu_id;
-  entry->format = control->nested_ctl & SVM_NESTED_CTL_NP_ENABLE ? HOSTED_FORMAT_NPT
+  entry->format = nested_paging(control) ? HOSTED_FORMAT_NPT
                                                                   : HOSTED_FORMAT_SHADOW;
   entry->root = entry->format == HOSTED_FORMAT_NPT ? control->nested_cr3 & ~0xfffull
                                                     : save->cr3 & ~0x1full;

@@ -10,28 +10,51 @@
 unsigned long long hosted_rcu_pending;
 int hosted_rcu_nesting, hosted_srcu_nesting;
 
-static struct rcu_head *first, **last = &first;
+struct queue {
+  struct rcu_head *first, **last;
+};
+static struct queue callbacks = {NULL, &callbacks.first};     /* of RCU */
+static struct queue frees = {NULL, &frees.first};             /* func is what to free */
+static struct queue srcu_callbacks = {NULL, &srcu_callbacks.first};
 
-static void append(struct rcu_head *head) {
+static void append(struct queue *queue, struct rcu_head *head, void *function) {
+  head->func = function;
   head->next = NULL;
-  *last = head;
-  last = &head->next;
+  *queue->last = head;
+  queue->last = &head->next;
   ++hosted_rcu_pending;
+}
+static struct rcu_head *take(struct queue *queue) {
+  struct rcu_head *head = queue->first;
+  if (!head) return NULL;
+  queue->first = head->next;
+  if (!queue->first) queue->last = &queue->first;
+  --hosted_rcu_pending;
+  return head;
 }
 
 void call_rcu(struct rcu_head *head, rcu_callback_t function) {
-  head->func = function;
-  append(head);
+  append(&callbacks, head, function);
+}
+void kvfree_call_rcu(struct rcu_head *head, void *object) { append(&frees, head, object); }
+void call_srcu(struct srcu_struct *srcu, struct rcu_head *head, rcu_callback_t function) {
+  append(&srcu_callbacks, head, function);
 }
 
+static void srcu_run(void) {
+  struct rcu_head *head;
+  if (hosted_srcu_nesting) return;
+  while ((head = take(&srcu_callbacks))) head->func(head);
+}
 void hosted_rcu_run(void) {
-  while (first) {
-    struct rcu_head *head = first;
-    first = head->next;
-    if (!first) last = &first;
-    --hosted_rcu_pending;
-    head->func(head);
-  }
+  struct rcu_head *head;
+  while ((head = take(&callbacks))) head->func(head);
+  while ((head = take(&frees))) hosted_release((void *)head->func);
+  srcu_run();
+}
+void srcu_barrier(struct srcu_struct *srcu) {
+  if (srcu_callbacks.first && hosted_srcu_nesting) hosted_wait("srcu_barrier", srcu);
+  srcu_run();
 }
 
 void synchronize_rcu(void) {

@@ -7,24 +7,42 @@
 
 /* Queues exist; queueing work is not provided and therefore fatal. */
 static char queue_storage;
-#undef alloc_workqueue
-struct workqueue_struct *alloc_workqueue(const char *format, unsigned flags, int max_active, ...) {
+__visible struct workqueue_struct *hosted_workqueue(void) {
   if (hosted_host.should_fail(hosted_host.context, HOSTED_SLAB,
                               (unsigned long)__builtin_return_address(0)))
     return NULL;
   return (struct workqueue_struct *)&queue_storage;
 }
+asm(".globl alloc_workqueue, alloc_workqueue_noprof\n.set alloc_workqueue, hosted_workqueue\n"
+    ".set alloc_workqueue_noprof, hosted_workqueue\n");
 
-#undef __mutex_init
-void __mutex_init(struct mutex *lock, const char *name, struct lock_class_key *key) {
+static void mutex_start(struct mutex *lock, const char *name, struct lock_class_key *key) {
   atomic_long_set(&lock->owner, 0);
 #ifdef CONFIG_DEBUG_LOCK_ALLOC
   lockdep_init_map_type(&lock->dep_map, name, key, 0, 0, 0, 0);
 #endif
 }
+#ifdef HOSTED_MUTEX_INIT_GENERIC
+#ifdef CONFIG_DEBUG_LOCK_ALLOC
+void mutex_init_lockep(struct mutex *lock, const char *name, struct lock_class_key *key) {
+  mutex_start(lock, name, key);
+}
+#else
+void mutex_init_generic(struct mutex *lock) { mutex_start(lock, NULL, NULL); }
+#endif
+#else
+void __mutex_init(struct mutex *lock, const char *name, struct lock_class_key *key) {
+  mutex_start(lock, name, key);
+}
+#endif
 
 void clear_page_orig(void *page);
 void clear_page_orig(void *page) { memset(page, 0, PAGE_SIZE); }
 
 /* Nobody can sleep on a vCPU, so that a wait ends as it began. */
 void finish_rcuwait(struct rcuwait *wait) { rcu_assign_pointer(wait->task, NULL); }
+
+/* guest_memfd mounts a file system of its own at insmod; files in it are not
+ * provided, so that KVM_CREATE_GUEST_MEMFD is fatal. */
+__visible void *hosted_mount(void) { return &queue_storage; }
+asm(".globl kern_mount\n.set kern_mount, hosted_mount\n");
