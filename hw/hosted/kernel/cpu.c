@@ -49,7 +49,8 @@ DEFINE_PER_CPU(unsigned long, cpu_dr7);
 DEFINE_PER_CPU_READ_MOSTLY(struct cpuinfo_x86, cpu_info);
 DEFINE_PER_CPU_PAGE_ALIGNED(struct gdt_page, gdt_page);
 #ifdef HOSTED_PCPU_HOT
-DEFINE_PER_CPU_ALIGNED(struct pcpu_hot, pcpu_hot) = {.current_task = &main_task};
+DEFINE_PER_CPU_ALIGNED(struct pcpu_hot, pcpu_hot) = {.current_task = &main_task,
+                                                     .preempt_count = PREEMPT_NEED_RESCHED};
 asm(".globl const_pcpu_hot\n.set const_pcpu_hot, pcpu_hot");
 struct task_struct *hosted_current(void) { return pcpu_hot.current_task; }
 void hosted_set_current(struct task_struct *task) { pcpu_hot.current_task = task; }
@@ -61,7 +62,8 @@ asm(".globl const_current_task\n.set const_current_task, current_task");
 DEFINE_PER_CPU(struct task_struct *, current_task) = &main_task;
 #endif
 DEFINE_PER_CPU_READ_MOSTLY(int, cpu_number);
-DEFINE_PER_CPU(int, __preempt_count);
+/* Bit 31 clear would ask for a reschedule at the next preempt_enable(). */
+DEFINE_PER_CPU(int, __preempt_count) = PREEMPT_NEED_RESCHED;
 struct task_struct *hosted_current(void) { return *(struct task_struct **)&current_task; }
 void hosted_set_current(struct task_struct *task) { *(struct task_struct **)&current_task = task; }
 #endif
@@ -189,6 +191,10 @@ void hosted_set_processor(int intel, int five_level) {
   *(struct cpuinfo_x86 *)&cpu_info = boot_cpu_data;
 }
 
+/* A preemption point of preempt_enable(); keeps every register. */
+asm(".globl preempt_schedule_thunk, preempt_schedule_notrace_thunk\n"
+    "preempt_schedule_thunk: preempt_schedule_notrace_thunk: ret\n");
+
 unsigned long hosted_flags = 0x202; /* RFLAGS with the interrupt flag set */
 
 /* ---- one CPU calls itself, with interrupts off as in an interrupt */
@@ -229,6 +235,11 @@ bool fpu_alloc_guest_fpstate(struct fpu_guest *guest) {
 void fpu_free_guest_fpstate(struct fpu_guest *guest) {
   hosted_release(guest->fpstate);
   guest->fpstate = NULL;
+}
+
+int fpu_swap_kvm_fpstate(struct fpu_guest *guest, bool enter) {
+  guest->fpstate->in_use = enter;
+  return 0;
 }
 
 /* ---- time moves a microsecond whenever somebody looks */
