@@ -24,7 +24,10 @@ void __asan_unpoison_memory_region(void const volatile *start, unsigned long byt
 
 static unsigned int *page_queue; /* ring of free frames */
 static unsigned char *page_live;
-static unsigned long queue_head, queue_length, queue_size;
+static unsigned long queue_head, queue_length, queue_size, fresh;
+/* A freed frame rests while this many others are freed: long enough to catch
+ * who still uses it, short enough to stay in the processor's caches. */
+#define RESTING_FRAMES 512
 
 /* Blocks of several pages (permission maps of the vendor modules) come from the
  * first frames behind the user's, first fit. */
@@ -45,7 +48,7 @@ void hosted_memory_start(void) {
   queue_length = 0;
   frame = hosted_host.arena.first_free + BLOCK_FRAMES;
   poison(hosted_host.arena.base + (frame << PAGE_SHIFT), queue_size << PAGE_SHIFT);
-  for (; frame < hosted_host.arena.pages; ++frame) page_queue[queue_length++] = (unsigned)frame;
+  fresh = frame;
 }
 
 void *hosted_object(unsigned long bytes, int zero, unsigned kind, unsigned long caller) {
@@ -87,10 +90,15 @@ unsigned long hosted_page(unsigned order, int zero, unsigned long caller) {
   unsigned long frame, address;
   if (hosted_host.should_fail(hosted_host.context, HOSTED_PAGE, caller)) return 0;
   if (order) return block_take(order, zero);
-  if (!queue_length) return 0;
-  frame = page_queue[queue_head];
-  queue_head = (queue_head + 1) % queue_size;
-  --queue_length;
+  if (fresh < hosted_host.arena.pages && queue_length < RESTING_FRAMES) {
+    frame = fresh++;
+  } else if (queue_length) {
+    frame = page_queue[queue_head];
+    queue_head = (queue_head + 1) % queue_size;
+    --queue_length;
+  } else {
+    return 0;
+  }
   ++hosted_live_pages;
   page_live[frame] = 1;
   address = hosted_host.arena.base + (frame << PAGE_SHIFT);
