@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstring>
 #include <span>
 
@@ -55,6 +56,14 @@ Result<GuestCpuid> GuestCpuid::supported(int kvm) {
         EngineError{fmt::format("KVM_GET_SUPPORTED_CPUID: {}", std::strerror(got.error()))});
   }
   return cpuid;
+}
+
+void GuestCpuid::keep(std::span<const std::uint32_t> leaves) {
+  const auto all = std::span(table_.entries).first(table_.count);
+  const auto gone = std::ranges::remove_if(all, [&](const kvm_cpuid_entry2& entry) {
+    return std::ranges::find(leaves, entry.function) == leaves.end();
+  });
+  table_.count -= static_cast<std::uint32_t>(gone.size());
 }
 
 const kvm_cpuid_entry2* GuestCpuid::find(std::uint32_t leaf) const {

@@ -2,6 +2,7 @@
 /// /dev/kvm itself: opening it, what it must be able to do, its guest CPUID.
 #pragma once
 
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -18,7 +19,13 @@ enum class CpuidRegister : std::uint8_t { eax, ebx, ecx, edx };
 /// CPUID of a guest, starting from KVM_GET_SUPPORTED_CPUID.
 class GuestCpuid {
  public:
+  GuestCpuid() = default;
   static Result<GuestCpuid> supported(int kvm);
+  /// That of another KVM than this host's, as its ioctl gave it.
+  explicit GuestCpuid(const CpuidTable& table) : table_(table) {}
+  /// Forget every leaf but these.
+  void keep(std::span<const std::uint32_t> leaves);
+  CpuidTable& table() { return table_; }
   /// Bit of a leaf, index 0; clear if the leaf is absent.
   bool has(std::uint32_t leaf, CpuidRegister which, unsigned bit) const;
   /// Guest physical address width, in bits (CPUID 0x80000008).

@@ -98,8 +98,10 @@ std::optional<std::string> compare(Engine& engine, const Expectation& test) {
 
 }  // namespace
 
-std::optional<std::string> self_test(Engine& engine, PagingMode mode, unsigned maxphyaddr) {
+std::optional<std::string> self_test(Engine& engine, PagingMode mode, unsigned maxphyaddr,
+                                     MmuKind mmu) {
   Configuration configuration;
+  configuration.mmu = mmu;
   configuration.paging = mode;
   configuration.maxphyaddr = maxphyaddr;
   configuration.memory = 2ull << 20;

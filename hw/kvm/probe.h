@@ -13,6 +13,7 @@ namespace lockstep::hw {
 /// Run a tiny guest in the mode: read, write and fetch at CPL 3, read and page
 /// fault at CPL 3 and CPL 0. First reason why the mode does not work; none if
 /// it does.
-std::optional<std::string> self_test(Engine& engine, PagingMode mode, unsigned maxphyaddr);
+std::optional<std::string> self_test(Engine& engine, PagingMode mode, unsigned maxphyaddr,
+                                     MmuKind mmu = MmuKind::any);
 
 }  // namespace lockstep::hw

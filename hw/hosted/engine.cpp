@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "hw/hosted/engine.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+
+namespace lockstep::hw::hosted {
+namespace {
+
+constexpr std::uint64_t huge_page = 2ull << 20;
+/// KVM_MEM_MAX_NR_PAGES: larger slots are refused by KVM itself.
+constexpr std::uint64_t largest_slot_pages = (1ull << 31) - 1;
+
+/// The slot, if KVM takes it, lets the guest reach host memory outside the
+/// program's.
+bool escapes(const UserSlots::Region& region, std::uint64_t memory) {
+  if (region.size == 0) return false;
+  if (region.size % page_size != 0 || region.hva % page_size != 0) return false;
+  if (region.size >> page_shift > largest_slot_pages) return false;
+  return region.hva > memory || memory - region.hva < region.size;
+}
+
+}  // namespace
+
+HostedEngine::HostedEngine(std::filesystem::path image, std::string name)
+    : image_file_(std::move(image)), name_(std::move(name)) {}
+
+HostedEngine::~HostedEngine() = default;
+
+/// An arena that has room for a program's memory.
+Result<void> HostedEngine::grow(std::uint64_t memory) {
+  constexpr std::uint64_t least = 16ull << 20;
+  const std::uint64_t wanted = std::max(least, (memory + huge_page - 1) & ~(huge_page - 1));
+  if (session_ && session_->arena().size().program_bytes >= wanted) return {};
+  machine_.reset();
+  session_.reset();
+  instructions_ = {};
+  baseline_.reset();
+  auto session = Session::open(image_file_, {.program_bytes = wanted});
+  if (!session) return tl::unexpected(session.error());
+  session_ = std::move(*session);
+  return {};
+}
+
+hosted_parameters HostedEngine::parameters_for(const Configuration& configuration) const {
+  const HostParameters& host = configuration.host;
+  hosted_parameters wanted{};
+  wanted.intel = intel_works_ && host.vendor == Vendor::intel ? 1 : 0;
+  wanted.tdp = configuration.mmu != MmuKind::shadow ? 1 : 0;
+  wanted.tdp_mmu = host.tdp_mmu.value_or(true) ? 1 : 0;
+  wanted.eager_page_split = host.eager_page_split.value_or(true) ? 1 : 0;
+  wanted.nx_huge_pages = host.nx_huge_pages.value_or(false) ? 1 : 0;
+  wanted.ept_accessed_dirty = host.ad_bits.value_or(true) ? 1 : 0;
+  wanted.five_level = configuration.paging == PagingMode::level5 ? 1 : 0;
+  return wanted;
+}
+
+void HostedEngine::build_harness(PagingMode mode) {
+  auto& instructions = instructions_[static_cast<std::size_t>(mode)];
+  const bool touched = session_->arena().take_harness_touched(mode);
+  if (!instructions || touched) {
+    build_guest_image(session_->arena().harness(mode), mode);
+    instructions = read_instructions(session_->arena().harness(mode), mode);
+  }
+  code_ = &*instructions;
+}
+
+Result<void> HostedEngine::prepare(const Configuration& configuration) {
+  if (auto grown = grow(configuration.memory); !grown) return grown;
+  const hosted_parameters wanted = parameters_for(configuration);
+  if (session_->host().tainted() ||
+      std::memcmp(&wanted, &session_->parameters(), sizeof wanted) != 0) {
+    baseline_.reset();
+  }
+  if (session_->host().tainted()) counts_.hit(Path::image_reset);
+  if (auto loaded = session_->load(wanted); !loaded) return loaded;
+  Arena& arena = session_->arena();
+  if (auto reset = arena.reset(configuration.memory, /*huge=*/true); !reset) return reset;
+  session_->tell_levels(0, arena.size().program_bytes / page_size);
+  build_harness(configuration.paging);
+  if (!baseline_) baseline_ = session_->quiet_counters();
+  session_->processors().reset({.mode = configuration.paging,
+                                .host_maxphyaddr = session_->cpuid().maxphyaddr(),
+                                .amd = wanted.intel == 0},
+                               configuration.vcpus);
+  platform_.tdp = wanted.tdp != 0;
+  platform_.amd = wanted.intel == 0;
+  platform_.host_maxphyaddr = session_->cpuid().maxphyaddr();
+  return {};
+}
+
+Result<void> HostedEngine::begin(const Configuration& configuration, bool /*fresh*/) {
+  machine_.reset();
+  slots_.clear();
+  abandoned_.clear();
+  full_rings_ = {};
+  if (configuration.smm) return tl::unexpected(EngineError{"this engine has no guest for SMM"});
+  if (configuration.vcpus == 0 || configuration.vcpus > harness_max_vcpus ||
+      configuration.roots.empty()) {
+    return tl::unexpected(EngineError{"a hosted program has 1 to 16 vCPUs and a root table"});
+  }
+  if (auto prepared = prepare(configuration); !prepared) return prepared;
+  configuration_ = configuration;
+  layout_ = HarnessLayout::of(configuration.paging);
+  root_entries_ = harness_root_entries(configuration.paging);
+  roots_planted_ = false;
+  session_->host().set_faults(faults_);
+  auto machine = Machine::create(*session_, configuration);
+  if (!machine) return tl::unexpected(machine.error());
+  counts_.hit(Path::vm_created);
+  machine_ = std::move(*machine);
+  return {};
+}
+
+std::string HostedEngine::leaks() {
+  const auto now = session_->quiet_counters();
+  if (!now || !baseline_) return {};
+  std::string text;
+  const auto compare = [&](const char* what, hosted_u64 before, hosted_u64 after) {
+    if (before == after) return;
+    text += fmt::format("{}{} {} (before: {})", text.empty() ? "" : ", ", after, what, before);
+  };
+  compare("objects", baseline_->objects, now->objects);
+  compare("pages", baseline_->pages, now->pages);
+  compare("references of user pages", baseline_->references, now->references);
+  compare("locks held", baseline_->locks, now->locks);
+  compare("RCU callbacks", baseline_->rcu_pending, now->rcu_pending);
+  compare("RCU read-side sections", baseline_->rcu_nesting, now->rcu_nesting);
+  compare("SRCU read-side sections", baseline_->srcu_nesting, now->srcu_nesting);
+  compare("virtual machines", baseline_->virtual_machines, now->virtual_machines);
+  if (text.empty()) return text;
+  baseline_ = now;
+  return "leak: " + text;
+}
+
+Result<Observation> HostedEngine::end() {
+  if (!machine_) return tl::unexpected(EngineError{"end() without begin()"});
+  machine_.reset();
+  session_->host().set_faults({});
+  // What a fatal finding left behind goes with the image.
+  if (!abandoned_.empty()) return Unexpected{abandoned_};
+  std::string text = leaks();
+  if (const std::string found = session_->findings(); !found.empty()) {
+    text = text.empty() ? found : found + "; " + text;
+  }
+  if (text.empty()) return Done{};
+  return Unexpected{text};
+}
+
+Observation HostedEngine::with_findings(Observation seen) {
+  Host& host = session_->host();
+  if (!host.has_findings()) return seen;
+  const bool fatal = host.tainted();
+  std::string text = session_->findings();
+  if (fatal) abandoned_ = text;
+  return Unexpected{std::move(text)};
+}
+
+Observation HostedEngine::failed(std::optional<long> result) {
+  // Without a result, with_findings() says why.
+  if (!result) return Unexpected{"the kernel did not come back"};
+  return Errno{static_cast<int>(-*result)};
+}
+
+Result<Observation> HostedEngine::execute(const Command& command) {
+  if (!machine_) return tl::unexpected(EngineError{"execute() without begin()"});
+  if (!abandoned_.empty()) return Unexpected{"the kernel is dead: " + abandoned_};
+  if (const auto vcpu = vcpu_of(command); vcpu && *vcpu >= configuration_.vcpus) {
+    return tl::unexpected(EngineError{fmt::format("no vCPU {}", *vcpu)});
+  }
+  counts_.hit(Path::commands);
+  Result<Observation> seen = std::visit([this](const auto& what) { return on(what); }, command);
+  if (session_->host().has_findings()) [[unlikely]] {
+    return with_findings(seen ? *std::move(seen) : Observation(Done{}));
+  }
+  return seen;
+}
+
+Result<Observation> HostedEngine::not_lowered() {
+  return tl::unexpected(EngineError{"a program must be lowered before it is executed"});
+}
+
+Result<Observation> HostedEngine::set_slot(const Command& command) {
+  const UserSlots::Region region = *slots_.region(command);
+  if (region.id == harness::first_slot) {
+    return tl::unexpected(EngineError{fmt::format("slot {} is the harness'", region.id)});
+  }
+  if (escapes(region, configuration_.memory)) {
+    return tl::unexpected(
+        EngineError{fmt::format("slot {} leaves the program's memory", region.id)});
+  }
+  const auto set = machine_->set_slot(region);
+  if (set != 0) {
+    counts_.hit(Path::slot_errno);
+    return failed(set);
+  }
+  counts_.hit(Path::slot_ok);
+  slots_.accept(region);
+  roots_planted_ = false;
+  return Done{};
+}
+
+Result<Observation> HostedEngine::on(const Poke& command) {
+  const std::optional<Hva> hva = slots_.hva(command.gpa);
+  if (!hva || !session_->arena().store(*hva, command.value, command.size)) return Errno{EFAULT};
+  return Done{};
+}
+
+Result<Observation> HostedEngine::on(const Peek& command) {
+  const std::optional<Hva> hva = slots_.hva(command.gpa);
+  std::uint64_t value = 0;
+  if (!hva || !session_->arena().load(*hva, value, command.size)) return Errno{EFAULT};
+  return Value{value};
+}
+
+Result<Observation> HostedEngine::on(const DirtyGet& command) {
+  const UserSlots::Region* const slot = slots_.find(command.id);
+  DirtyBitmap bitmap;
+  bitmap.pages = slot == nullptr ? 0 : slot->size >> page_shift;
+  bitmap.words.assign((bitmap.pages + 63) / 64, 0);
+  counts_.hit(Path::dirty_get);
+  const auto got = machine_->get_dirty(command.id, bitmap.words);
+  if (got != 0) return failed(got);
+  return bitmap;
+}
+
+Result<Observation> HostedEngine::on(const DirtyClear& command) {
+  // KVM checks the count against the slot before it reads the bitmap, so the
+  // buffer never needs to cover more than the slot.
+  const UserSlots::Region* const slot = slots_.find(command.id);
+  const std::uint64_t slot_pages = slot == nullptr ? 0 : slot->size >> page_shift;
+  const std::uint64_t covered = std::min<std::uint64_t>(command.count, slot_pages);
+  std::vector<std::uint64_t> words((covered + 63) / 64 + 1, ~0ull);
+  counts_.hit(Path::dirty_clear);
+  const auto cleared = machine_->clear_dirty(command.id, command.first, command.count, words);
+  if (cleared != 0) return failed(cleared);
+  return Done{};
+}
+
+const std::map<std::string, std::uint64_t>& HostedEngine::reached() const {
+  for (std::size_t i = 0; i < path_names.size(); ++i) {
+    if (counts_.of(i) != 0) reached_[std::string(path_names[i])] = counts_.of(i);
+  }
+  const Processors::Counts& counts = session_->processors().counts();
+  const std::pair<const char*, std::uint64_t> processor[] = {
+      {"vm entry", counts.entries},         {"tlb hit", counts.tlb_hits},
+      {"page fault", counts.page_faults},   {"nested fault", counts.nested_faults},
+      {"emulated", counts.emulated},        {"event injected", counts.injected},
+      {"tlb flush", counts.flushes},        {"tlb invalidation", counts.invalidations}};
+  for (const auto& [name, count] : processor) {
+    if (count != 0) reached_[name] = count;
+  }
+  return reached_;
+}
+
+}  // namespace lockstep::hw::hosted

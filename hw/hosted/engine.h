@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/// The `hosted` engine: programs on the kernel's own KVM, in this process, under
+/// software processors.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "hw/hosted/fault_plan.h"
+#include "hw/hosted/machine.h"
+#include "hw/hosted/reached.h"
+#include "hw/hosted/session.h"
+#include "hw/kvm/guest_image.h"
+#include "hw/kvm/harness_tables.h"
+#include "spec/engine.h"
+
+namespace lockstep::hw::hosted {
+
+class HostedEngine final : public Engine {
+ public:
+  /// Map the image and try what it can do. `name` is the engine's.
+  static Result<std::unique_ptr<HostedEngine>> open(const std::filesystem::path& image,
+                                                    std::string name);
+  ~HostedEngine() override;
+
+  std::string_view name() const override { return name_; }
+  const Platform& platform() const override { return platform_; }
+  Result<void> begin(const Configuration& configuration, bool fresh) override;
+  Result<Observation> execute(const Command& command) override;
+  Result<Observation> end() override;
+  const std::map<std::string, std::uint64_t>& reached() const override;
+
+  /// Features that are missing, and why.
+  const std::vector<std::pair<Feature, std::string>>& missing() const { return missing_; }
+  /// Which allocations fail, from the next begin() on, until the next call.
+  void set_faults(const FaultPlan& plan) { faults_ = plan; }
+  /// What became of the plan since the last begin().
+  const FaultPlan& faults() const { return session_->host().faults(); }
+
+ private:
+  HostedEngine(std::filesystem::path image, std::string name);
+
+  // engine.cpp: the life of a program, and what user space does.
+  Result<void> grow(std::uint64_t memory);
+  Result<void> prepare(const Configuration& configuration);
+  hosted_parameters parameters_for(const Configuration& configuration) const;
+  void build_harness(PagingMode mode);
+  std::string leaks();
+  Observation with_findings(Observation seen);
+  Observation failed(std::optional<long> result);
+  Result<Observation> set_slot(const Command& command);
+  Result<Observation> on(const SlotAdd& command) { return set_slot(command); }
+  Result<Observation> on(const SlotDelete& command) { return set_slot(command); }
+  Result<Observation> on(const SlotMove& command) { return set_slot(command); }
+  Result<Observation> on(const SlotFlags& command) { return set_slot(command); }
+  Result<Observation> on(const Poke& command);
+  Result<Observation> on(const Peek& command);
+  Result<Observation> on(const DirtyGet& command);
+  Result<Observation> on(const DirtyClear& command);
+  Result<Observation> on(const Map&) { return not_lowered(); }
+  Result<Observation> on(const AliasTable&) { return not_lowered(); }
+  static Result<Observation> not_lowered();
+
+  // engine_guest.cpp: what a vCPU does.
+  Result<Observation> on(const EntrySet& command);
+  Result<Observation> on(const Access& command);
+  Result<Observation> on(const LoadCr3& command);
+  Result<Observation> on(const Invlpg& command);
+  Result<Observation> on(const Invpcid& command);
+  Result<Observation> on(const SetControl& command);
+  Result<Observation> on(const SetPkru& command);
+  Result<Observation> on(const Translate& command);
+  /// The vCPU is started and can enter the harness; otherwise what to show.
+  std::optional<Result<Observation>> ready(unsigned vcpu);
+  void plant_roots();
+  Operation operation(Stub stub, Operation::Kind kind, Cpl cpl) const;
+  /// One operation to its end.
+  Observation run(unsigned vcpu, const Operation& operation);
+  Observation finished(const Operation& operation, const Outcome& outcome,
+                       const std::optional<Mmio>& mmio);
+  bool service_mmio(kvm_run& run, std::optional<Mmio>& mmio);
+
+  // engine_host.cpp: what the host does.
+  Result<Observation> on(const RingCollect& command);
+  Result<Observation> on(const MmuPages& command);
+  Result<Observation> on(const HostChange& command);
+  Result<Observation> on(const Shrink& command);
+  Result<Observation> on(const NxRecover& command);
+
+  // engine_platform.cpp
+  Result<void> probe();
+  void add(Feature feature, bool present, std::string reason);
+
+  /// Instructions of the harness, by privilege level and stub.
+  struct Instruction {
+    std::uint64_t offset = 0;  ///< in the code page
+    unsigned length = 0;
+    std::array<std::uint8_t, 15> bytes{};
+  };
+  using Instructions = std::array<Instruction, stub_count>;
+  static Instructions read_instructions(std::span<const std::byte> slot, PagingMode mode);
+
+  std::filesystem::path image_file_;
+  std::string name_;
+  Platform platform_;
+  std::vector<std::pair<Feature, std::string>> missing_;
+  bool intel_works_ = false;
+  bool probing_ = false;
+  std::unique_ptr<Session> session_;
+  std::unique_ptr<Machine> machine_;
+  Configuration configuration_;
+  HarnessLayout layout_;
+  UserSlots slots_;
+  std::vector<RootEntry> root_entries_;
+  std::array<std::optional<Instructions>, 5> instructions_;  ///< by paging mode
+  const Instructions* code_ = nullptr;
+  bool roots_planted_ = false;
+  DirtyPages full_rings_;  ///< taken because a ring was full
+  FaultPlan faults_;
+  std::optional<hosted_counters> baseline_;
+  std::string abandoned_;  ///< the fatal finding of this program
+  Reached counts_;
+  mutable std::map<std::string, std::uint64_t> reached_;
+};
+
+}  // namespace lockstep::hw::hosted

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Commands of the host's memory management and of KVM's own workers.
+#include <fmt/format.h>
+
+#include "hw/hosted/engine.h"
+
+namespace lockstep::hw::hosted {
+
+Result<Observation> HostedEngine::on(const RingCollect&) {
+  counts_.hit(Path::ring_collect);
+  DirtyPages pages = std::exchange(full_rings_, {});
+  const auto taken = machine_->collect(pages);
+  if (!taken || *taken < 0) return failed(taken);
+  return pages;
+}
+
+Result<Observation> HostedEngine::on(const MmuPages& command) {
+  counts_.hit(Path::mmu_pages);
+  const auto set = machine_->vm().ioctl(KVM_SET_NR_MMU_PAGES, command.pages);
+  if (set != 0) return failed(set);
+  return Done{};
+}
+
+Result<Observation> HostedEngine::on(const HostChange& command) {
+  counts_.hit(Path::host_change);
+  const std::uint64_t memory = configuration_.memory;
+  if (command.hva > memory || memory - command.hva < command.size) {
+    return tl::unexpected(EngineError{"the host changes pages that the program does not have"});
+  }
+  Arena& arena = session_->arena();
+  const std::uint64_t first = command.hva >> page_shift;
+  const std::uint64_t pages = command.size >> page_shift;
+  if (pages == 0) return Done{};
+  if (command.action == HostAction::age) {
+    (void)session_->notify(HOSTED_NOTIFY_TEST_YOUNG, first, 1);
+    (void)session_->notify(HOSTED_NOTIFY_AGE, first, pages);
+    return Done{};
+  }
+  (void)session_->notify(HOSTED_NOTIFY_START, first, pages);
+  Result<void> changed;
+  switch (command.action) {
+    case HostAction::migrate:
+      changed = arena.migrate(first, pages);
+      break;
+    case HostAction::protect:
+    case HostAction::unprotect:
+      changed = arena.protect(first, pages, command.action == HostAction::unprotect);
+      break;
+    case HostAction::split:
+      arena.split(first, pages);
+      break;
+    case HostAction::collapse:
+      changed = arena.collapse(first, pages);
+      break;
+    case HostAction::discard:
+      changed = arena.discard(first, pages);
+      break;
+    case HostAction::age:
+      break;
+  }
+  session_->tell_levels(first, pages + 1);
+  (void)session_->notify(HOSTED_NOTIFY_END, first, pages);
+  if (!changed) return tl::unexpected(changed.error());
+  return Done{};
+}
+
+Result<Observation> HostedEngine::on(const Shrink& command) {
+  counts_.hit(Path::shrink);
+  const auto freed = session_->host().enter([&] {
+    return session_->image().boundary().shrink(static_cast<unsigned long>(command.objects));
+  });
+  if (freed && *freed < 0) return tl::unexpected(EngineError{"this kernel's KVM has no shrinker"});
+  return Done{};
+}
+
+Result<Observation> HostedEngine::on(const NxRecover&) {
+  counts_.hit(Path::nx_recover);
+  (void)session_->host().enter([&] { return long{session_->image().boundary().recover()}; });
+  return Done{};
+}
+
+}  // namespace lockstep::hw::hosted

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/// Paths that a hosted engine counts, by the names of Engine::reached().
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string_view>
+
+namespace lockstep::hw::hosted {
+
+enum class Path : std::uint8_t {
+  commands,
+  access,
+  access_read,
+  access_write,
+  access_fetch,
+  access_cpl0,
+  access_cpl3,
+  access_pf,
+  mmio_read,
+  mmio_write,
+  internal_error,
+  vcpu1,
+  entry_write,
+  slot_ok,
+  slot_errno,
+  dirty_get,
+  dirty_clear,
+  ring_collect,
+  mmu_pages,
+  host_change,
+  shrink,
+  nx_recover,
+  translate,
+  cr3,
+  invlpg,
+  invpcid,
+  control,
+  vm_created,
+  image_reset,
+  count
+};
+
+inline constexpr std::array<std::string_view, static_cast<std::size_t>(Path::count)> path_names = {
+    "commands",    "access",      "access read", "access write", "access fetch",   "access cpl0",
+    "access cpl3", "access #PF",  "mmio read",   "mmio write",   "internal error", "vcpu1",
+    "entry write", "slot ok",     "slot errno",  "dirty get",    "dirty clear",    "ring collect",
+    "mmu pages",   "host change", "shrink",      "nx recover",   "translate",      "cr3",
+    "invlpg",      "invpcid",     "control",     "vm created",   "image reset"};
+
+class Reached {
+ public:
+  void hit(Path path) { ++counts_[static_cast<std::size_t>(path)]; }
+  std::uint64_t of(std::size_t path) const { return counts_[path]; }
+
+ private:
+  std::array<std::uint64_t, static_cast<std::size_t>(Path::count)> counts_{};
+};
+
+}  // namespace lockstep::hw::hosted

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/// One image at work: its memory, its processors, its module and its files.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "hw/hosted/arena.h"
+#include "hw/hosted/boundary.h"
+#include "hw/hosted/host.h"
+#include "hw/hosted/image.h"
+#include "hw/hosted/processor.h"
+#include "hw/kvm/capabilities.h"
+#include "spec/engine.h"
+
+namespace lockstep::hw::hosted {
+
+/// A file of the kernel (struct file), closed when it goes; what a fatal
+/// finding left behind is not.
+class KernelFile {
+ public:
+  KernelFile() = default;
+  KernelFile(Host& host, const hosted_image& image, int number)
+      : host_(&host), image_(&image), number_(number) {}
+  KernelFile(KernelFile&& other) noexcept
+      : host_(other.host_), image_(other.image_), number_(std::exchange(other.number_, -1)) {}
+  KernelFile& operator=(KernelFile&& other) noexcept {
+    std::swap(host_, other.host_);
+    std::swap(image_, other.image_);
+    std::swap(number_, other.number_);
+    return *this;
+  }
+  ~KernelFile() { close(); }
+
+  explicit operator bool() const { return number_ >= 0; }
+  int number() const { return number_; }
+  void close();
+
+  /// The ioctl's result, a negative errno among them; none if it never came
+  /// back.
+  template <typename Argument>
+  std::optional<long> ioctl(unsigned long command, Argument argument) const {
+    const auto raw = (unsigned long)(argument);  // NOLINT: pointer or number
+    return host_->enter(
+        [&] { return image_->ioctl(number_, static_cast<unsigned>(command), raw); });
+  }
+  /// What mmap() of a page shows; null if nothing.
+  void* map(unsigned long page) const;
+
+ private:
+  Host* host_ = nullptr;
+  const hosted_image* image_ = nullptr;
+  int number_ = -1;
+};
+
+class Session {
+ public:
+  static Result<std::unique_ptr<Session>> open(const std::filesystem::path& image,
+                                               const ArenaSize& size);
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+  ~Session();
+
+  /// The vendor module runs with these parameters; loaded again only if they
+  /// changed, or the image was reset.
+  Result<void> load(const hosted_parameters& parameters);
+  const hosted_parameters& parameters() const { return parameters_; }
+  /// After a fatal finding: the image is as if it had just been mapped.
+  Result<void> recover();
+
+  /// What KVM_GET_SUPPORTED_CPUID of the loaded module says, without leaves
+  /// that programs do not need.
+  const GuestCpuid& cpuid() const { return cpuid_; }
+  const KernelFile& kvm() const { return kvm_; }
+  /// KVM_CHECK_EXTENSION; 0 if absent.
+  int capability(int number) const;
+
+  Image& image() { return *image_; }
+  Host& host() { return *host_; }
+  Arena& arena() { return *arena_; }
+  Processors& processors() { return *processors_; }
+
+  /// Every shared counter of the kernel, after every grace period.
+  std::optional<hosted_counters> quiet_counters();
+  /// Tell the kernel how huge the host's pages are, where that changed.
+  void tell_levels(std::uint64_t first_page, std::uint64_t pages);
+  /// invalidate_range_start() and such over pages of the program.
+  std::optional<long> notify(hosted_notify kind, std::uint64_t first_page, std::uint64_t pages);
+  /// A file that an ioctl has returned.
+  KernelFile adopt(long number) {
+    return KernelFile(*host_, image_->boundary(), static_cast<int>(number));
+  }
+  /// Every finding since the last call, in one line; empty if there is none.
+  std::string findings();
+
+ private:
+  Session() = default;
+  Result<void> start();
+  EngineError failed(std::string_view what, std::optional<long> result);
+
+  std::unique_ptr<Image> image_;
+  std::unique_ptr<Arena> arena_;
+  std::optional<Processors> processors_;
+  std::optional<Host> host_;
+  std::optional<hosted_parameters> loaded_;
+  hosted_parameters parameters_{};
+  KernelFile kvm_;
+  GuestCpuid cpuid_;
+  std::vector<std::uint8_t> told_;  ///< level, by huge page
+};
+
+}  // namespace lockstep::hw::hosted
