@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "hw/hosted/build/flavour.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <algorithm>
+
+#include "hw/kernels/config.h"
+
+namespace lockstep::hw::hosted {
+namespace {
+
+/// What the kernel itself checks of locks, RCU and sleeping.
+constexpr std::string_view lockdep_fragment =
+    "CONFIG_PROVE_LOCKING=y\n"
+    "CONFIG_DEBUG_SPINLOCK=y\n"
+    "CONFIG_DEBUG_ATOMIC_SLEEP=y\n"
+    "CONFIG_TRACE_IRQFLAGS=y\n"
+    "CONFIG_DEBUG_INFO_DWARF4=y\n";
+
+/// GCC's AddressSanitizer, with the process' runtime: fake stacks and globals
+/// would need its constructors.
+std::vector<std::string> sanitizer_flags(std::string_view flavour) {
+  if (flavour == "release") return {};
+  return {"-fsanitize=address", "--param=asan-use-after-return=0", "--param=asan-globals=0",
+          "--param=asan-stack=0"};
+}
+
+}  // namespace
+
+const std::vector<std::string_view>& flavour_names() {
+  static const std::vector<std::string_view> names = {"release", "asan", "lockdep"};
+  return names;
+}
+
+std::filesystem::path shim_folder() {
+  return std::filesystem::path(LOCKSTEP_SOURCE_DIR) / "hw/hosted/kernel";
+}
+
+kernels::Result<kernels::Flavour> make_flavour(std::string_view name) {
+  const auto& names = flavour_names();
+  if (std::find(names.begin(), names.end(), name) == names.end()) {
+    return kernels::input_error(fmt::format("unknown flavour '{}' of the hosted engine; valid: {}",
+                                            name, fmt::join(names, ", ")));
+  }
+  auto fragment = kernels::hosted_fragment();
+  if (!fragment) return tl::unexpected(fragment.error());
+  kernels::Flavour flavour;
+  flavour.name = std::string("hosted-") + std::string(name);
+  flavour.fragments = {*std::move(fragment)};
+  if (name == "lockdep") flavour.fragments.emplace_back(lockdep_fragment);
+  // User code calls into the image and back: stacks are aligned as it expects.
+  flavour.cflags = {"-mpreferred-stack-boundary=4",
+                    "-ffunction-sections",
+                    "-fdata-sections",
+                    "-g1",
+                    "-include",
+                    (shim_folder() / "prelude.h").string()};
+  for (auto& flag : sanitizer_flags(name)) flavour.cflags.push_back(std::move(flag));
+  return flavour;
+}
+
+std::vector<std::string> shim_flags(std::string_view flavour) {
+  return {fmt::format("-DHOSTED_FLAVOUR=\"{}\"", flavour), "-Wno-missing-prototypes",
+          "-Wno-missing-declarations", "-Wno-declaration-after-statement", "-Wno-unused-function"};
+}
+
+}  // namespace lockstep::hw::hosted
