@@ -36,7 +36,14 @@ static struct rcu_head *take(struct queue *queue) {
 void call_rcu(struct rcu_head *head, rcu_callback_t function) {
   append(&callbacks, head, function);
 }
+#ifdef HOSTED_KVFREE_POINTER
 void kvfree_call_rcu(struct rcu_head *head, void *object) { append(&frees, head, object); }
+#else
+/* The function is the offset of the head in the object. */
+void kvfree_call_rcu(struct rcu_head *head, rcu_callback_t function) {
+  append(&frees, head, (char *)head - (unsigned long)function);
+}
+#endif
 void call_srcu(struct srcu_struct *srcu, struct rcu_head *head, rcu_callback_t function) {
   append(&srcu_callbacks, head, function);
 }
