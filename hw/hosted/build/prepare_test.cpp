@@ -3,34 +3,34 @@
 
 #include <gtest/gtest.h>
 
+#include <fstream>
+
 namespace lockstep::hw::hosted {
 namespace {
 
-TEST(HostedName, TakesVersionsAndPaths) {
-  const auto version = parse_hosted_name("hosted:6.12");
-  ASSERT_TRUE(version && *version);
-  EXPECT_EQ((*version)->tree, "6.12");
-  const auto path = parse_hosted_name("hosted-release:/src/a:b");
-  ASSERT_TRUE(path && *path);
-  EXPECT_EQ((*path)->tree, "/src/a:b");
-  EXPECT_EQ((*path)->flavour, "release");
+TEST(PrepareHosted, AnImageNeedsNoBuild) {
+  const auto file = std::filesystem::path(testing::TempDir()) / "some-image";
+  std::ofstream(file) << "anything";
+  const auto found = prepare_hosted("hosted:" + file.string(), {});
+  ASSERT_TRUE(found) << found.error().message;
+  EXPECT_EQ(*found, file);
 }
 
-TEST(HostedName, LeavesOtherEnginesAlone) {
-  for (const char* name : {"kvm", "spec", "hostedx:1", "impl"}) {
-    const auto parsed = parse_hosted_name(name);
-    ASSERT_TRUE(parsed) << name;
-    EXPECT_FALSE(*parsed) << name;
+TEST(PrepareHosted, RefusesWhatNamesNoKernel) {
+  for (const char* name : {"hosted", "hosted:", "hosted-fast:6.1", "kvm"}) {
+    const auto found = prepare_hosted(name, {});
+    ASSERT_FALSE(found) << name;
+    EXPECT_EQ(found.error().cause, kernels::KernelError::Cause::input) << name;
   }
 }
 
-TEST(HostedName, RefusesWhatNamesNoKernel) {
-  for (const char* name : {"hosted", "hosted:", "hosted-asan", "hosted-fast:6.1"}) {
-    const auto parsed = parse_hosted_name(name);
-    ASSERT_FALSE(parsed) << name;
-    EXPECT_EQ(parsed.error().cause, kernels::KernelError::Cause::input);
-  }
+#ifndef __SANITIZE_ADDRESS__
+TEST(PrepareHosted, SanitizedKernelsNeedASanitizedProcess) {
+  const auto found = prepare_hosted("hosted-asan:6.1", {});
+  ASSERT_FALSE(found);
+  EXPECT_NE(found.error().message.find("AddressSanitizer"), std::string::npos);
 }
+#endif
 
 }  // namespace
 }  // namespace lockstep::hw::hosted
