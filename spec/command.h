@@ -170,9 +170,69 @@ struct DirtyClear {
   bool operator==(const DirtyClear&) const = default;
 };
 
-using Command = std::variant<SlotAdd, SlotDelete, SlotMove, SlotFlags, Poke, Peek, EntrySet, Map,
-                             AliasTable, Access, LoadCr3, Invlpg, Invpcid, SetControl, SetPkru,
-                             Translate, DirtyGet, DirtyClear>;
+/// Take every entry out of the dirty rings of all vCPUs, then
+/// KVM_RESET_DIRTY_RINGS. Needs `dirty-log=ring`. Documentation/virt/kvm/api.rst,
+/// KVM_CAP_DIRTY_LOG_RING.
+struct RingCollect {
+  bool operator==(const RingCollect&) const = default;
+};
+
+/// KVM_SET_NR_MMU_PAGES: at most this many shadow pages, the oldest of the rest
+/// go. EINVAL below least_mmu_pages.
+struct MmuPages {
+  std::uint64_t pages = 0;
+  bool operator==(const MmuPages&) const = default;
+};
+
+/// KVM_MIN_ALLOC_MMU_PAGES.
+inline constexpr std::uint64_t least_mmu_pages = 64;
+
+/// What the host may do to the memory behind a program's pages; KVM hears of it
+/// through its MMU notifier. Documentation/mm, include/linux/mmu_notifier.h.
+enum class HostAction : std::uint8_t {
+  migrate,    ///< other frames, same contents: invalidate_range_start() and _end()
+  protect,    ///< mprotect(PROT_READ)
+  unprotect,  ///< mprotect(PROT_READ | PROT_WRITE)
+  age,        ///< clear_flush_young(): was the range accessed of late?
+  split,      ///< huge pages become small ones
+  collapse,   ///< small pages become huge ones: khugepaged, MADV_COLLAPSE
+  discard     ///< contents are those of fresh pages again: MADV_DONTNEED
+};
+inline constexpr unsigned host_action_count = 7;
+
+/// The host acts on the pages [hva, hva + size). Always Done; what follows:
+/// - protect: a guest store through a writable slot makes KVM_RUN fail with
+///   EFAULT, or becomes an MMIO write where KVM emulates it; so does user
+///   space's own (poke, entry). Loads and fetches go on. A page walk that reads
+///   an entry there is not modelled (`no verdict`): the update of its accessed
+///   flag fails, which KVM reports as #PF or EFAULT, depending on the MMU.
+/// - discard: user space rewrites live tables in the range as `poke host-poke`
+///   does.
+/// - the others change nothing that anyone may observe.
+struct HostChange {
+  HostAction action = HostAction::migrate;
+  Hva hva = 0;             ///< page-aligned
+  std::uint64_t size = 0;  ///< bytes, whole pages, inside Configuration::memory
+  bool operator==(const HostChange&) const = default;
+};
+
+/// The memory shrinker asks KVM to scan so many shadow pages:
+/// mmu_shrink_scan(). Kernels from 6.13 on have none.
+struct Shrink {
+  std::uint64_t objects = 0;
+  bool operator==(const Shrink&) const = default;
+};
+
+/// One pass of the worker that takes back small pages made for the iTLB
+/// multihit mitigation: kvm_recover_nx_huge_pages().
+struct NxRecover {
+  bool operator==(const NxRecover&) const = default;
+};
+
+using Command =
+    std::variant<SlotAdd, SlotDelete, SlotMove, SlotFlags, Poke, Peek, EntrySet, Map, AliasTable,
+                 Access, LoadCr3, Invlpg, Invpcid, SetControl, SetPkru, Translate, DirtyGet,
+                 DirtyClear, RingCollect, MmuPages, HostChange, Shrink, NxRecover>;
 
 /// The vCPU that executes the command; none for user space's own.
 std::optional<unsigned> vcpu_of(const Command& command);

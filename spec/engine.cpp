@@ -27,7 +27,19 @@ std::string_view name(Feature feature) {
       "manual dirty-log protect",
       "dirty log initially all set",
       "KVM_TRANSLATE",
-      "SMM"};
+      "SMM",
+      "choice of host parameters",
+      "KVM_SET_NR_MMU_PAGES",
+      "page migration",
+      "host write protection",
+      "host page aging",
+      "splitting of huge host pages",
+      "collapsing of host pages",
+      "discarding of host pages",
+      "MMU shrinker",
+      "NX huge page recovery",
+      "dirty rings",
+      "KVM_X86_QUIRK_SLOT_ZAP_ALL"};
   return names[static_cast<std::size_t>(feature)];
 }
 

@@ -39,11 +39,43 @@ enum class Feature : std::uint8_t {
   dirty_log_manual,
   dirty_log_all_set,
   translate,
-  smm
+  smm,
+  host_parameters,  ///< Configuration::host is honoured; never a need
+  mmu_pages,
+  host_migrate,
+  host_protect,
+  host_age,
+  host_split,
+  host_collapse,
+  host_discard,
+  shrinker,
+  nx_recovery,
+  dirty_ring,
+  slot_zap_quirk
 };
-inline constexpr unsigned feature_count = 21;
+inline constexpr unsigned feature_count = 33;
 
 using Features = std::bitset<feature_count>;
+
+/// The feature behind an action of the host.
+constexpr Feature feature_of(HostAction action) {
+  switch (action) {
+    case HostAction::migrate:
+      return Feature::host_migrate;
+    case HostAction::protect:
+    case HostAction::unprotect:
+      return Feature::host_protect;
+    case HostAction::age:
+      return Feature::host_age;
+    case HostAction::split:
+      return Feature::host_split;
+    case HostAction::collapse:
+      return Feature::host_collapse;
+    case HostAction::discard:
+      break;
+  }
+  return Feature::host_discard;
+}
 
 /// Printable name of a feature, such as "smm" or "5-level paging".
 std::string_view name(Feature feature);

@@ -59,6 +59,20 @@ struct DirtyBitmap {
   bool operator==(const DirtyBitmap&) const = default;
 };
 
+/// What the dirty rings held: for each slot, by ascending number, its pages. Bit
+/// n of word n/64 is page n; no slot is empty, no last word 0.
+struct DirtyPages {
+  struct Slot {
+    unsigned id = 0;
+    std::vector<std::uint64_t> words;
+    bool operator==(const Slot&) const = default;
+  };
+  std::vector<Slot> slots;
+  /// Add a page, wherever its slot stands.
+  void add(unsigned slot, std::uint64_t page);
+  bool operator==(const DirtyPages&) const = default;
+};
+
 /// KVM_TRANSLATE: only the address means anything, and only if valid.
 struct Translation {
   std::optional<Gpa> gpa;
@@ -84,7 +98,7 @@ struct Unexpected {
 };
 
 using Observation = std::variant<Done, Value, PageFault, Exception, Mmio, Errno, DirtyBitmap,
-                                 Translation, InternalError, Livelock, Unexpected>;
+                                 Translation, InternalError, Livelock, Unexpected, DirtyPages>;
 
 /// What an MMIO read returns to the guest, before truncation to its size.
 constexpr std::uint64_t mmio_answer(Gpa gpa) { return 0x6d6d'0000'0000'0000ull ^ gpa; }

@@ -60,6 +60,10 @@ class Needs {
   }
   void operator()(const Invpcid&) { need(Feature::invpcid); }
   void operator()(const Translate&) { need(Feature::translate); }
+  void operator()(const MmuPages&) { need(Feature::mmu_pages); }
+  void operator()(const HostChange& c) { need(feature_of(c.action)); }
+  void operator()(const Shrink&) { need(Feature::shrinker); }
+  void operator()(const NxRecover&) { need(Feature::nx_recovery); }
   template <typename Other>
   void operator()(const Other&) {}
 
@@ -85,10 +89,13 @@ Features needs(const Program& program) {
   Needs needs(configuration.paging);
   if (configuration.mmu == MmuKind::shadow) needs.need(Feature::mmu_shadow);
   if (configuration.mmu == MmuKind::tdp) needs.need(Feature::mmu_tdp);
-  if (configuration.dirty_log != DirtyLogMode::plain) needs.need(Feature::dirty_log_manual);
+  if (configuration.dirty_log == DirtyLogMode::manual) needs.need(Feature::dirty_log_manual);
   if (configuration.dirty_log == DirtyLogMode::manual_all_set) {
+    needs.need(Feature::dirty_log_manual);
     needs.need(Feature::dirty_log_all_set);
   }
+  if (configuration.dirty_log == DirtyLogMode::ring) needs.need(Feature::dirty_ring);
+  if (!configuration.slot_zap_all) needs.need(Feature::slot_zap_quirk);
   if (configuration.smm) needs.need(Feature::smm);
   for (unsigned bit = 0; bit < control_bit_count; ++bit) {
     const auto control = static_cast<ControlBit>(bit);

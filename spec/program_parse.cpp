@@ -9,6 +9,7 @@
 #include "spec/text_config.h"
 #include "spec/text_cursor.h"
 #include "spec/text_encoding.h"
+#include "spec/text_host.h"
 #include "spec/text_observation.h"
 
 namespace lockstep {
@@ -19,7 +20,8 @@ namespace text = spec::text;
 
 class ProgramParser {
  public:
-  explicit ProgramParser(std::string_view source) : cursor_(source), config_(cursor_) {}
+  explicit ProgramParser(std::string_view source)
+      : cursor_(source), config_(cursor_), host_(cursor_) {}
 
   tl::expected<Program, ParseError> parse() {
     while (!cursor_.at_end()) {
@@ -48,6 +50,10 @@ class ProgramParser {
     if (program_.steps.empty()) {
       if (cursor_.accept("config")) {
         return config_.line(program_.configuration) && end_of_head();
+      }
+      if (text::at_host_parameters(cursor_)) {
+        cursor_.take_word();
+        return host_.line(program_.configuration.host) && end_of_head();
       }
       std::string_view text;
       if (cursor_.accept_line("title", text)) return title(text);
@@ -112,6 +118,7 @@ class ProgramParser {
 
   text::Cursor cursor_;
   text::ConfigParser config_;
+  text::HostParser host_;
   bool versioned_ = false;
   std::vector<std::string> pending_;
   Program program_;

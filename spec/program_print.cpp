@@ -3,6 +3,7 @@
 
 #include "spec/program.h"
 #include "spec/text_config.h"
+#include "spec/text_host.h"
 #include "spec/text_wrap.h"
 
 namespace lockstep {
@@ -56,6 +57,7 @@ std::string print(const Program& program) {
   text::append_title(out, program.title);
   append_lines(out, program.header);
   text::print_config(out, program.configuration);
+  text::print_host(out, program.configuration.host);
   for (const auto& step : program.steps) append_step(out, step, program.configuration.paging);
   append_lines(out, program.trailer);
   return out;

@@ -111,8 +111,18 @@ Command command(PagingMode mode) {
       return Translate{vcpu, number()};
     case 16:
       return DirtyGet{small()};
-    default:
+    case 17:
       return DirtyClear{small(), number(), small()};
+    case 18:
+      return RingCollect{};
+    case 19:
+      return MmuPages{number()};
+    case 20:
+      return HostChange{one_of(spec::text::host_action_names), number(), number()};
+    case 21:
+      return Shrink{number()};
+    default:
+      return NxRecover{};
   }
 }
 
@@ -122,6 +132,20 @@ DirtyBitmap dirty_bitmap() {
   o.words.resize((o.pages + 63) / 64);
   for (auto& word : o.words) word = flip() ? 0 : flip() ? ~0ull : number();
   if (o.pages % 64 != 0) o.words.back() &= (1ull << (o.pages % 64)) - 1;
+  return o;
+}
+
+DirtyPages dirty_pages() {
+  DirtyPages o;
+  const auto count = below(4);
+  unsigned slot = 0;
+  for (std::uint64_t i = 0; i < count; ++i) {
+    slot += 1 + static_cast<unsigned>(below(500));
+    const auto pages = 1 + below(flip() ? 3 : 80);
+    for (std::uint64_t page = 0; page < pages; ++page) {
+      o.add(slot, below(flip() ? 100 : spec::text::most_bitmap_pages));
+    }
+  }
   return o;
 }
 
@@ -147,8 +171,10 @@ Observation observation() {
       return InternalError{small()};
     case 9:
       return Livelock{small()};
-    default:
+    case 10:
       return Unexpected{*rc::gen::arbitrary<std::string>()};
+    default:
+      return dirty_pages();
   }
 }
 
@@ -185,6 +211,11 @@ Configuration configuration() {
   c.maxphyaddr = small();
   c.dirty_log = one_of(spec::text::dirty_log_names);
   c.smm = flip();
+  c.slot_zap_all = flip();
+  if (flip()) c.host.vendor = one_of(spec::text::vendor_names);
+  for (const auto& parameter : spec::text::host_switch_names) {
+    if (flip()) c.host.*parameter.value = flip();
+  }
   c.memory = number();
   for (const auto& control : spec::text::control_names) c.control.set(control.value, flip());
   c.roots.resize(1 + below(flip() ? 3 : spec::text::most_roots));

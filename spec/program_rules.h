@@ -45,6 +45,11 @@ class CommandRules {
   Reason operator()(const Translate& command);
   Reason operator()(const DirtyGet& command);
   Reason operator()(const DirtyClear& command);
+  Reason operator()(const RingCollect& command);
+  Reason operator()(const MmuPages&) { return std::nullopt; }
+  Reason operator()(const HostChange& command);
+  Reason operator()(const Shrink&) { return std::nullopt; }
+  Reason operator()(const NxRecover&) { return std::nullopt; }
 
  private:
   Reason check_slot(unsigned id) const;

@@ -117,6 +117,22 @@ Reason CommandRules::operator()(const SlotFlags& c) { return check_slot(c.id); }
 Reason CommandRules::operator()(const DirtyGet& c) { return check_slot(c.id); }
 Reason CommandRules::operator()(const DirtyClear& c) { return check_slot(c.id); }
 
+Reason CommandRules::operator()(const RingCollect&) {
+  if (configuration_.dirty_log != DirtyLogMode::ring) {
+    return "`ring-collect` needs `config dirty-log=ring`";
+  }
+  return std::nullopt;
+}
+
+Reason CommandRules::operator()(const HostChange& c) {
+  if (c.hva % page_size != 0 || c.size % page_size != 0) return "the host acts on whole pages";
+  if (c.size == 0) return "the range is empty";
+  if (c.size > configuration_.memory || c.hva > configuration_.memory - c.size) {
+    return "the range ends beyond the program's memory";
+  }
+  return std::nullopt;
+}
+
 Reason CommandRules::operator()(const Poke& c) {
   if (auto reason = check_poke(c.gpa, c.size)) return reason;
   if (!fits(c.value, c.size)) return "the value is wider than the store";

@@ -56,6 +56,11 @@ TEST(Validate, EachRuleRefusesItsOwnViolation) {
       {"memory=0x2000", "slot 0 add gpa=0x0 size=0x400000001000 hva=0x0",
        "slot 0 add gpa=0x0 size=0x3000 hva=0x0"},
       {"roots=0x1000,0x5000", "v0 cr3 0x5000", "v0 cr3 0x2000"},
+      {"memory=0x2000", "host migrate hva=0x0 size=0x2000", "host migrate hva=0x0 size=0x3000"},
+      {"memory=0x2000", "host age hva=0x1000 size=0x1000", "host age hva=0x1000 size=0x2000"},
+      {"memory=0x2000", "host split hva=0x0 size=0x1000", "host split hva=0x0 size=0x0"},
+      {"memory=0x2000", "host discard hva=0x1000 size=0x1000",
+       "host discard hva=0x800 size=0x1000"},
       {"cr4.pcide=1", "v0 cr3 0x1000 pcid=4095", "v0 cr3 0x1000 pcid=4096"},
       {"cr4.pcide=1", "v0 cr3 0x1000 noflush", "v0 set cr4.pcide=0\nv0 cr3 0x1000 noflush"},
       {"cr4.pcide=0", "v0 cr3 0x1000", "v0 cr3 0x1000 pcid=1"},
@@ -233,6 +238,13 @@ TEST(Needs, NamesEveryFeature) {
                        "slot 0 add gpa=0x0 size=0x1000 ro")),
             set({Feature::paging_bits32, Feature::pse, Feature::pge, Feature::smep,
                  Feature::read_only_slots}));
+  EXPECT_EQ(
+      needs(with("paging=none efer.nx=0 dirty-log=ring slot-zap-all=0",
+                 "mmu-pages 64\nshrink 1\nnx-recover\nring-collect\n"
+                 "host migrate hva=0x0 size=0x1000\nhost unprotect hva=0x0 size=0x1000\n")),
+      set({Feature::paging_none, Feature::dirty_ring, Feature::slot_zap_quirk, Feature::mmu_pages,
+           Feature::shrinker, Feature::nx_recovery, Feature::host_migrate, Feature::host_protect}));
+  EXPECT_EQ(needs(parsed("lockstep 1\nhost vendor=intel tdp-mmu=on\n")), needs(Program{}));
   EXPECT_EQ(needs(with("cr4.pcide=1 efer.nx=0", "")), set({Feature::paging_level4, Feature::pcid}));
 }
 

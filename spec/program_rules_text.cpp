@@ -54,6 +54,16 @@ Reason check_observation(const Observation& observation) {
       return "the bitmap has bits beyond its pages";
     }
   }
+  if (const auto* ring = std::get_if<DirtyPages>(&observation)) {
+    for (std::size_t i = 0; i < ring->slots.size(); ++i) {
+      const auto& slot = ring->slots[i];
+      if (i > 0 && ring->slots[i - 1].id >= slot.id) return "the slots of the ring have no order";
+      if (slot.words.empty() || slot.words.back() == 0) return "the ring names a slot for no page";
+      if (slot.words.size() > text::most_bitmap_pages / 64) {
+        return "the ring names pages beyond any slot";
+      }
+    }
+  }
   return std::nullopt;
 }
 

@@ -84,6 +84,24 @@ const Canonical canonical[] = {
      "v0 cpl3 read 0x8                -> #PF not-present 0x10\n"
      "v0 cpl3 read 0x8                -> #PF present pk bits=0x8000 0x8\n"
      "v0 cpl3 read 0x8                -> unexpected \"\\\"\\\\\\n\\t\\x00\\xff\"\n"},
+    {"host",
+     "lockstep 1\n"
+     "config paging=4-level dirty-log=ring slot-zap-all=0\n"
+     "host vendor=intel tdp-mmu=off eager-split=off nx-huge-pages=on \\\n"
+     "    ad-bits=off\n"
+     "mmu-pages 64\n"
+     "host migrate hva=0x200000 size=0x1000 -> ok\n"
+     "host protect hva=0x0 size=0x200000\n"
+     "host unprotect hva=0x0 size=0x200000\n"
+     "host age hva=0x0 size=0x1000\n"
+     "host split hva=0x0 size=0x1000\n"
+     "host collapse hva=0x0 size=0x200000\n"
+     "host discard hva=0x0 size=0x1000\n"
+     "shrink 128\n"
+     "nx-recover\n"
+     "ring-collect                    -> ring empty\n"
+     "ring-collect \\\n"
+     "    -> ring slot 0 {0x1 0x3f-0x40} slot 7 {0x0}\n"},
     {"comments",
      "lockstep 1\n"
      "# head\n"
@@ -199,6 +217,12 @@ TEST(ProgramText, ErrorsNameColumnExpectationAndNearestWord) {
       {"entry pt 0x0[0] = 0x123 rwxu", 19, "address field", ""},
       {"entry pt 0x0[0] = 0x0 rwxu bits=0x1", 33, "no word of their own", ""},
       {"config vcpus=2", 1, "a command", ""},
+      {"host migrat hva=0x0 size=0x1000", 6, "what the host does", "migrate"},
+      {"host migrate hva=0x0", 21, "`size=`", ""},
+      {"host vendor=amd", 6, "what the host does", ""},
+      {"ring-collect -> ring slot 1 {}", 30, "a page", ""},
+      {"ring-collect -> ring slot 1 {0x0} slot 1 {0x0}", 42, "slots in order", ""},
+      {"ring-collect -> ring slot 1 {0x4000}", 30, "below 0x4000", ""},
   };
   for (const Wrong& wrong : table) {
     const std::string setup = head + "slot 0 delete\n";
@@ -216,6 +240,17 @@ TEST(ProgramText, MessageShowsTheLineAndACaret) {
   EXPECT_EQ(refused(text).message("a.txt", text),
             "a.txt:3:9: expected an access: `read`, `write` or `fetch`, found `wirte`; did you "
             "mean `write`?\n  v0 cpl3 wirte 0x400000\n          ^");
+}
+
+TEST(ProgramText, HostParametersStandInTheHeadOnce) {
+  const Program program = parsed(head + "host vendor=amd # wish\nhost nx-huge-pages = on\n");
+  HostParameters wanted;
+  wanted.vendor = Vendor::amd;
+  wanted.nx_huge_pages = true;
+  EXPECT_EQ(program.configuration.host, wanted);
+  EXPECT_EQ(refused(head + "host vendor=amd\nhost vendor=amd\n").line, 4u);
+  EXPECT_EQ(refused(head + "host tdp-mu=on\n").suggestion, "tdp-mmu");
+  EXPECT_EQ(refused(head + "host tdp-mmu=1\n").column, 14u);
 }
 
 TEST(ProgramText, DuplicateSettingsAreRefusedAcrossLines) {

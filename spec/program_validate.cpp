@@ -79,6 +79,9 @@ std::size_t most_text(const Program& program) {
     if (const auto* dirty = std::get_if<DirtyBitmap>(&*step.expected)) {
       bytes += dirty->words.size() * 64 * page;
     }
+    if (const auto* ring = std::get_if<DirtyPages>(&*step.expected)) {
+      for (const auto& slot : ring->slots) bytes += 16 + slot.words.size() * 64 * page;
+    }
     if (const auto* unexpected = std::get_if<Unexpected>(&*step.expected)) {
       bytes += unexpected->what.size() * 8;
     }

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "spec/text_entry.h"
+#include "spec/text_host.h"
 
 namespace lockstep::spec::text {
 
@@ -112,6 +113,21 @@ bool parse_command(Cursor& cursor, PagingMode mode, Command& command) {
   if (cursor.accept("map")) return parse_map(cursor, mode, command.emplace<Map>());
   if (cursor.accept("alias-table")) {
     return parse_alias_table(cursor, mode, command.emplace<AliasTable>());
+  }
+  if (cursor.accept("ring-collect")) {
+    command = RingCollect{};
+    return true;
+  }
+  if (cursor.accept("mmu-pages")) {
+    return cursor.number(command.emplace<MmuPages>().pages, "a number of shadow pages");
+  }
+  if (cursor.accept("host")) return parse_host_change(cursor, command.emplace<HostChange>());
+  if (cursor.accept("shrink")) {
+    return cursor.number(command.emplace<Shrink>().objects, "a number of shadow pages to scan");
+  }
+  if (cursor.accept("nx-recover")) {
+    command = NxRecover{};
+    return true;
   }
   if (word == "config" || word == "title") {
     return cursor.fail(fmt::format("a command (`{}` stands before the first command)", word));

@@ -36,6 +36,15 @@ class CommandPrinter {
     put("slot {} dirty-clear first=0x{:x} count=0x{:x}", c.id, c.first, c.count);
   }
 
+  void operator()(const RingCollect&) { out_ += "ring-collect"; }
+  void operator()(const MmuPages& c) { put("mmu-pages {}", c.pages); }
+  void operator()(const HostChange& c) {
+    put("host {} hva=0x{:x} size=0x{:x}", word_of(text::host_action_names, c.action), c.hva,
+        c.size);
+  }
+  void operator()(const Shrink& c) { put("shrink {}", c.objects); }
+  void operator()(const NxRecover&) { out_ += "nx-recover"; }
+
   void operator()(const Poke& c) {
     put("poke 0x{:x} = 0x{:x}", c.gpa, c.value);
     if (c.size != 8) put(" size={}", c.size);

@@ -32,6 +32,9 @@ bool ConfigParser::setting(Configuration& configuration) {
     return cursor_.choice(configuration.dirty_log, dirty_log_names, "a dirty-log mode");
   }
   if (options_.key("smm")) return cursor_.choice(configuration.smm, switch_names, "a switch");
+  if (options_.key("slot-zap-all")) {
+    return cursor_.choice(configuration.slot_zap_all, switch_names, "a switch");
+  }
   if (options_.key("memory")) return cursor_.number(configuration.memory, "a size in bytes");
   if (options_.key("roots")) return roots(configuration.roots);
   if (options_.key("tables")) return cursor_.number(configuration.tables, "a gpa");
@@ -91,6 +94,9 @@ void print_config(std::string& out, const Configuration& configuration) {
   }
   if (configuration.smm != standard.smm) {
     setting(fmt::format("smm={}", word_of(switch_names, configuration.smm)));
+  }
+  if (configuration.slot_zap_all != standard.slot_zap_all) {
+    setting(fmt::format("slot-zap-all={}", word_of(switch_names, configuration.slot_zap_all)));
   }
   if (configuration.memory != standard.memory) {
     setting(fmt::format("memory=0x{:x}", configuration.memory));

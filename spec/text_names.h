@@ -38,10 +38,33 @@ inline constexpr std::array<Named<PagingMode>, 5> paging_names{{{"none", PagingM
 inline constexpr std::array<Named<MmuKind>, 3> mmu_names{
     {{"any", MmuKind::any}, {"shadow", MmuKind::shadow}, {"tdp", MmuKind::tdp}}};
 
-inline constexpr std::array<Named<DirtyLogMode>, 3> dirty_log_names{
+inline constexpr std::array<Named<DirtyLogMode>, 4> dirty_log_names{
     {{"plain", DirtyLogMode::plain},
      {"manual", DirtyLogMode::manual},
-     {"manual-all-set", DirtyLogMode::manual_all_set}}};
+     {"manual-all-set", DirtyLogMode::manual_all_set},
+     {"ring", DirtyLogMode::ring}}};
+
+inline constexpr std::array<Named<Vendor>, 2> vendor_names{
+    {{"amd", Vendor::amd}, {"intel", Vendor::intel}}};
+
+/// Of module parameters; settings of the VM have switch_names.
+inline constexpr std::array<Named<bool>, 2> parameter_names{{{"off", false}, {"on", true}}};
+
+/// Module parameters that are on or off, by the setting of the `host` line.
+inline constexpr std::array<Named<std::optional<bool> HostParameters::*>, 4> host_switch_names{
+    {{"tdp-mmu", &HostParameters::tdp_mmu},
+     {"eager-split", &HostParameters::eager_page_split},
+     {"nx-huge-pages", &HostParameters::nx_huge_pages},
+     {"ad-bits", &HostParameters::ad_bits}}};
+
+inline constexpr std::array<Named<HostAction>, host_action_count> host_action_names{
+    {{"migrate", HostAction::migrate},
+     {"protect", HostAction::protect},
+     {"unprotect", HostAction::unprotect},
+     {"age", HostAction::age},
+     {"split", HostAction::split},
+     {"collapse", HostAction::collapse},
+     {"discard", HostAction::discard}}};
 
 inline constexpr std::array<Named<bool>, 2> switch_names{{{"0", false}, {"1", true}}};
 

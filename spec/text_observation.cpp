@@ -85,8 +85,8 @@ bool parse_errno(Cursor& cursor, Errno& out) {
   return cursor.choice(out.number, errno_names, "an errno such as `EINVAL`");
 }
 
-/// One page or a range `first-last`.
-bool parse_pages(Cursor& cursor, DirtyBitmap& out) {
+/// One page or a range `first-last`, all below `end`.
+bool parse_pages(Cursor& cursor, std::uint64_t end, std::vector<std::uint64_t>& words) {
   const std::string_view word = cursor.word();
   const std::size_t dash = word.find('-');
   std::uint64_t first = 0;
@@ -97,12 +97,11 @@ bool parse_pages(Cursor& cursor, DirtyBitmap& out) {
     good = good && parse_number(word.substr(dash + 1), last) == NumberFault::none;
   }
   if (!good) return cursor.fail("a page, a range of pages such as `0x5-0x7`, or `}`");
-  if (last < first || last >= out.pages) {
-    return cursor.fail(fmt::format("pages in order, below 0x{:x}", out.pages));
+  if (last < first || last >= end) {
+    return cursor.fail(fmt::format("pages in order, below 0x{:x}", end));
   }
-  for (std::uint64_t page = first; page <= last; ++page) {
-    out.words[page / 64] |= 1ull << (page % 64);
-  }
+  if (words.size() <= last / 64) words.resize(last / 64 + 1);
+  for (std::uint64_t page = first; page <= last; ++page) words[page / 64] |= 1ull << (page % 64);
   cursor.take_word();
   return true;
 }
@@ -114,9 +113,26 @@ bool parse_dirty(Cursor& cursor, DirtyBitmap& out) {
   out.words.assign((out.pages + 63) / 64, 0);
   if (!cursor.expect_symbol("{")) return false;
   while (!cursor.accept_symbol("}")) {
-    if (!parse_pages(cursor, out)) return false;
+    if (!parse_pages(cursor, out.pages, out.words)) return false;
   }
   return true;
+}
+
+bool parse_ring(Cursor& cursor, DirtyPages& out) {
+  if (cursor.accept("empty")) return true;
+  while (cursor.accept("slot")) {
+    auto& slot = out.slots.emplace_back();
+    if (!cursor.number(slot.id, "the number of a slot")) return false;
+    if (out.slots.size() > 1 && out.slots[out.slots.size() - 2].id >= slot.id) {
+      return cursor.fail("slots in order");
+    }
+    if (!cursor.expect_symbol("{")) return false;
+    do {
+      if (!parse_pages(cursor, most_bitmap_pages, slot.words)) return false;
+    } while (!cursor.accept_symbol("}"));
+  }
+  if (out.slots.empty()) return cursor.fail_listing("what the rings held");
+  return !cursor.failed();
 }
 
 bool parse_translation(Cursor& cursor, Translation& out) {
@@ -148,6 +164,7 @@ bool parse_observation(Cursor& cursor, const Command& command, Observation& obse
   if (cursor.accept("mmio")) return parse_mmio(cursor, observation.emplace<Mmio>());
   if (cursor.accept("errno")) return parse_errno(cursor, observation.emplace<Errno>());
   if (cursor.accept("dirty")) return parse_dirty(cursor, observation.emplace<DirtyBitmap>());
+  if (cursor.accept("ring")) return parse_ring(cursor, observation.emplace<DirtyPages>());
   if (cursor.accept("gpa")) return parse_translation(cursor, observation.emplace<Translation>());
   if (cursor.accept_exception("#GP")) {
     return parse_exception(cursor, vector_gp, observation.emplace<Exception>());

@@ -59,27 +59,17 @@ class ObservationPrinter {
   }
 
   void operator()(const DirtyBitmap& o) {
-    put("dirty pages=0x{:x} {{", o.pages);
-    const std::uint64_t bits = o.words.size() * 64;
-    const auto set = [&o](std::uint64_t i) { return ((o.words[i / 64] >> (i % 64)) & 1u) != 0; };
-    bool first = true;
-    for (std::uint64_t i = 0; i < bits;) {
-      if (o.words[i / 64] == 0) {
-        i += 64;
-        continue;
-      }
-      if (!set(i)) {
-        ++i;
-        continue;
-      }
-      std::uint64_t last = i;
-      while (last + 1 < bits && set(last + 1)) ++last;
-      put("{}0x{:x}", first ? "" : " ", i);
-      if (last != i) put("-0x{:x}", last);
-      first = false;
-      i = last + 1;
+    put("dirty pages=0x{:x} ", o.pages);
+    pages(o.words);
+  }
+
+  void operator()(const DirtyPages& o) {
+    out_ += "ring";
+    if (o.slots.empty()) out_ += " empty";
+    for (const DirtyPages::Slot& slot : o.slots) {
+      put(" slot {} ", slot.id);
+      pages(slot.words);
     }
-    out_ += '}';
   }
 
   void operator()(const Translation& o) {
@@ -112,6 +102,31 @@ class ObservationPrinter {
   template <typename... Args>
   void put(fmt::format_string<Args...> format, Args&&... args) {
     fmt::format_to(std::back_inserter(out_), format, std::forward<Args>(args)...);
+  }
+
+  /// The bits of a bitmap, as pages and ranges of pages.
+  void pages(const std::vector<std::uint64_t>& words) {
+    out_ += '{';
+    const std::uint64_t bits = words.size() * 64;
+    const auto set = [&words](std::uint64_t i) { return ((words[i / 64] >> (i % 64)) & 1u) != 0; };
+    bool first = true;
+    for (std::uint64_t i = 0; i < bits;) {
+      if (words[i / 64] == 0) {
+        i += 64;
+        continue;
+      }
+      if (!set(i)) {
+        ++i;
+        continue;
+      }
+      std::uint64_t last = i;
+      while (last + 1 < bits && set(last + 1)) ++last;
+      put("{}0x{:x}", first ? "" : " ", i);
+      if (last != i) put("-0x{:x}", last);
+      first = false;
+      i = last + 1;
+    }
+    out_ += '}';
   }
 
   std::string& out_;

@@ -24,7 +24,7 @@ std::string_view name(Looseness looseness) {
       "stale-translation",   "stale-prefix", "spurious-fault",    "speculative-accessed",
       "dirty-without-write", "pdpte-reread", "narrow-maxphyaddr", "mmio-cache",
       "pse36-width",         "host-poke",    "fault-keeps-entry", "pvm-no-execute",
-      "fetch-flag-32bit",    "wp-exchange",  "pvm-upper-half"};
+      "fetch-flag-32bit",    "wp-exchange",  "pvm-upper-half",    "emulated-host-write"};
   return names[static_cast<std::size_t>(looseness)];
 }
 
@@ -49,7 +49,9 @@ std::string_view reason(Looseness looseness) {
       "FNAME(page_fault): to let a supervisor write a read-only user page under CR0.WP=0, the SPTE "
       "gains W and loses U, so SMAP no longer sees a user page",
       "kvm_pvm: at CPL 3 the upper half of the address space is mapped by the host, so accesses "
-      "there fault with the host's error code"};
+      "there fault with the host's error code",
+      "emulator_read_write_onepage(): what it cannot store becomes an MMIO write, so a write to a "
+      "page that the host write-protects does not fail KVM_RUN if KVM emulates it"};
   return reasons[static_cast<std::size_t>(looseness)];
 }
 

@@ -37,8 +37,9 @@ enum class Looseness : std::uint8_t {
   fetch_flag_32bit,      ///< shadow paging reports I/D under NXE without PAE
   wp_exchange,           ///< shadow paging with CR0.WP=0 made a user page a kernel page
   pvm_upper_half,        ///< kvm_pvm: the upper half is not the guest's at CPL 3
+  emulated_host_write,   ///< an emulated write to a page that the host write-protects
 };
-inline constexpr unsigned looseness_count = 15;
+inline constexpr unsigned looseness_count = 16;
 
 /// Short printable name, such as "stale-translation".
 std::string_view name(Looseness looseness);

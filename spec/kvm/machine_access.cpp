@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /// What an access by guest code may show, and what it leaves behind.
 #include <algorithm>
+#include <cerrno>
 
 #include "spec/kvm/state.h"
 #include "spec/program.h"
@@ -41,6 +42,7 @@ class AccessRules {
 
  private:
   void data(const Candidate& base, Gpa gpa);
+  void host_refuses(Candidate candidate, Gpa gpa);
   void fault(const PagingState& paging, Candidate candidate, std::uint32_t code);
   bool exchanged(const PagingState& paging, const Way& way) const;
 
@@ -58,6 +60,12 @@ void AccessRules::add(const PagingState& paging, const Way& way, Loosenesses loo
   Candidate candidate;
   candidate.way = way;
   candidate.loosenesses = loosenesses | loosenesses_of(way);
+  // walk_addr_generic() fails as a page fault where it cannot set an accessed
+  // flag, a walk by hardware under TDP as EFAULT: see HostChange.
+  for (std::size_t i = 0; i < way.levels; ++i) {
+    const auto backing = state_.slots.backing(way.reads[i].address);
+    candidate.unknown = candidate.unknown || (backing && state_.host_protects(backing->hva));
+  }
   if (way.kind != Way::Kind::translated) {
     const bool reserved = way.kind == Way::Kind::reserved;
     fault(paging, candidate, fault_code(paging, rights_, /*present=*/reserved, reserved));
@@ -125,6 +133,10 @@ void AccessRules::data(const Candidate& base, Gpa gpa) {
     return;
   }
   candidate.hva = backing->hva;
+  if (write && state_.host_protects(backing->hva)) {
+    host_refuses(candidate, gpa);
+    return;
+  }
   if (write) {
     candidate.observation = Done{};
     out_.push_back(candidate);
@@ -155,6 +167,23 @@ void AccessRules::data(const Candidate& base, Gpa gpa) {
     }
     out_.push_back(one);
   }
+}
+
+/// A store to a page that the slot lets write and the host does not:
+/// kvm_handle_error_pfn() fails KVM_RUN with EFAULT. What KVM emulates becomes
+/// an MMIO write: stores to shadowed tables, and on kvm_pvm those of ring 0.
+void AccessRules::host_refuses(Candidate candidate, Gpa gpa) {
+  candidate.completed = false;
+  candidate.host_refused = true;
+  candidate.observation = Errno{EFAULT};
+  out_.push_back(candidate);
+  const bool table = state_.table_pages.contains(*candidate.hva >> page_shift);
+  const bool interpreted = state_.on_pvm() && access_.cpl == Cpl::supervisor;
+  if (!table && !interpreted) return;
+  candidate.loosenesses |= loose(Looseness::emulated_host_write);
+  candidate.observation =
+      Mmio{/*write=*/true, gpa, access_.size, truncate(access_.value, access_.size)};
+  out_.push_back(candidate);
 }
 
 }  // namespace
@@ -285,10 +314,13 @@ Judgement Machine::State::judge(const Access& access, const Observation& shown) 
     vcpu.processor->page_fault(now, access.gva, /*certain=*/platform.tdp || drops);
     return admit();
   }
-  if (!fewest->completed) return admit();
-
   const bool write = access.kind == AccessKind::write;
-  if (configuration.paging != PagingMode::none) apply_flags(consistent, write);
+  const bool refused =
+      std::any_of(consistent.begin(), consistent.end(),
+                  [](const Candidate* candidate) { return candidate->host_refused; });
+  if (!fewest->completed && !refused) return admit();
+
+  if (configuration.paging != PagingMode::none) apply_flags(consistent, write, !refused);
   for (const Candidate* candidate : consistent) {
     const Translated& to = candidate->way.translation;
     const Gpa gpa = to.page | (access.gva & (to.size - 1));

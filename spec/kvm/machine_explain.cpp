@@ -126,6 +126,11 @@ std::vector<Observation> Machine::State::translations_of(const Translate& transl
                            way.translation)) {
         add_unique(admitted, Translation{});
       }
+      // ... and fails where the host keeps it from setting an accessed flag.
+      for (std::size_t i = 0; i < way.levels; ++i) {
+        const auto backing = slots.backing(way.reads[i].address);
+        if (backing && host_protects(backing->hva)) add_unique(admitted, Translation{});
+      }
     }
   }
   // Nothing says what a non-canonical address translates to.
@@ -166,6 +171,10 @@ std::vector<Observation> Machine::State::admitted(const Command& command) const 
           return translations_of(c);
         } else if constexpr (std::is_same_v<C, DirtyGet>) {
           const auto log = logs.find(c.id);
+          if (configuration.dirty_log == DirtyLogMode::ring) {
+            out.emplace_back(Errno{ENXIO});
+            return out;
+          }
           if (log == logs.end()) {
             out.emplace_back(Errno{ENOENT});
             return out;
@@ -175,6 +184,9 @@ std::vector<Observation> Machine::State::admitted(const Command& command) const 
           DirtyBitmap most{dirty.pages(), dirty.must()};
           for (std::size_t i = 0; i < most.words.size(); ++i) most.words[i] |= dirty.may()[i];
           add_unique(out, most);
+        } else if constexpr (std::is_same_v<C, RingCollect>) {
+          out.emplace_back(ring_contents(/*most=*/false));
+          add_unique(out, ring_contents(/*most=*/true));
         } else {
           out.push_back(expected(c));
         }

@@ -56,6 +56,7 @@ Judgement Machine::State::judge(const UserSlots::Region& request, const Observat
   }
   const Slot* old = slots.find(request.id);
   const bool logged = old != nullptr && old->log;
+  if (logged && (answer.change == SlotChange::remove || !request.log)) retire(request.id, *old);
   slots.apply(now, request, answer.change);
 
   // kvm_prepare_memory_region(): the bitmap lives as long as logging is on,
@@ -67,19 +68,23 @@ Judgement Machine::State::judge(const UserSlots::Region& request, const Observat
     logs.insert_or_assign(request.id, DirtyLog(now, request.size >> page_shift, all_set));
   }
   // kvm_mmu_zap_all_fast(): nothing that was shadowed survives.
-  if (answer.change == SlotChange::remove || answer.change == SlotChange::move) poked.clear();
+  if (configuration.slot_zap_all &&
+      (answer.change == SlotChange::remove || answer.change == SlotChange::move)) {
+    poked.clear();
+  }
   // Any change of slots begins a new memslot generation.
   for (Vcpu& vcpu : vcpus) vcpu.mmio.clear();
   return only(Done{}, shown);
 }
 
 Observation Machine::State::expected(const Poke& poke) const {
-  return done_or(slots.backing(poke.gpa) ? 0 : EFAULT);
+  const auto backing = slots.backing(poke.gpa);
+  return done_or(backing && !host_protects(backing->hva) ? 0 : EFAULT);
 }
 
 Judgement Machine::State::judge(const Poke& poke, const Observation& shown) {
   const auto backing = slots.backing(poke.gpa);
-  if (!backing) return only(Errno{EFAULT}, shown);
+  if (!backing || host_protects(backing->hva)) return only(Errno{EFAULT}, shown);
   memory.write(now, backing->hva, poke.size, truncate(poke.value, poke.size));
   const Hfn page = backing->hva >> page_shift;
   if (poke.host_poke && !platform.tdp && table_pages.contains(page)) {
@@ -121,11 +126,12 @@ Observation Machine::State::expected(const EntrySet& set) const {
   const unsigned size = entry_size(configuration.paging);
   const Gpa gpa = set.table + static_cast<Gpa>(set.index) * size;
   const auto backing = slots.backing(gpa);
-  if (!set.vcpu) return done_or(backing ? 0 : EFAULT);
+  const bool refused = backing && host_protects(backing->hva);
+  if (!set.vcpu) return done_or(backing && !refused ? 0 : EFAULT);
   if (!backing || backing->slot->read_only) {
     return Mmio{/*write=*/true, gpa, size, truncate(set.value, size)};
   }
-  return Done{};
+  return done_or(refused ? EFAULT : 0);
 }
 
 Judgement Machine::State::judge(const EntrySet& set, const Observation& shown) {
@@ -139,10 +145,22 @@ Judgement Machine::State::judge(const EntrySet& set, const Observation& shown) {
     remember_table(set.table, set.level);
     if (set.vcpu) log_write(gpa, /*certain=*/true);
   }
+  if (set.vcpu && wanted == Observation{Errno{EFAULT}}) {
+    // KVM emulates the store if it shadows the table.
+    const unsigned size = entry_size(configuration.paging);
+    const Gpa gpa = set.table + static_cast<Gpa>(set.index) * size;
+    const Observation emulated = Mmio{/*write=*/true, gpa, size, truncate(set.value, size)};
+    if (shown == emulated) {
+      use(loose(Looseness::emulated_host_write));
+      return admit();
+    }
+  }
   return only(wanted, shown);
 }
 
 Judgement Machine::State::judge(const DirtyGet& get, const Observation& shown) {
+  // kvm_get_dirty_log_protect(): rings exclude bitmaps.
+  if (configuration.dirty_log == DirtyLogMode::ring) return only(Errno{ENXIO}, shown);
   const auto log = logs.find(get.id);
   if (log == logs.end()) return only(Errno{ENOENT}, shown);
   const DirtyLog& dirty = log->second;
@@ -164,11 +182,7 @@ Judgement Machine::State::judge(const DirtyGet& get, const Observation& shown) {
     unexplained &= ~dirty.may()[i];
     for (unsigned bit = 0; unexplained != 0 && bit < 64; ++bit) {
       if (((unexplained >> bit) & 1u) == 0) continue;
-      const std::uint64_t page = i * 64 + bit;
-      const Gpa gpa = slot.gpa + gfn_to_gpa(page);
-      const bool table = table_pages.contains((slot.hva + gfn_to_gpa(page)) >> page_shift);
-      if (page >= dirty.pages() ||
-          (!table && !mapped_writable_by_some_table(gpa, dirty.protected_since()))) {
+      if (!explains(dirty, slot, i * 64 + bit)) {
         return refuse("at most " + print(DirtyBitmap{dirty.pages(), dirty.may()}) +
                       " beside what was written: nothing maps the extra page writable");
       }
@@ -179,7 +193,15 @@ Judgement Machine::State::judge(const DirtyGet& get, const Observation& shown) {
   return admit();
 }
 
+bool Machine::State::explains(const DirtyLog& log, const Slot& slot, std::uint64_t page) const {
+  if (page >= log.pages()) return false;
+  if (((log.may()[page / 64] >> (page % 64)) & 1u) != 0) return true;
+  if (table_pages.contains((slot.hva + gfn_to_gpa(page)) >> page_shift)) return true;
+  return mapped_writable_by_some_table(slot.gpa + gfn_to_gpa(page), log.protected_since());
+}
+
 Observation Machine::State::expected(const DirtyClear& clear) const {
+  if (configuration.dirty_log == DirtyLogMode::ring) return Errno{ENXIO};
   // kvm_clear_dirty_log_protect(): the start is checked before the slot.
   if (clear.first % 64 != 0) return Errno{EINVAL};
   const auto log = logs.find(clear.id);

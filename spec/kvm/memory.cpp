@@ -58,6 +58,28 @@ bool Memory::maybe_write(Moment now, Hva hva, unsigned size, std::uint64_t value
   return after.values.size() <= possible_bound;
 }
 
+void Memory::discard(Moment now, Hva hva, std::uint64_t size) {
+  const auto renew = [&](Hva at, Cell& versions) {
+    Version next = fresh(at);
+    next.since = now;
+    if (versions.back().since == now) {
+      versions.back() = std::move(next);
+    } else {
+      versions.push_back(std::move(next));
+    }
+  };
+  // A cell that was never written is fresh already.
+  if (cells_.size() < size / 8) {
+    for (auto& [at, versions] : cells_) {
+      if (at >= hva && at - hva < size) renew(at, versions);
+    }
+    return;
+  }
+  for (Hva at = hva; at < hva + size; at += 8) {
+    if (const auto found = cells_.find(at); found != cells_.end()) renew(at, found->second);
+  }
+}
+
 void Memory::set_flags(Hva hva, std::uint64_t must, std::uint64_t may) {
   Version& version = cell(hva).back();
   must <<= shift_of(hva);

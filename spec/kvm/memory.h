@@ -24,6 +24,9 @@ class Memory {
   /// until a load tells. False if that makes too many contents possible.
   bool maybe_write(Moment now, Hva hva, unsigned size, std::uint64_t value);
 
+  /// The pages [hva, hva + size) hold from `now` on what fresh pages hold.
+  void discard(Moment now, Hva hva, std::uint64_t size);
+
   /// A processor set (`must`) or may have set (`may`) flags of the entry at hva.
   void set_flags(Hva hva, std::uint64_t must, std::uint64_t may);
 

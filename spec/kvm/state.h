@@ -57,9 +57,10 @@ struct Candidate {
   std::uint64_t maybe = 0;  ///< bits of a Value that may be set besides
   Loosenesses loosenesses = 0;
   Way way;
-  bool completed = false;  ///< the translation permitted the access
-  std::optional<Hva> hva;  ///< where data was read or written
-  bool unknown = false;    ///< what was fetched or walked is not the program's
+  bool completed = false;     ///< the translation permitted the access
+  bool host_refused = false;  ///< ... and the host's write protection did not
+  std::optional<Hva> hva;     ///< where data was read or written
+  bool unknown = false;       ///< what was fetched or walked is not the program's
 };
 
 struct Machine::State {
@@ -86,6 +87,11 @@ struct Machine::State {
   Judgement judge(const Translate& translate, const Observation& shown);
   Judgement judge(const DirtyGet& get, const Observation& shown);
   Judgement judge(const DirtyClear& clear, const Observation& shown);
+  Judgement judge(const RingCollect& collect, const Observation& shown);
+  Judgement judge(const MmuPages& limit, const Observation& shown);
+  Judgement judge(const HostChange& change, const Observation& shown);
+  Judgement judge(const Shrink& shrink, const Observation& shown);
+  Judgement judge(const NxRecover& recover, const Observation& shown);
 
   /// The request that a delete, move or flags command makes: what it leaves out
   /// is as the slot is now.
@@ -101,6 +107,12 @@ struct Machine::State {
   Observation expected(const SetControl& set) const;
   Observation expected(const SetPkru& set) const;
   Observation expected(const DirtyClear& clear) const;
+  Observation expected(const MmuPages& limit) const;
+  Observation expected(const HostChange&) const { return Done{}; }
+  Observation expected(const Shrink&) const { return Done{}; }
+  Observation expected(const NxRecover&) const { return Done{}; }
+  /// What the rings hold at least, and at most but for prefetching.
+  DirtyPages ring_contents(bool most) const;
   std::vector<Memory::Possible> expected_peek(const Peek& peek) const;
 
   /// Every admitted outcome of an access, the fresh walk's first; none if there
@@ -123,8 +135,9 @@ struct Machine::State {
   /// The engine's KVM is kvm_pvm, with its known deviations.
   bool on_pvm() const;
 
-  /// Effects of a completed translation on accessed and dirty flags.
-  void apply_flags(const std::vector<const Candidate*>& consistent, bool write);
+  /// Effects of a translation on accessed and dirty flags; only possible ones
+  /// if it is not `certain` that it completed.
+  void apply_flags(const std::vector<const Candidate*>& consistent, bool write, bool certain);
   void log_write(Gpa gpa, bool certain);
   void log_map(Gpa gpa);
   /// Flags that the way has set in the bytes [hva, hva + size) before the access
@@ -143,6 +156,16 @@ struct Machine::State {
   /// Whether bytes at the hva are root entries that belong to the engine.
   bool engines_own(Hva hva, unsigned size) const;
 
+  /// Whether the host maps the page at the hva read-only.
+  bool host_protects(Hva hva) const {
+    const Hfn page = hva >> page_shift;
+    return page < host_protected.size() && host_protected[page];
+  }
+  /// Whether something explains that the page of the slot is logged as dirty.
+  bool explains(const DirtyLog& log, const Slot& slot, std::uint64_t page) const;
+  /// The slot goes, or its logging: what the rings hold of it stays.
+  void retire(unsigned id, const Slot& slot);
+
   TablesOfGuest tables() const { return {slots, memory, poked}; }
 
   Configuration configuration;
@@ -151,6 +174,14 @@ struct Machine::State {
   Memslots slots;
   Memory memory;
   std::map<unsigned, DirtyLog> logs;  ///< by slot, where logging is on
+  /// Dirty rings outlive the logging of the slots that they name.
+  struct RetiredLog {
+    unsigned id = 0;
+    Slot slot;
+    DirtyLog log;
+  };
+  std::vector<RetiredLog> retired;
+  std::vector<bool> host_protected;  ///< by hfn; absent is false
   std::vector<Vcpu> vcpus;
   struct TablePage {
     std::set<TableLevel> levels;

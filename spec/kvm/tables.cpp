@@ -68,7 +68,8 @@ std::uint64_t bits_at(const std::vector<Flags>& flags, Gpa address) {
 
 }  // namespace
 
-void Machine::State::apply_flags(const std::vector<const Candidate*>& consistent, bool write) {
+void Machine::State::apply_flags(const std::vector<const Candidate*>& consistent, bool write,
+                                 bool certain) {
   std::vector<std::vector<Flags>> each;
   std::vector<Gpa> entries;
   for (const Candidate* candidate : consistent) {
@@ -95,7 +96,7 @@ void Machine::State::apply_flags(const std::vector<const Candidate*>& consistent
     // A fact about memory at the moment the entry was read; if several values
     // are possible, the walk used only one of them.
     const std::vector<Memory::Possible> before = memory.load(backing->hva, size);
-    if (before.size() > 1) {
+    if (before.size() > 1 || !certain) {
       may |= must;
       must = 0;
     }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "spec/vocabulary/address.h"
@@ -13,8 +14,26 @@ namespace lockstep {
 /// How KVM translates: shadow page tables, or two-dimensional paging.
 enum class MmuKind : std::uint8_t { any, shadow, tdp };
 
-/// KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, as enabled at VM creation.
-enum class DirtyLogMode : std::uint8_t { plain, manual, manual_all_set };
+/// How user space learns which pages were written, as enabled at VM creation:
+/// bitmaps, plain or with KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, or
+/// KVM_CAP_DIRTY_LOG_RING instead of bitmaps.
+enum class DirtyLogMode : std::uint8_t { plain, manual, manual_all_set, ring };
+
+/// Whose virtualization extension KVM drives: kvm-amd (SVM, NPT) or kvm-intel
+/// (VMX, EPT).
+enum class Vendor : std::uint8_t { amd, intel };
+
+/// Wishes about the host: which vendor module, with which module parameters.
+/// Engines that cannot choose ignore them; nothing that a guest or user space
+/// may observe depends on them, except through Platform.
+struct HostParameters {
+  std::optional<Vendor> vendor;
+  std::optional<bool> tdp_mmu;           ///< kvm.tdp_mmu
+  std::optional<bool> eager_page_split;  ///< kvm.eager_page_split
+  std::optional<bool> nx_huge_pages;     ///< kvm.nx_huge_pages
+  std::optional<bool> ad_bits;           ///< kvm_intel.eptad; NPT always has them
+  bool operator==(const HostParameters&) const = default;
+};
 
 /// Bits of CR0, CR4 and EFER that take part in paging and that a program may
 /// set at the start or toggle later. SDM "Control Registers".
@@ -55,6 +74,9 @@ struct Configuration {
   DirtyLogMode dirty_log = DirtyLogMode::plain;
   /// The program needs System Management Mode and its address space.
   bool smm = false;
+  /// KVM_X86_QUIRK_SLOT_ZAP_ALL: to delete or move a slot zaps every shadow
+  /// page, not only what the slot mapped. Off: KVM_CAP_DISABLE_QUIRKS2.
+  bool slot_zap_all = true;
   /// Host memory that the program's slots may map, in bytes.
   std::uint64_t memory = 16ull << 20;
   ControlBits control = [] {
@@ -68,6 +90,8 @@ struct Configuration {
   std::vector<Gpa> roots = {0x1000};
   /// Where `map` takes its table pages from, upwards.
   Gpa tables = 0x10000;
+  /// The `host` lines.
+  HostParameters host;
 
   bool operator==(const Configuration&) const = default;
 };
