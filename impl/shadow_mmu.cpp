@@ -139,6 +139,19 @@ Expected<void> ShadowMmu::make_available(std::uint64_t pages) {
   return {};
 }
 
+void ShadowMmu::set_page_limit(std::uint64_t pages) {
+  counter_.set_limit(pages);
+  ShadowPage* candidate = active_.oldest();
+  while (counter_.used() > pages && candidate != nullptr) {
+    ShadowPage* younger = candidate->list_previous;
+    if (candidate->root_count == 0) {
+      zap(*candidate);
+      ++events_.recycled;
+    }
+    candidate = younger;
+  }
+}
+
 void ShadowMmu::drop_root(ShadowPage& page) {
   if (--page.root_count == 0 && page.invalid) zapped_roots_.remove(page).reset();
 }

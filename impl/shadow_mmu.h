@@ -81,6 +81,9 @@ class ShadowMmu {
   /// Free `pages` under the limit by zapping the oldest pages that are no root;
   /// no_space if there are not enough. KVM: make_mmu_pages_available().
   Expected<void> make_available(std::uint64_t pages);
+  /// Let at most so many pages live from now on, and zap the oldest of the rest
+  /// that are no root. KVM: kvm_mmu_change_mmu_pages().
+  void set_page_limit(std::uint64_t pages);
 
   /// Remove write access from every SPTE of the gfn; true if one had it.
   /// KVM: kvm_mmu_slot_gfn_write_protect().

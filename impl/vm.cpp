@@ -150,4 +150,11 @@ Expected<void> Vm::clear_dirty_log(std::uint64_t id, std::uint64_t first, std::u
   return {};
 }
 
+Expected<void> Vm::set_page_limit(std::uint64_t pages) {
+  constexpr std::uint64_t least = 64;  // KVM_MIN_ALLOC_MMU_PAGES
+  if (pages < least) return fail(Error::invalid);
+  mmu_.set_page_limit(pages);
+  return {};
+}
+
 }  // namespace lockstep::impl

@@ -45,6 +45,9 @@ class Vm {
   /// KVM_CLEAR_DIRTY_LOG with every bit of [first, first + count) set.
   Expected<void> clear_dirty_log(std::uint64_t id, std::uint64_t first, std::uint32_t count);
 
+  /// KVM_SET_NR_MMU_PAGES.
+  Expected<void> set_page_limit(std::uint64_t pages);
+
   /// Where a gpa stands in host memory; null without a slot or memory.
   struct Place {
     MemorySlot* slot = nullptr;

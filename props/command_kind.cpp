@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <array>
+
 #include "spec/vocabulary/paging.h"
 
 namespace lockstep::props {
@@ -39,6 +41,16 @@ struct KindOf {
   std::string_view operator()(const Translate&) const { return "translate"; }
   std::string_view operator()(const DirtyGet&) const { return "dirty get"; }
   std::string_view operator()(const DirtyClear&) const { return "dirty clear"; }
+  std::string_view operator()(const RingCollect&) const { return "ring collect"; }
+  std::string_view operator()(const MmuPages&) const { return "mmu pages"; }
+  std::string_view operator()(const HostChange& change) const {
+    static constexpr std::array<std::string_view, host_action_count> names = {
+        "host migrate", "host protect",  "host unprotect", "host age",
+        "host split",   "host collapse", "host discard"};
+    return names[static_cast<std::size_t>(change.action)];
+  }
+  std::string_view operator()(const Shrink&) const { return "shrink"; }
+  std::string_view operator()(const NxRecover&) const { return "nx recover"; }
 };
 
 struct ShapeOf {
@@ -70,6 +82,7 @@ struct ShapeOf {
   }
   std::string operator()(const Livelock&) const { return "a livelock"; }
   std::string operator()(const Unexpected&) const { return "an unexpected exit"; }
+  std::string operator()(const DirtyPages&) const { return "dirty pages"; }
 };
 
 }  // namespace

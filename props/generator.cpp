@@ -15,6 +15,9 @@ namespace {
 constexpr std::uint64_t cases_of_an_era = 256;
 /// No more than the VMs that an engine keeps.
 constexpr unsigned shapes_of_an_era = 3;
+/// Engines that honour host parameters load their kernel's module anew for each
+/// combination, hence blocks; 8 * 32 combinations.
+constexpr std::uint64_t cases_of_a_host = 32;
 
 Features draw_features(Draw& draw, const GeneratorOptions& options) {
   // Only an engine that has the feature runs such a case; the others skip it.
@@ -42,6 +45,7 @@ struct Shape {
   unsigned vcpus = 1;
   unsigned maxphyaddr = 40;
   DirtyLogMode dirty_log = DirtyLogMode::plain;
+  bool slot_zap_all = true;
 };
 
 Shape draw_shape(Draw& draw, const Features& features, const GeneratorOptions& options) {
@@ -55,20 +59,42 @@ Shape draw_shape(Draw& draw, const Features& features, const GeneratorOptions& o
     shape.dirty_log = DirtyLogMode::manual;
   } else if (has(Feature::dirty_log_all_set) && draw.chance(25)) {
     shape.dirty_log = DirtyLogMode::manual_all_set;
+  } else if (has(Feature::dirty_ring) && draw.chance(30)) {
+    shape.dirty_log = DirtyLogMode::ring;
   }
+  if (has(Feature::slot_zap_quirk)) shape.slot_zap_all = !draw.chance(30);
   return shape;
 }
 
-Configuration draw_configuration(Draw& draw, const Shape& shape, const Features& features) {
+/// Five choices, a bit each, so that numbers in a row take every combination
+/// equally often; above them, A/D bits of EPT.
+void choose_host(std::uint64_t number, const Features& features, Configuration& configuration) {
+  const auto has = [&](Feature feature) { return features[static_cast<unsigned>(feature)]; };
+  const auto bit = [number](unsigned at) { return ((number >> at) & 1u) != 0; };
+  HostParameters& host = configuration.host;
+  host.vendor = bit(0) ? Vendor::intel : Vendor::amd;
+  host.tdp_mmu = bit(1);
+  host.eager_page_split = bit(2);
+  host.nx_huge_pages = bit(3);
+  if (has(Feature::mmu_shadow) && has(Feature::mmu_tdp)) {
+    configuration.mmu = bit(4) ? MmuKind::tdp : MmuKind::shadow;
+  }
+  if (host.vendor == Vendor::intel) host.ad_bits = (number >> 5) % 4 != 0;
+}
+
+Configuration draw_configuration(Draw& draw, const Shape& shape, const Features& features,
+                                 std::optional<std::uint64_t> host) {
   const auto has = [&](Feature feature) { return features[static_cast<unsigned>(feature)]; };
   Configuration configuration;
   const auto mode = configuration.paging = shape.mode;
   const bool long_mode = mode == PagingMode::level4 || mode == PagingMode::level5;
   if (draw.chance(8) && has(Feature::mmu_shadow)) configuration.mmu = MmuKind::shadow;
   if (draw.chance(8) && has(Feature::mmu_tdp)) configuration.mmu = MmuKind::tdp;
+  if (host) choose_host(*host, features, configuration);
   configuration.vcpus = shape.vcpus;
   configuration.maxphyaddr = shape.maxphyaddr;
   configuration.dirty_log = shape.dirty_log;
+  configuration.slot_zap_all = shape.slot_zap_all;
   auto& control = configuration.control;
   control.set(ControlBit::cr0_wp, draw.chance(70));
   const bool wide = mode == PagingMode::pae || long_mode;
@@ -83,7 +109,8 @@ Configuration draw_configuration(Draw& draw, const Shape& shape, const Features&
   }
   if (long_mode) {
     // Protection keys work under TDP only, on KVM as on real machines of today.
-    const bool keys = has(Feature::pke) && has(Feature::mmu_tdp) && draw.chance(30);
+    const bool shadow = host && configuration.mmu == MmuKind::shadow;
+    const bool keys = has(Feature::pke) && has(Feature::mmu_tdp) && !shadow && draw.chance(30);
     control.set(ControlBit::cr4_pke, keys);
     if (keys) configuration.mmu = MmuKind::tdp;
     control.set(ControlBit::cr4_pcide, has(Feature::pcid) && draw.chance(30));
@@ -104,7 +131,12 @@ Program make(const GeneratorOptions& options, std::uint64_t seed, std::uint64_t 
   auto features = draw_features(draw, options);
   Draw shaper(era + draw.below(shapes_of_an_era));
   const auto shape = draw_shape(shaper, features, options);
-  program.configuration = draw_configuration(draw, shape, features);
+  std::optional<std::uint64_t> host;
+  // A wish, not a need: engines that cannot choose run the case as they are.
+  if (options.somewhere[static_cast<unsigned>(Feature::host_parameters)]) {
+    host = options.host.value_or(draw.word());
+  }
+  program.configuration = draw_configuration(draw, shape, features, host);
   Sketch sketch(draw, program, features);
   sketch.upper_half = options.upper_half;
   sketch.build();
@@ -168,6 +200,7 @@ Program generate(const GeneratorOptions& options, std::uint64_t seed, std::uint6
   auto in_era = options;
   std::uint64_t era = seed ^ (index / cases_of_an_era);
   in_era.era = splitmix(era);
+  in_era.host = seed + index / cases_of_a_host;
   return program(in_era)(rc::Random(splitmix(state)), size).value();
 }
 

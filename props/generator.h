@@ -26,6 +26,9 @@ struct GeneratorOptions {
   /// Cases of one era share a few VM shapes (paging mode, vCPUs, MAXPHYADDR,
   /// dirty log mode); none: every case has its own. Set by generate().
   std::optional<std::uint64_t> era;
+  /// Which combination of host parameters: blocks of cases go through all of
+  /// them in turn. None: drawn. Set by generate().
+  std::optional<std::uint64_t> host;
 };
 
 /// Meet and join of the platforms; at least one.

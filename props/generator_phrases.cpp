@@ -28,6 +28,10 @@ Cpl draw_cpl(Sketch& sketch) { return sketch.draw.chance(60) ? Cpl::user : Cpl::
 bool paged(const Sketch& sketch) { return sketch.mode() != PagingMode::none; }
 bool always(const Sketch&) { return true; }
 bool two_vcpus(const Sketch& sketch) { return sketch.program.configuration.vcpus > 1; }
+bool logs_in_rings(const Sketch& sketch) {
+  return sketch.program.configuration.dirty_log == DirtyLogMode::ring;
+}
+bool logs_in_bitmaps(const Sketch& sketch) { return !logs_in_rings(sketch); }
 bool has_pke(const Sketch& sketch) {
   return paged(sketch) && sketch.program.configuration.control.has(ControlBit::cr4_pke);
 }
@@ -324,8 +328,13 @@ constexpr Phrase all[] = {
     {"table store", 5, speak_table_store, paged},
     {"slot cycle", 9, speak_slot_cycle, always},
     {"slot command", 5, speak_slot_command, always},
-    {"dirty cycle", 9, speak_dirty_cycle, always},
+    {"dirty cycle", 9, speak_dirty_cycle, logs_in_bitmaps},
     {"dirty get", 3, speak_dirty_get, always},
+    {"ring cycle", 9, speak_ring_cycle, logs_in_rings},
+    {"mmu pages", 4, speak_mmu_pages, may_mmu_pages},
+    {"host change", 7, speak_host_change, may_host_change},
+    {"host protect", 4, speak_host_protect, may_host_protect},
+    {"reclaim", 4, speak_reclaim, may_reclaim},
 };
 
 }  // namespace

@@ -38,5 +38,16 @@ void speak_slot_cycle(Sketch& sketch);
 void speak_slot_command(Sketch& sketch);
 void speak_dirty_cycle(Sketch& sketch);
 void speak_dirty_get(Sketch& sketch);
+void speak_ring_cycle(Sketch& sketch);
+
+// Phrases about the host, in generator_host.cpp.
+void speak_mmu_pages(Sketch& sketch);
+bool may_mmu_pages(const Sketch& sketch);
+void speak_host_change(Sketch& sketch);
+bool may_host_change(const Sketch& sketch);
+void speak_host_protect(Sketch& sketch);
+bool may_host_protect(const Sketch& sketch);
+void speak_reclaim(Sketch& sketch);
+bool may_reclaim(const Sketch& sketch);
 
 }  // namespace lockstep::props

@@ -178,6 +178,34 @@ void speak_dirty_cycle(Sketch& sketch) {
   }
 }
 
+void speak_ring_cycle(Sketch& sketch) {
+  auto& draw = sketch.draw;
+  const auto* found = draw.chance(25) ? sketch.slots.find(0) : draw_slot(sketch);
+  if (found == nullptr) {
+    sketch.emit(RingCollect{});
+    return;
+  }
+  auto slot = *found;
+  if (!slot.log) {
+    apply(sketch, SlotFlags{slot.id, true, slot.read_only});
+    slot.log = true;
+  }
+  touch(sketch, slot, AccessKind::write);
+  if (draw.chance(60)) sketch.emit(RingCollect{});
+  touch(sketch, slot, draw.chance(70) ? AccessKind::write : AccessKind::read);
+  if (slot.id == 0 && sketch.mode() != PagingMode::none) {
+    change_path(sketch, draw_vcpu(sketch), draw_page(sketch));
+  }
+  // What the rings hold outlives the slot and its logging.
+  if (slot.id != 0 && draw.chance(20)) {
+    apply(sketch, SlotDelete{slot.id});
+    if (draw.chance(60)) apply(sketch, add_of(slot));
+  } else if (draw.chance(25)) {
+    apply(sketch, SlotFlags{slot.id, false, slot.read_only});
+  }
+  sketch.emit(RingCollect{});
+}
+
 void speak_dirty_get(Sketch& sketch) { sketch.emit(DirtyGet{sketch.draw.below(last_slot + 1)}); }
 
 }  // namespace lockstep::props

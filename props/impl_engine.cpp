@@ -9,7 +9,12 @@ namespace lockstep::props::impl_engine {
 
 ImplEngine::ImplEngine() {
   platform_.features.set();
-  platform_.features.reset(static_cast<std::size_t>(Feature::smm));
+  for (const Feature lacking :
+       {Feature::smm, Feature::host_parameters, Feature::host_migrate, Feature::host_protect,
+        Feature::host_age, Feature::host_split, Feature::host_collapse, Feature::host_discard,
+        Feature::shrinker, Feature::nx_recovery, Feature::dirty_ring, Feature::slot_zap_quirk}) {
+    platform_.features.reset(static_cast<std::size_t>(lacking));
+  }
   platform_.max_vcpus = 64;
   platform_.provenance = {{"engine", "impl"}};
 }
@@ -55,6 +60,7 @@ Result<Observation> ImplEngine::end() {
 
 void ImplEngine::tally() {
   counts_[static_cast<std::size_t>(Path::shadow_page_zapped)] += vm().mmu().events().pages_zapped;
+  counts_[static_cast<std::size_t>(Path::page_recycled)] += vm().mmu().events().recycled;
   counts_[static_cast<std::size_t>(Path::tracked_write)] += vm().tracked_stores();
 }
 
@@ -153,6 +159,17 @@ Result<Observation> ImplEngine::run(const DirtyClear& command) {
   const auto cleared = vm().clear_dirty_log(command.id, command.first, command.count);
   if (!cleared) return Errno{number(cleared.error())};
   return Done{};
+}
+
+Result<Observation> ImplEngine::run(const MmuPages& command) {
+  hit(Path::mmu_pages);
+  const auto set = vm().set_page_limit(command.pages);
+  if (!set) return Errno{number(set.error())};
+  return Done{};
+}
+
+Result<Observation> ImplEngine::lacking(Feature feature) {
+  return tl::unexpected(EngineError{fmt::format("lacks {}", lockstep::name(feature))});
 }
 
 }  // namespace lockstep::props::impl_engine

@@ -48,6 +48,8 @@ enum class Path : std::uint8_t {
   shadow_page_zapped,
   tracked_write,
   tlb_hit,
+  mmu_pages,
+  page_recycled,
   count
 };
 
@@ -76,7 +78,9 @@ inline constexpr std::array<std::string_view, static_cast<std::size_t>(Path::cou
     "control",
     "shadow page zapped",
     "write to tracked table",
-    "tlb hit"};
+    "tlb hit",
+    "mmu pages",
+    "shadow page recycled"};
 
 /// Table frames start above every frame of program memory.
 inline constexpr Hfn first_table_frame = 1ull << 28;
@@ -197,6 +201,12 @@ class ImplEngine final : public Engine {
   Result<Observation> run(const Translate& command);
   Result<Observation> run(const DirtyGet& command);
   Result<Observation> run(const DirtyClear& command);
+  Result<Observation> run(const RingCollect&) { return lacking(Feature::dirty_ring); }
+  Result<Observation> run(const MmuPages& command);
+  Result<Observation> run(const HostChange& command) { return lacking(feature_of(command.action)); }
+  Result<Observation> run(const Shrink&) { return lacking(Feature::shrinker); }
+  Result<Observation> run(const NxRecover&) { return lacking(Feature::nx_recovery); }
+  static Result<Observation> lacking(Feature feature);
 
   Observation set_slot(const Command& command);
   Observation user_store(Gpa gpa, unsigned size, std::uint64_t value);

@@ -30,17 +30,56 @@ enum Path : unsigned {
   cr3,
   invlpg,
   invpcid,
-  control
+  control,
+  mmu_pages,
+  host_migrate,
+  host_protect,
+  host_unprotect,
+  host_age,
+  host_split,
+  host_collapse,
+  host_discard,
+  host_refused,
+  shrink,
+  nx_recover,
+  ring_collect
 };
 
 }  // namespace
 
 const std::vector<std::string_view>& reach_names() {
-  static const std::vector<std::string_view> names = {
-      "access read",     "access write", "access fetch", "access cpl0", "access cpl3",
-      "access pf_fixed", "access #PF",   "mmio read",    "mmio write",  "vcpu1",
-      "entry write",     "slot ok",      "slot errno",   "dirty get",   "dirty clear",
-      "translate",       "cr3",          "invlpg",       "invpcid",     "control"};
+  static const std::vector<std::string_view> names = {"access read",
+                                                      "access write",
+                                                      "access fetch",
+                                                      "access cpl0",
+                                                      "access cpl3",
+                                                      "access pf_fixed",
+                                                      "access #PF",
+                                                      "mmio read",
+                                                      "mmio write",
+                                                      "vcpu1",
+                                                      "entry write",
+                                                      "slot ok",
+                                                      "slot errno",
+                                                      "dirty get",
+                                                      "dirty clear",
+                                                      "translate",
+                                                      "cr3",
+                                                      "invlpg",
+                                                      "invpcid",
+                                                      "control",
+                                                      "mmu pages",
+                                                      "host migrate",
+                                                      "host protect",
+                                                      "host unprotect",
+                                                      "host age",
+                                                      "host split",
+                                                      "host collapse",
+                                                      "host discard",
+                                                      "host refused write",
+                                                      "shrink",
+                                                      "nx recover",
+                                                      "ring collect"};
   return names;
 }
 
@@ -52,6 +91,7 @@ void Reach::count(const Command& command, const Observation& observation) {
     if (through) ++counts_[access_read + static_cast<unsigned>(access->kind)];
     ++counts_[access->cpl == Cpl::supervisor ? access_cpl0 : access_cpl3];
     if (std::holds_alternative<PageFault>(observation)) ++counts_[access_page_fault];
+    if (failed) ++counts_[host_refused];
   } else if (const auto* entry = std::get_if<EntrySet>(&command)) {
     if (entry->vcpu && done) ++counts_[entry_write];
   } else if (std::holds_alternative<SlotAdd>(command) ||
@@ -65,7 +105,15 @@ void Reach::count(const Command& command, const Observation& observation) {
     if (!failed) ++counts_[dirty_clear];
   } else if (std::holds_alternative<Translate>(command)) {
     ++counts_[translate];
+  } else if (const auto* ring = std::get_if<DirtyPages>(&observation)) {
+    // Empty rings say nothing.
+    if (!ring->slots.empty()) ++counts_[ring_collect];
+  } else if (const auto* change = std::get_if<HostChange>(&command)) {
+    if (done) ++counts_[host_migrate + static_cast<unsigned>(change->action)];
   } else if (done) {
+    if (std::holds_alternative<MmuPages>(command)) ++counts_[mmu_pages];
+    if (std::holds_alternative<Shrink>(command)) ++counts_[shrink];
+    if (std::holds_alternative<NxRecover>(command)) ++counts_[nx_recover];
     if (std::holds_alternative<LoadCr3>(command)) ++counts_[cr3];
     if (std::holds_alternative<Invlpg>(command)) ++counts_[invlpg];
     if (std::holds_alternative<Invpcid>(command)) ++counts_[invpcid];

@@ -21,7 +21,7 @@ class Reach {
   std::map<std::string, std::uint64_t> by_name() const;
 
  private:
-  std::array<std::uint64_t, 32> counts_{};
+  std::array<std::uint64_t, 40> counts_{};
 };
 
 /// What the checks counted, overruled by what the engine itself counted.

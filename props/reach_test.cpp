@@ -28,6 +28,28 @@ TEST(Reach, TellsFailedCommandsApart) {
   EXPECT_EQ(reach.by_name(), (Counts{{"slot errno", 1}}));
 }
 
+TEST(Reach, CountsWhatTheHostDid) {
+  Reach reach;
+  reach.count(MmuPages{63}, Errno{22});
+  reach.count(RingCollect{}, DirtyPages{});
+  EXPECT_TRUE(reach.by_name().empty());
+  reach.count(MmuPages{64}, Done{});
+  reach.count(HostChange{HostAction::migrate, 0, 0x1000}, Done{});
+  reach.count(HostChange{HostAction::discard, 0, 0x1000}, Done{});
+  reach.count(Shrink{1}, Done{});
+  reach.count(NxRecover{}, Done{});
+  reach.count(RingCollect{}, DirtyPages{{{0, {1}}}});
+  reach.count(Access{0, AccessKind::write, Cpl::user, 0, 0, 8, false}, Errno{14});
+  EXPECT_EQ(reach.by_name(), (Counts{{"access cpl3", 1},
+                                     {"host discard", 1},
+                                     {"host migrate", 1},
+                                     {"host refused write", 1},
+                                     {"mmu pages", 1},
+                                     {"nx recover", 1},
+                                     {"ring collect", 1},
+                                     {"shrink", 1}}));
+}
+
 TEST(Reach, WhatWasJudgedCountsMoreThanWhatWasTried) {
   Reach reach;
   reach.count(Invlpg{0, 0}, Done{});

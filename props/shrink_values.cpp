@@ -95,6 +95,15 @@ struct Simpler {
   void operator()(const Translate& translate) { on_first_vcpu(translate); }
   void operator()(const DirtyGet&) {}
   void operator()(const DirtyClear&) {}
+  void operator()(const RingCollect&) {}
+  void operator()(const MmuPages&) {}
+  void operator()(const HostChange& change) {
+    for (const auto size : smaller_pages(change.size)) {
+      with(change, [&](HostChange& other) { other.size = size; });
+    }
+  }
+  void operator()(const Shrink&) {}
+  void operator()(const NxRecover&) {}
 };
 
 void move_to_first_vcpu(Command& command) {
@@ -143,6 +152,13 @@ std::vector<Program> simpler_programs(const Program& program) {
   }
   with([](Program& other) { other.configuration.dirty_log = DirtyLogMode::plain; });
   with([](Program& other) { other.configuration.mmu = MmuKind::any; });
+  with([](Program& other) { other.configuration.slot_zap_all = true; });
+  with([](Program& other) { other.configuration.host = {}; });
+  with([](Program& other) { other.configuration.host.vendor.reset(); });
+  with([](Program& other) { other.configuration.host.tdp_mmu.reset(); });
+  with([](Program& other) { other.configuration.host.eager_page_split.reset(); });
+  with([](Program& other) { other.configuration.host.nx_huge_pages.reset(); });
+  with([](Program& other) { other.configuration.host.ad_bits.reset(); });
   with([&](Program& other) { other.configuration.maxphyaddr = plain.maxphyaddr; });
   if (old.roots.size() > 1) {
     with([](Program& other) {

@@ -14,6 +14,7 @@ Platform everything_there_is() {
   Platform platform;
   platform.features.set();
   platform.features.reset(static_cast<std::size_t>(Feature::smm));  // not modelled
+  platform.features.reset(static_cast<std::size_t>(Feature::host_parameters));
   platform.max_vcpus = 8;
   platform.provenance = {{"model", std::string(lockstep_commit())}};
   return platform;

@@ -31,6 +31,11 @@ struct ObservationFields {
   json operator()(const InternalError& value) const { return json::array({value.suberror}); }
   json operator()(const Livelock& value) const { return json::array({value.faults}); }
   json operator()(const Unexpected& value) const { return json::array({value.what}); }
+  json operator()(const DirtyPages& value) const {
+    json fields = json::array();
+    for (const auto& slot : value.slots) fields.push_back({slot.id, slot.words});
+    return fields;
+  }
 };
 
 }  // namespace
@@ -68,6 +73,14 @@ Observation observation_from(const json& wire) {
       return Livelock{small(0)};
     case 10:
       return Unexpected{f.at(0).get<std::string>()};
+    case 11: {
+      DirtyPages ring;
+      for (const auto& slot : f) {
+        ring.slots.push_back(
+            {slot.at(0).get<unsigned>(), slot.at(1).get<std::vector<std::uint64_t>>()});
+      }
+      return ring;
+    }
     default:
       return Done{};
   }

@@ -18,7 +18,9 @@ TEST(Wire, ObservationsComeBack) {
                              Translation{0x1000},
                              InternalError{1},
                              Livelock{64},
-                             Unexpected{"exit 8"}};
+                             Unexpected{"exit 8"},
+                             DirtyPages{},
+                             DirtyPages{{{1, {1, 2}}, {7, {4}}}}};
   for (const auto& observation : all) {
     EXPECT_EQ(observation_from(nlohmann::json::parse(text_of(to_wire(observation)))), observation)
         << text_of(to_wire(observation));

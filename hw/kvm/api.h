@@ -12,6 +12,9 @@
 
 namespace lockstep::hw {
 
+/// KVM_X86_QUIRK_SLOT_ZAP_ALL of KVM_CAP_DISABLE_QUIRKS2; Linux 6.12.
+inline constexpr std::uint64_t slot_zap_all_quirk = 1u << 7;
+
 /// What an ioctl returned, or its positive errno.
 using Call = tl::expected<int, int>;
 

@@ -62,6 +62,21 @@ void find_capabilities(Findings& findings, int kvm, bool tdp) {
                "no KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2");
   findings.add(Feature::dirty_log_all_set, (manual & KVM_DIRTY_LOG_INITIALLY_SET) != 0,
                "no KVM_DIRTY_LOG_INITIALLY_SET");
+  findings.add(Feature::mmu_pages, capability(kvm, KVM_CAP_MMU_SHADOW_CACHE_CONTROL) != 0,
+               "no KVM_CAP_MMU_SHADOW_CACHE_CONTROL");
+  const int quirks = capability(kvm, KVM_CAP_DISABLE_QUIRKS2);
+  findings.add(Feature::slot_zap_quirk,
+               (static_cast<std::uint64_t>(quirks) & slot_zap_all_quirk) != 0,
+               "KVM_CAP_DISABLE_QUIRKS2 lacks KVM_X86_QUIRK_SLOT_ZAP_ALL (Linux 6.12)");
+  findings.add(Feature::host_parameters, false,
+               "module parameters of a running host stay as they are");
+  for (const Feature host : {Feature::host_migrate, Feature::host_protect, Feature::host_split,
+                             Feature::host_collapse, Feature::host_discard, Feature::dirty_ring}) {
+    findings.add(host, false, "this engine does not do it yet");
+  }
+  findings.add(Feature::host_age, false, "no system call ages a range of pages");
+  findings.add(Feature::shrinker, false, "no system call runs a shrinker on one VM");
+  findings.add(Feature::nx_recovery, false, "no system call wakes the worker of one VM");
   findings.add(Feature::smm, false,
                capability(kvm, KVM_CAP_X86_SMM) == 0 ? "no KVM_CAP_X86_SMM"
                                                      : "this engine has no guest code for SMM");

@@ -68,6 +68,12 @@ std::optional<std::string> KvmEngine::refusal(const Configuration& configuration
     return missing(Feature::mmu_tdp);
   }
   if (configuration.smm && lacks(Feature::smm)) return missing(Feature::smm);
+  if (configuration.dirty_log == DirtyLogMode::ring && lacks(Feature::dirty_ring)) {
+    return missing(Feature::dirty_ring);
+  }
+  if (!configuration.slot_zap_all && lacks(Feature::slot_zap_quirk)) {
+    return missing(Feature::slot_zap_quirk);
+  }
   if (configuration.vcpus == 0 || configuration.vcpus > platform_.max_vcpus) {
     return fmt::format("{} vCPUs; this engine has 1 to {}", configuration.vcpus,
                        platform_.max_vcpus);
@@ -216,6 +222,19 @@ Result<Observation> KvmEngine::on(const DirtyClear& command) {
   ++reached_["dirty clear"];
   if (!cleared) return Errno{cleared.error()};
   return Done{};
+}
+
+Result<Observation> KvmEngine::on(const MmuPages& command) {
+  const Call set = vm_->set_mmu_pages(command.pages);
+  chill();
+  ++reached_["mmu pages"];
+  if (!set) return Errno{set.error()};
+  return Done{};
+}
+
+Result<Observation> KvmEngine::lacking(Feature feature) {
+  return tl::unexpected(
+      EngineError{fmt::format("this host's KVM lacks {}", lockstep::name(feature))});
 }
 
 }  // namespace lockstep::hw

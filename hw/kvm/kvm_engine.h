@@ -54,6 +54,12 @@ class KvmEngine final : public Engine {
   Result<Observation> on(const Peek& command);
   Result<Observation> on(const DirtyGet& command);
   Result<Observation> on(const DirtyClear& command);
+  Result<Observation> on(const RingCollect&) { return lacking(Feature::dirty_ring); }
+  Result<Observation> on(const MmuPages& command);
+  Result<Observation> on(const HostChange& command) { return lacking(feature_of(command.action)); }
+  Result<Observation> on(const Shrink&) { return lacking(Feature::shrinker); }
+  Result<Observation> on(const NxRecover&) { return lacking(Feature::nx_recovery); }
+  static Result<Observation> lacking(Feature feature);
   Result<Observation> on(const Map&) { return not_lowered(); }
   Result<Observation> on(const AliasTable&) { return not_lowered(); }
   static Result<Observation> not_lowered();

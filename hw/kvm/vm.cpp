@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <cstring>
+#include <utility>
 
 namespace lockstep::hw {
 namespace {
@@ -30,6 +31,7 @@ Call create_vm(int kvm) {
 std::uint64_t manual_protect(DirtyLogMode mode) {
   switch (mode) {
     case DirtyLogMode::plain:
+    case DirtyLogMode::ring:
       return 0;
     case DirtyLogMode::manual:
       return KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE;
@@ -52,7 +54,8 @@ VmKey VmKey::of(const Configuration& configuration) {
   return {.paging = configuration.paging,
           .vcpus = configuration.vcpus,
           .maxphyaddr = configuration.maxphyaddr,
-          .dirty_log = configuration.dirty_log};
+          .dirty_log = configuration.dirty_log,
+          .slot_zap_all = configuration.slot_zap_all};
 }
 
 Call Vm::configure() {
@@ -65,6 +68,11 @@ Call Vm::configure() {
   (void)enable(fd_.get(), KVM_CAP_EXIT_ON_EMULATION_FAILURE, 1);
   if (const std::uint64_t mode = manual_protect(key_.dirty_log); mode != 0) {
     if (const Call set = enable(fd_.get(), KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, mode); !set) {
+      return set;
+    }
+  }
+  if (!key_.slot_zap_all) {
+    if (const Call set = enable(fd_.get(), KVM_CAP_DISABLE_QUIRKS2, slot_zap_all_quirk); !set) {
       return set;
     }
   }
@@ -129,8 +137,19 @@ Call Vm::clear_dirty(unsigned id, std::uint64_t first, std::uint32_t count,
   return kvm_call(fd_.get(), KVM_CLEAR_DIRTY_LOG, &log);
 }
 
+Call Vm::set_mmu_pages(std::uint64_t pages) {
+  mmu_pages_set_ = true;
+  return kvm_call(fd_.get(), KVM_SET_NR_MMU_PAGES, pages);
+}
+
 Call Vm::clean() {
   for (Vcpu& vcpu : vcpus_) vcpu.stop();
+  if (std::exchange(mmu_pages_set_, false)) {
+    // About what KVM itself gives VMs as small as these, which it no longer
+    // does: kvm_arch_commit_memory_region().
+    const Call back = kvm_call(fd_.get(), KVM_SET_NR_MMU_PAGES, least_mmu_pages);
+    if (!back) return back;
+  }
   while (!live_slots_.empty()) {
     kvm_userspace_memory_region slot{};
     slot.slot = *live_slots_.begin();

@@ -19,6 +19,7 @@ struct VmKey {
   unsigned vcpus = 1;
   unsigned maxphyaddr = 40;
   DirtyLogMode dirty_log = DirtyLogMode::plain;
+  bool slot_zap_all = true;
 
   static VmKey of(const Configuration& configuration);
   bool operator==(const VmKey&) const = default;
@@ -41,6 +42,8 @@ class Vm {
   /// KVM_CLEAR_DIRTY_LOG; `words` covers `count` pages.
   Call clear_dirty(unsigned id, std::uint64_t first, std::uint32_t count,
                    std::span<std::uint64_t> words);
+  /// KVM_SET_NR_MMU_PAGES, until clean().
+  Call set_mmu_pages(std::uint64_t pages);
   /// Delete every slot of programs and stop the vCPUs.
   Call clean();
 
@@ -54,6 +57,8 @@ class Vm {
   Fd fd_;
   std::vector<Vcpu> vcpus_;
   std::set<unsigned> live_slots_;
+  /// A program set the limit of shadow pages.
+  bool mmu_pages_set_ = false;
 };
 
 }  // namespace lockstep::hw
