@@ -16,7 +16,8 @@
 namespace lockstep::cli {
 namespace {
 
-constexpr std::array<std::string_view, 5> verbs = {"doctor", "list", "replay", "run", "test"};
+constexpr std::array<std::string_view, 6> verbs = {"doctor", "kernels", "list",
+                                                   "replay", "run",     "test"};
 
 constexpr std::string_view description =
     "Run programs of KVM MMU operations side by side on an executable spec, an\n"
@@ -53,6 +54,7 @@ int run_command(int argc, const char* const* argv) {
   add_run(app, exit);
   add_replay(app, exit);
   add_list(app, exit);
+  add_kernels(app, exit);
   add_test(app, exit);
 
   if (argc > 1 && argv[1][0] != '-' && std::ranges::find(verbs, argv[1]) == verbs.end()) {

@@ -5,6 +5,7 @@
 
 #include "hw/kernels/overlay.h"
 #include "hw/kernels/patch.h"
+#include "hw/kernels/scratch.h"
 
 namespace lockstep::hw::kernels {
 namespace fs = std::filesystem;
@@ -14,23 +15,6 @@ namespace {
 constexpr std::uint64_t copy_bytes = 400'000'000;
 /// Folders and links take room too.
 constexpr std::uint64_t link_bytes = 40'000'000;
-
-/// A folder that goes when its user goes.
-class Scratch {
- public:
-  explicit Scratch(fs::path path) : path_(std::move(path)) { clear(); }
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
-  ~Scratch() { clear(); }
-  const fs::path& path() const { return path_; }
-
- private:
-  void clear() {
-    std::error_code error;
-    fs::remove_all(path_, error);
-  }
-  fs::path path_;
-};
 
 /// Put what the patch made in the overlay. A file that is already so keeps its
 /// time, so that nothing is compiled again for it.
