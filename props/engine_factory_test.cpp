@@ -9,8 +9,17 @@ namespace {
 TEST(EngineFactory, KnowsItsNames) {
   for (const auto name : engine_names()) EXPECT_FALSE(unknown_engine(name)) << name;
   EXPECT_EQ(unknown_engine("kmv"),
-            "unknown engine 'kmv'; valid: impl, kvm, spec; did you mean 'kvm'?");
-  EXPECT_EQ(unknown_engine("quux"), "unknown engine 'quux'; valid: impl, kvm, spec");
+            "unknown engine 'kmv'; valid: hosted:VERSION, impl, kvm, spec; did you mean 'kvm'?");
+  EXPECT_EQ(unknown_engine("quux"), "unknown engine 'quux'; valid: hosted:VERSION, impl, kvm, spec");
+}
+
+TEST(EngineFactory, KnowsHostedEnginesByKernel) {
+  EXPECT_FALSE(unknown_engine("hosted:6.1"));
+  EXPECT_FALSE(unknown_engine("hosted-asan:./linux"));
+  EXPECT_NE(unknown_engine("hosted")->find("hosted:6.1"), std::string::npos);
+  const auto engine = make_engine("hosted:/no/such/image", 1);
+  ASSERT_FALSE(engine);
+  EXPECT_NE(engine.error().message.find("/no/such/image"), std::string::npos);
 }
 
 TEST(EngineFactory, OpensTheEnginesThatNeedNothing) {
@@ -22,8 +31,8 @@ TEST(EngineFactory, OpensTheEnginesThatNeedNothing) {
 }
 
 TEST(EngineFactory, ShrinksOnTheFastestFirst) {
-  EXPECT_EQ(fastest_first({"kvm", "spec", "impl"}),
-            (std::vector<std::string>{"impl", "spec", "kvm"}));
+  EXPECT_EQ(fastest_first({"kvm", "hosted:6.1", "spec", "impl"}),
+            (std::vector<std::string>{"impl", "spec", "hosted:6.1", "kvm"}));
 }
 
 }  // namespace

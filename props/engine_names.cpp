@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 #include <algorithm>
 
+#include "hw/hosted/open.h"
 #include "props/engine_factory.h"
 #include "spec/text_suggest.h"
 
@@ -15,15 +16,19 @@ const std::vector<std::string_view>& engine_names() {
 std::optional<std::string> unknown_engine(std::string_view name) {
   const auto& names = engine_names();
   if (std::find(names.begin(), names.end(), name) != names.end()) return std::nullopt;
+  if (hw::parse_hosted_name(name)) return std::nullopt;
+  if (name.starts_with("hosted")) return hw::bad_hosted_name(name);
   const auto nearest = spec::text::nearest(name, names);
-  auto message = fmt::format("unknown engine '{}'; valid: {}", name, fmt::join(names, ", "));
+  auto message = fmt::format("unknown engine '{}'; valid: hosted:VERSION, {}", name, fmt::join(names, ", "));
   if (!nearest.empty()) message += fmt::format("; did you mean '{}'?", nearest);
   return message;
 }
 
 std::vector<std::string> fastest_first(std::vector<std::string> names) {
   const auto rank = [](const std::string& name) {
-    return name == "impl" ? 0 : name == "spec" ? 1 : 2;
+    if (name == "impl") return 0;
+    if (name == "spec") return 1;
+    return name.starts_with("hosted") ? 2 : 3;
   };
   std::stable_sort(names.begin(), names.end(),
                    [&](const auto& a, const auto& b) { return rank(a) < rank(b); });

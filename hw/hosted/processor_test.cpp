@@ -1,0 +1,361 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "hw/hosted/processor.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+#include "hw/kvm/registers.h"
+#include "spec/observation.h"
+
+namespace lockstep::hw::hosted {
+namespace {
+
+constexpr std::uint64_t memory = 2ull << 20;
+constexpr std::uint64_t pwu = entry::present | entry::writable | entry::user;
+constexpr Gva rip = 0xffff'ffff'ffe0'0000;
+constexpr unsigned rax = 0;
+
+/// Plays the kernel: tables of its own, one entry after another.
+class ProcessorTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    auto made = Arena::create({.program_bytes = memory, .spare_pages = 16, .kernel_pages = 64});
+    ASSERT_TRUE(made) << made.error().message;
+    arena = std::move(*made);
+    ASSERT_TRUE(arena->reset(memory, true));
+    first_table = arena->boundary().first_free;
+    processors.emplace(*arena);
+    restart(PagingMode::level4);
+    entry.format = HOSTED_FORMAT_SHADOW;
+    entry.root = first_table << page_shift;
+    entry.root_level = 4;
+    entry.asid = 1;
+    entry.cr0 = cr0::base | cr0::pg | cr0::wp;
+    entry.cr4 = cr4::base | cr4::pae;
+    entry.efer = efer::long_mode | efer::nx;
+    entry.intercept_page_fault = 1;
+  }
+  void restart(PagingMode mode) {
+    processors->reset({.mode = mode, .host_maxphyaddr = 48, .amd = true}, 2);
+  }
+  /// Host tables first_table .. +3 map `from` to frame `to`.
+  void map(std::uint64_t from, Hfn to, std::uint64_t flags = pwu) {
+    for (unsigned level = 4; level > 1; --level) {
+      table(4 - level)[(from >> (12 + 9 * (level - 1))) & 511] =
+          (first_table + 5 - level) << 12 | pwu;
+    }
+    table(3)[(from >> 12) & 511] = to << 12 | flags;
+  }
+  std::uint64_t* table(unsigned index) {
+    return reinterpret_cast<std::uint64_t*>(arena->frame(first_table + index));
+  }
+  Operation operation(Operation::Kind kind, Gva gva, std::uint64_t value = 0) {
+    Operation made;
+    made.kind = kind;
+    made.cpl = Cpl::user;
+    made.address = gva;
+    made.value = value;
+    made.rip = rip;
+    made.length = 3;
+    made.bytes = {0x48, 0x8b, 0x07};
+    return made;
+  }
+  hosted_exit enter() {
+    hosted_exit exit{};
+    processors->run(this, entry, exit);
+    return exit;
+  }
+  hosted_exit go(const Operation& what) {
+    processors->start(0, what);
+    return enter();
+  }
+  hosted_exit read(Gva gva) { return go(operation(Operation::Kind::read, gva)); }
+  const Outcome& seen() { return processors->outcome(0); }
+
+  std::unique_ptr<Arena> arena;
+  Hfn first_table = 0;
+  std::optional<Processors> processors;
+  hosted_entry entry{};
+};
+
+TEST_F(ProcessorTest, LoadsStoresAndFetches) {
+  map(0x5000, 7);
+  EXPECT_EQ(read(0x5000).reason, unsigned{HOSTED_EXIT_LEAVE});
+  EXPECT_EQ(seen().value, code_cell(7));
+  (void)go(operation(Operation::Kind::fetch, 0x5000));
+  EXPECT_EQ(seen().value, 7u);
+  (void)go(operation(Operation::Kind::write, 0x5008, 42));
+  EXPECT_EQ(seen().kind, Outcome::Kind::done);
+  std::uint64_t stored = 0;
+  EXPECT_TRUE(arena->load(0x7008, stored, 8));
+  EXPECT_EQ(stored, 42u);
+  EXPECT_EQ(arena->first_stale(memory), 7u);
+  ASSERT_TRUE(arena->reset(memory, true));  // the store was tracked
+  EXPECT_EQ(arena->first_stale(memory), std::nullopt);
+  EXPECT_EQ(entry.cpl, 3u);
+  EXPECT_EQ(entry.rip, rip);
+}
+
+TEST_F(ProcessorTest, ShadowFaultExitsWithTheInstruction) {
+  map(0x5000, 7, entry::present | entry::user);
+  const hosted_exit exit = go(operation(Operation::Kind::write, 0x5008, 42));
+  EXPECT_EQ(exit.reason, unsigned{HOSTED_EXIT_PAGE_FAULT});
+  EXPECT_EQ(exit.code, fault::present | fault::write | fault::user);
+  EXPECT_EQ(exit.address, 0x5008u);
+  EXPECT_EQ(exit.instruction_length, 3u);
+  EXPECT_EQ(exit.instruction[1], 0x8b);
+  EXPECT_EQ(entry.gpr[7], 0x5008u);
+  EXPECT_EQ(entry.gpr[rax], 42u);
+  EXPECT_EQ(seen().kind, Outcome::Kind::running);
+  map(0x5000, 7);
+  EXPECT_EQ(enter().reason, unsigned{HOSTED_EXIT_LEAVE});
+  EXPECT_EQ(seen().kind, Outcome::Kind::done);
+}
+
+TEST_F(ProcessorTest, AdvancedRipMeansEmulated) {
+  (void)read(0x5000);
+  entry.rip += 3;
+  entry.gpr[rax] = 99;
+  (void)enter();
+  EXPECT_EQ(seen().kind, Outcome::Kind::done);
+  EXPECT_EQ(seen().value, 99u);
+}
+
+TEST_F(ProcessorTest, InjectedEventsEndTheOperation) {
+  (void)read(0x5000);
+  entry.event_valid = entry.event_has_code = 1;
+  entry.event_vector = 14;
+  entry.event_code = 5;
+  entry.cr2 = 0x5000;
+  EXPECT_EQ(enter().reason, unsigned{HOSTED_EXIT_LEAVE});
+  EXPECT_EQ(seen().kind, Outcome::Kind::page_fault);
+  EXPECT_EQ(seen().code, 5u);
+  entry.event_valid = 0;
+  (void)read(0x5000);
+  entry.event_valid = 1;
+  entry.event_vector = 13;
+  (void)enter();
+  EXPECT_EQ(seen().kind, Outcome::Kind::exception);
+  EXPECT_EQ(seen().vector, 13u);
+}
+
+TEST_F(ProcessorTest, TranslationsStayUntilFlushed) {
+  map(0x5000, 7);
+  (void)read(0x5000);
+  map(0x5000, 8);
+  (void)read(0x5000);
+  EXPECT_EQ(seen().value, code_cell(7));
+  entry.root = 0x123'4000;  // AMD tags by ASID only
+  (void)read(0x5000);
+  EXPECT_EQ(seen().value, code_cell(7));
+  entry.root = first_table << page_shift;
+  processors->invalidate(1, 1, 0x5000);  // another vCPU
+  (void)read(0x5000);
+  EXPECT_EQ(seen().value, code_cell(7));
+  processors->invalidate(0, 1, 0x5fff);
+  (void)read(0x5000);
+  EXPECT_EQ(seen().value, code_cell(8));
+  map(0x5000, 9);
+  entry.flush = HOSTED_FLUSH_ASID;
+  (void)read(0x5000);
+  EXPECT_EQ(seen().value, code_cell(9));
+  entry.flush = HOSTED_FLUSH_NONE;
+  map(0x5000, 10);
+  entry.asid = 2;
+  (void)read(0x5000);
+  EXPECT_EQ(seen().value, code_cell(10));
+  map(0x5000, 11);
+  processors->invalidate_all(0);
+  (void)read(0x5000);
+  EXPECT_EQ(seen().value, code_cell(11));
+}
+
+TEST_F(ProcessorTest, FlushOfEverythingReachesOtherVcpus) {
+  map(0x5000, 7);
+  (void)read(0x5000);
+  map(0x5000, 8);
+  entry.vcpu = 1;
+  entry.flush = HOSTED_FLUSH_ALL;
+  (void)enter();
+  entry.vcpu = 0;
+  entry.flush = HOSTED_FLUSH_NONE;
+  (void)read(0x5000);
+  EXPECT_EQ(seen().value, code_cell(8));
+}
+
+TEST_F(ProcessorTest, FreedTablesAndForeignFramesShow) {
+  map(0x5000, 7);
+  table(2)[0] = 3 << 12 | pwu;  // a user page is no table
+  (void)read(0x5000);
+  EXPECT_EQ(seen().kind, Outcome::Kind::broken);
+  EXPECT_EQ(seen().address, 3u);
+  map(0x5000, first_table + 9);
+  (void)read(0x5000);
+  EXPECT_EQ(seen().kind, Outcome::Kind::foreign);
+  map(0x5000, 7);
+  static Hfn dead;
+  dead = first_table + 3;
+  processors->memory().set_liveness([](hosted_u64 frame) { return frame == dead ? 0 : 1; });
+  (void)read(0x5000);
+  EXPECT_EQ(seen().kind, Outcome::Kind::broken);
+  EXPECT_EQ(seen().address, dead);
+}
+
+TEST_F(ProcessorTest, EndlessFaultsAreALivelock) {
+  (void)read(0x5000);
+  for (unsigned i = 0; i < livelock_bound && seen().kind == Outcome::Kind::running; ++i) {
+    (void)enter();
+  }
+  EXPECT_EQ(seen().kind, Outcome::Kind::livelock);
+}
+
+TEST_F(ProcessorTest, PaeShadowRootsHaveThreeLevels) {
+  restart(PagingMode::bits32);
+  map(0x5000, 7);
+  entry.root = (first_table + 1) << page_shift;  // four PDPTEs
+  table(1)[0] = (first_table + 2) << 12 | entry::present;
+  entry.root_level = 3;
+  (void)read(0x5000);
+  EXPECT_EQ(seen().value, code_cell(7));
+  EXPECT_EQ(table(1)[0] & entry::accessed, 0u);
+  (void)read(0x1'0000'5000);
+  EXPECT_EQ(seen().kind, Outcome::Kind::exception);
+}
+
+class NestedProcessorTest : public ProcessorTest {
+ protected:
+  void SetUp() override {
+    ProcessorTest::SetUp();
+    entry.format = HOSTED_FORMAT_NPT;
+    entry.intercept_page_fault = 0;
+    entry.cr3 = 0x1000;
+    for (Hfn gfn = 0; gfn < 64; ++gfn) map(gfn << 12, gfn);
+    for (unsigned level = 0; level < 3; ++level) set(0x1000 * (level + 1), 0x1000 * (level + 2));
+    set(0x4028, 0x5000);  // gva 0x5000
+  }
+  void set(Gpa at, std::uint64_t to) { ASSERT_TRUE(arena->store(at, to | pwu, 8)); }
+};
+
+TEST_F(NestedProcessorTest, WalksTheGuestsTables) {
+  EXPECT_EQ(read(0x5000).reason, unsigned{HOSTED_EXIT_LEAVE});
+  EXPECT_EQ(seen().value, code_cell(5));
+}
+
+TEST_F(NestedProcessorTest, GuestFaultsNeedNoExit) {
+  EXPECT_EQ(read(0x6000).reason, unsigned{HOSTED_EXIT_LEAVE});
+  EXPECT_EQ(seen().kind, Outcome::Kind::page_fault);
+  EXPECT_EQ(seen().code, fault::user);
+  EXPECT_EQ(entry.cr2, 0x6000u);
+}
+
+TEST_F(NestedProcessorTest, NestedFaultsSayWhy) {
+  map(0x5000, 5, entry::present | entry::user);
+  hosted_exit exit = go(operation(Operation::Kind::write, 0x5008, 1));
+  EXPECT_EQ(exit.reason, unsigned{HOSTED_EXIT_NESTED_FAULT});
+  EXPECT_EQ(exit.address, 0x5008u);
+  EXPECT_EQ(exit.code & 0xff, HOSTED_NESTED_PRESENT | HOSTED_NESTED_WRITE);
+  map(0x5000, 5, 0);
+  exit = go(operation(Operation::Kind::fetch, 0x5000));
+  EXPECT_EQ(exit.code & 0xff, HOSTED_NESTED_FETCH);
+  map(0x5000, 5, pwu | 1ull << 51);
+  exit = read(0x5000);
+  EXPECT_EQ(exit.code & 0xff, HOSTED_NESTED_PRESENT | HOSTED_NESTED_RESERVED);
+  map(0x3000, 3, 0);
+  exit = read(0x5000);
+  EXPECT_EQ(exit.code & 0xff, HOSTED_NESTED_TABLE);
+  EXPECT_EQ(exit.address, 0x3000u);
+}
+
+TEST_F(NestedProcessorTest, MovCr3WithoutExit) {
+  (void)read(0x5000);
+  set(0x4028, 0x6000);
+  Operation load = operation(Operation::Kind::mov_cr, 0, 0x1000);
+  load.number = 3;
+  EXPECT_EQ(go(load).reason, unsigned{HOSTED_EXIT_LEAVE});
+  (void)read(0x5000);
+  EXPECT_EQ(seen().value, code_cell(6));
+  load.value = 1ull << 63 | 0x1000;  // without CR4.PCIDE
+  (void)go(load);
+  EXPECT_EQ(seen().vector, 13u);
+  load.value = 1ull << 50;
+  (void)go(load);
+  EXPECT_EQ(seen().vector, 13u);
+  EXPECT_EQ(entry.cr3, 0x1000u);
+}
+
+TEST_F(NestedProcessorTest, NoflushKeepsThePcidsTranslations) {
+  entry.cr4 |= cr4::pcide;
+  (void)read(0x5000);
+  set(0x4028, 0x6000);
+  Operation load = operation(Operation::Kind::mov_cr, 0, 1ull << 63 | 0x1000);
+  load.number = 3;
+  (void)go(load);
+  EXPECT_EQ(seen().kind, Outcome::Kind::done);
+  (void)read(0x5000);
+  EXPECT_EQ(seen().value, code_cell(5));
+  load.value = 0x1001;  // another PCID
+  (void)go(load);
+  (void)read(0x5000);
+  EXPECT_EQ(seen().value, code_cell(6));
+}
+
+TEST_F(NestedProcessorTest, InterceptedInstructionsExit) {
+  entry.intercept_cr3_write = entry.intercept_invlpg = entry.intercept_invpcid = 1;
+  Operation made = operation(Operation::Kind::mov_cr, 0, 0x2000);
+  made.number = 3;
+  hosted_exit exit = go(made);
+  EXPECT_EQ(exit.reason, unsigned{HOSTED_EXIT_WRITE_CR});
+  EXPECT_EQ(exit.number, 3u);
+  EXPECT_EQ(exit.value, 0x2000u);
+  EXPECT_EQ(go(operation(Operation::Kind::invlpg, 0x5000)).reason, unsigned{HOSTED_EXIT_INVLPG});
+  made = operation(Operation::Kind::invpcid, 0x5000, 3);
+  made.number = 1;
+  made.descriptor = 0x7000;
+  exit = go(made);
+  EXPECT_EQ(exit.reason, unsigned{HOSTED_EXIT_INVPCID});
+  EXPECT_EQ(exit.value, 1u);
+  EXPECT_EQ(exit.address, 0x7000u);
+  made = operation(Operation::Kind::wrmsr, 0, 0x1'0000'0d01);
+  made.number = efer::msr;
+  exit = go(made);
+  EXPECT_EQ(exit.reason, unsigned{HOSTED_EXIT_WRITE_MSR});
+  EXPECT_EQ(exit.value, 0x1'0000'0d01u);
+  EXPECT_EQ(entry.gpr[1], efer::msr);
+  EXPECT_EQ(entry.gpr[2], 1u);
+}
+
+TEST_F(NestedProcessorTest, PaeLoadsPdptesOnceAndChecksThem) {
+  restart(PagingMode::pae);
+  entry.efer = efer::nx;
+  entry.cr3 = 0x1000;
+  ASSERT_TRUE(arena->store(0x1000, 0x3000 | entry::present, 8));
+  (void)read(0x5000);
+  EXPECT_EQ(seen().value, code_cell(5));
+  ASSERT_TRUE(arena->store(0x1000, 0, 8));
+  processors->invalidate_all(0);
+  (void)read(0x5000);
+  EXPECT_EQ(seen().value, code_cell(5));  // registers, not memory
+  Operation load = operation(Operation::Kind::mov_cr, 0, 0x1000);
+  load.number = 3;
+  (void)go(load);
+  (void)read(0x5000);
+  EXPECT_EQ(seen().kind, Outcome::Kind::page_fault);
+  ASSERT_TRUE(arena->store(0x1000, 0x3000 | entry::present | entry::user, 8));
+  (void)go(load);
+  EXPECT_EQ(seen().vector, 13u);
+}
+
+TEST_F(NestedProcessorTest, LeavesMm0ForTheEmulator) {
+  map(0x5000, 5, 0);
+  Operation store = operation(Operation::Kind::write, 0x5000, 0x1122'3344'5566'7788);
+  store.mmx = true;
+  (void)go(store);
+  std::uint64_t mm0 = 0;
+  asm volatile("movq %%mm0, %0" : "=m"(mm0));
+  processors->after_run();
+  EXPECT_EQ(mm0, store.value);
+}
+
+}  // namespace
+}  // namespace lockstep::hw::hosted
