@@ -158,7 +158,7 @@ Result<AppliedPatch> apply_patch(const Tree& tree, const std::string& patch,
   }
   Process process;
   process.words = {
-      "patch",           "-p1",         "--force",       "--forward", "--no-backup-if-mismatch",
+      "patch",           "-p1",         "--batch",       "--forward", "--no-backup-if-mismatch",
       "--reject-file=-", "--directory", scratch.string()};
   process.input = patch;
   const auto outcome = run(process);

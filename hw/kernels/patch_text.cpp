@@ -87,6 +87,7 @@ class Parser {
     word = word.substr(0, word.find('\t'));
     while (word.ends_with(' ')) word.remove_suffix(1);
     if (word == no_file) return std::string();
+    if (word.starts_with('"')) return wrong(fmt::format("{} is no name of a kernel's file", word));
     if (stripped) {
       const auto slash = word.find('/');
       if (slash == std::string_view::npos || slash == 0) {
@@ -96,8 +97,7 @@ class Parser {
     }
     const std::filesystem::path name(word);
     const bool leaves = std::ranges::any_of(name, [](const auto& part) { return part == ".."; });
-    if (word.empty() || name.is_absolute() || leaves || word.starts_with('"') ||
-        name.begin()->string() == ".git") {
+    if (word.empty() || name.is_absolute() || leaves || name.begin()->string() == ".git") {
       return wrong(fmt::format("'{}' is no file of a kernel tree", word));
     }
     return name.lexically_normal().string();
