@@ -70,10 +70,17 @@ void find_capabilities(Findings& findings, int kvm, bool tdp) {
                "KVM_CAP_DISABLE_QUIRKS2 lacks KVM_X86_QUIRK_SLOT_ZAP_ALL (Linux 6.12)");
   findings.add(Feature::host_parameters, false,
                "module parameters of a running host stay as they are");
-  for (const Feature host : {Feature::host_migrate, Feature::host_protect, Feature::host_split,
-                             Feature::host_collapse, Feature::host_discard, Feature::dirty_ring}) {
-    findings.add(host, false, "this engine does not do it yet");
+  for (const Feature host : {Feature::host_migrate, Feature::host_protect, Feature::host_discard}) {
+    findings.add(host, true, "");
   }
+  const bool collapses = collapses_pages();
+  for (const Feature host : {Feature::host_split, Feature::host_collapse}) {
+    findings.add(host, collapses, "the host makes no huge page on request (MADV_COLLAPSE)");
+  }
+  findings.add(
+      Feature::dirty_ring,
+      static_cast<std::uint64_t>(capability(kvm, KVM_CAP_DIRTY_LOG_RING)) >= dirty_ring_bytes,
+      "no KVM_CAP_DIRTY_LOG_RING");
   findings.add(Feature::host_age, false, "no system call ages a range of pages");
   findings.add(Feature::shrinker, false, "no system call runs a shrinker on one VM");
   findings.add(Feature::nx_recovery, false, "no system call wakes the worker of one VM");

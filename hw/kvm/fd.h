@@ -38,8 +38,8 @@ class Mapping {
  public:
   Mapping() = default;
   /// mmap() with these arguments; empty, with errno set, where that fails.
-  Mapping(std::size_t size, int protection, int flags, int fd) {
-    void* const at = ::mmap(nullptr, size, protection, flags, fd, 0);
+  Mapping(std::size_t size, int protection, int flags, int fd, off_t offset = 0) {
+    void* const at = ::mmap(nullptr, size, protection, flags, fd, offset);
     if (at != MAP_FAILED) bytes_ = {static_cast<std::byte*>(at), size};
   }
   Mapping(Mapping&& other) noexcept : bytes_(std::exchange(other.bytes_, {})) {}
@@ -51,6 +51,8 @@ class Mapping {
     if (!bytes_.empty()) ::munmap(bytes_.data(), bytes_.size());
   }
 
+  /// Give the mapping up, to an owner that knows its address.
+  std::span<std::byte> release() { return std::exchange(bytes_, {}); }
   std::span<std::byte> bytes() const { return bytes_; }
   std::byte* data() const { return bytes_.data(); }
   std::size_t size() const { return bytes_.size(); }

@@ -48,23 +48,24 @@ const char* counter_of(AccessKind kind) {
 
 }  // namespace
 
-void KvmEngine::plant_roots() {
-  if (roots_planted_) return;
+Result<void> KvmEngine::plant_roots() {
+  if (roots_planted_) return {};
   const unsigned width = entry_size(configuration_.paging);
   for (const Gpa root : configuration_.roots) {
     for (const RootEntry& entry : root_entries_) {
       const auto hva = slots_.hva(root + std::uint64_t{entry.index} * width);
       std::uint64_t now = 0;
       if (hva && memory_->load(*hva, now, width) && now != entry.value) {
-        memory_->store(*hva, entry.value, width);
+        if (auto stored = memory_->store_anyway(*hva, entry.value, width); !stored) return stored;
       }
     }
   }
   roots_planted_ = true;
+  return {};
 }
 
 Result<Vcpu*> KvmEngine::ready(unsigned index) {
-  plant_roots();
+  if (auto planted = plant_roots(); !planted) return tl::unexpected(planted.error());
   Vcpu& vcpu = vm_->vcpus()[index];
   if (vcpu.started()) return &vcpu;
   const Gpa root = configuration_.roots.front();

@@ -96,9 +96,10 @@ TEST(GuestImage, HarnessTablesMapTheLayout) {
 }
 
 TEST(ProgramMemory, EveryPageNamesItselfUntilWritten) {
-  auto pattern = PatternFile::create();
-  ASSERT_TRUE(pattern);
-  auto memory = ProgramMemory::map(*pattern, 1 << 20);
+  auto created = PatternFile::create();
+  ASSERT_TRUE(created);
+  const auto pattern = std::make_shared<PatternFile>(std::move(*created));
+  auto memory = ProgramMemory::map(pattern, 1 << 20);
   ASSERT_TRUE(memory);
   std::uint64_t value = 0;
   ASSERT_TRUE(memory->load(0x5008, value, 8));

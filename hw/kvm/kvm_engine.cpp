@@ -109,7 +109,7 @@ Result<void> KvmEngine::begin(const Configuration& configuration, bool fresh) {
   if (auto cleaned = clean(); !cleaned) return cleaned;
   if (auto reason = refusal(configuration)) return tl::unexpected(EngineError{*reason});
   if (!memory_ || memory_->size() != configuration.memory) {
-    auto memory = ProgramMemory::map(*pattern_, configuration.memory);
+    auto memory = ProgramMemory::map(pattern_, configuration.memory);
     if (!memory) return tl::unexpected(memory.error());
     memory_ = std::move(*memory);
   }
@@ -224,11 +224,36 @@ Result<Observation> KvmEngine::on(const DirtyClear& command) {
   return Done{};
 }
 
+Result<Observation> KvmEngine::on(const RingCollect&) {
+  if (configuration_.dirty_log != DirtyLogMode::ring) {
+    return tl::unexpected(EngineError{"there are no dirty rings"});
+  }
+  DirtyPages pages;
+  const Call collected = vm_->collect(pages);
+  chill();
+  if (!collected) return Errno{collected.error()};
+  if (!pages.slots.empty()) ++reached_["ring collect"];
+  return pages;
+}
+
 Result<Observation> KvmEngine::on(const MmuPages& command) {
   const Call set = vm_->set_mmu_pages(command.pages);
   chill();
   ++reached_["mmu pages"];
   if (!set) return Errno{set.error()};
+  return Done{};
+}
+
+Result<Observation> KvmEngine::on(const HostChange& command) {
+  static constexpr const char* counters[host_action_count] = {
+      "host migrate", "host protect",  "host unprotect", "host age",
+      "host split",   "host collapse", "host discard"};
+  const auto changed = memory_->change(command.action, command.hva, command.size);
+  if (!changed) return tl::unexpected(changed.error());
+  if (*changed) ++reached_[counters[static_cast<std::size_t>(command.action)]];
+  chill();
+  // A root may have lost the entries of the harness.
+  if (command.action == HostAction::discard) roots_planted_ = false;
   return Done{};
 }
 

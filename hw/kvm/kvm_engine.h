@@ -54,9 +54,9 @@ class KvmEngine final : public Engine {
   Result<Observation> on(const Peek& command);
   Result<Observation> on(const DirtyGet& command);
   Result<Observation> on(const DirtyClear& command);
-  Result<Observation> on(const RingCollect&) { return lacking(Feature::dirty_ring); }
+  Result<Observation> on(const RingCollect&);
   Result<Observation> on(const MmuPages& command);
-  Result<Observation> on(const HostChange& command) { return lacking(feature_of(command.action)); }
+  Result<Observation> on(const HostChange& command);
   Result<Observation> on(const Shrink&) { return lacking(Feature::shrinker); }
   Result<Observation> on(const NxRecover&) { return lacking(Feature::nx_recovery); }
   static Result<Observation> lacking(Feature feature);
@@ -76,7 +76,7 @@ class KvmEngine final : public Engine {
   /// The vCPU, started and able to enter the harness.
   Result<Vcpu*> ready(unsigned vcpu);
   /// Write the harness entries into every root that a slot backs.
-  void plant_roots();
+  Result<void> plant_roots();
   Observation store_through_window(Vcpu& vcpu, unsigned index, const EntrySet& command);
   Observation finished(const Stop& stop) const;
   /// The harness of a vCPU may have lost its translations.

@@ -15,6 +15,8 @@ namespace {
 
 EngineError failed(const char* what) { return {fmt::format("{}: {}", what, std::strerror(errno))}; }
 
+constexpr std::uint64_t huge_page = 2ull << 20;
+
 bool inside(std::uint64_t size, Hva hva, unsigned width) {
   return width <= 8 && hva <= size && size - hva >= width;
 }
@@ -49,25 +51,43 @@ Result<void> PatternFile::grow(std::uint64_t size) {
   return {};
 }
 
-Result<ProgramMemory> ProgramMemory::map(PatternFile& pattern, std::uint64_t size) {
-  if (auto grown = pattern.grow(size); !grown) return tl::unexpected(grown.error());
+Result<ProgramMemory> ProgramMemory::map(const std::shared_ptr<PatternFile>& pattern,
+                                         std::uint64_t size) {
+  if (auto grown = pattern->grow(size); !grown) return tl::unexpected(grown.error());
   ProgramMemory memory;
+  memory.pattern_ = pattern;
   if (size == 0) return memory;
   memory.mapping_ =
-      Mapping(size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, pattern.fd());
+      Mapping(size + huge_page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
   if (!memory.mapping_) return tl::unexpected(failed("mmap of program memory"));
+  const auto at = reinterpret_cast<std::uintptr_t>(memory.mapping_.data());
+  memory.bytes_ = memory.mapping_.bytes().subspan((huge_page - at % huge_page) % huge_page, size);
+  memory.remapped_ = true;
+  if (auto mapped = memory.reset(); !mapped) return tl::unexpected(mapped.error());
   return memory;
 }
 
 Result<void> ProgramMemory::reset() {
-  if (size() != 0 && ::madvise(data(), size(), MADV_DONTNEED) != 0) {
-    return tl::unexpected(failed("madvise of program memory"));
+  if (size() == 0) return {};
+  if (remapped_) {
+    void* const at = ::mmap(data(), size(), PROT_READ | PROT_WRITE,
+                            MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, pattern_->fd(), 0);
+    if (at == MAP_FAILED) return tl::unexpected(failed("mmap of program memory"));
+    remapped_ = anonymous_ = false;
+  } else {
+    if (!protected_.empty() && ::mprotect(data(), size(), PROT_READ | PROT_WRITE) != 0) {
+      return tl::unexpected(failed("mprotect of program memory"));
+    }
+    if (::madvise(data(), size(), MADV_DONTNEED) != 0) {
+      return tl::unexpected(failed("madvise of program memory"));
+    }
   }
+  protected_.clear();
   return {};
 }
 
 bool ProgramMemory::store(Hva hva, std::uint64_t value, unsigned width) {
-  if (!inside(size(), hva, width)) return false;
+  if (!inside(size(), hva, width) || is_protected(hva)) return false;
   // One store, so that a vCPU never sees half of it where hva is aligned.
   if (width == 8 && hva % 8 == 0) {
     __atomic_store_n(reinterpret_cast<std::uint64_t*>(data() + hva), value, __ATOMIC_RELAXED);

@@ -70,6 +70,14 @@ Result<Vcpu> Vcpu::create(int kvm, int vm, unsigned index, PagingMode mode, Gues
   return vcpu;
 }
 
+Result<void> Vcpu::open_ring(int vm) {
+  auto ring = DirtyRing::map(fd_.get());
+  if (!ring) return tl::unexpected(ring.error());
+  ring_ = std::move(*ring);
+  vm_ = vm;
+  return {};
+}
+
 Result<void> Vcpu::start(const Configuration& configuration, Gpa root) {
   if (const Call got = kvm_call(fd_.get(), KVM_GET_SREGS, &sregs_); !got) {
     return tl::unexpected(failed("KVM_GET_SREGS", got.error()));
@@ -239,6 +247,12 @@ Stop Vcpu::run(const StubCall& call) {
     switch (run.exit_reason) {
       case KVM_EXIT_MMIO:
         if (service_mmio(stop)) continue;
+        break;
+      case KVM_EXIT_DIRTY_RING_FULL:
+        // The guest stands where it stood; what was logged stays harvested.
+        if (!ring_) break;
+        ring_->harvest();
+        if (kvm_call(vm_, KVM_RESET_DIRTY_RINGS, 0)) continue;
         break;
       case KVM_EXIT_HLT:
         stop.reason = after_halt(call, stop_rip);

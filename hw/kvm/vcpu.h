@@ -8,6 +8,7 @@
 
 #include "hw/kvm/api.h"
 #include "hw/kvm/capabilities.h"
+#include "hw/kvm/dirty_ring.h"
 #include "hw/kvm/guest_image.h"
 #include "hw/kvm/stats.h"
 #include "spec/engine.h"
@@ -69,6 +70,11 @@ class Vcpu {
   /// Read them back after a stub that may have changed them.
   Result<void> refresh_control();
 
+  /// Map the dirty ring of the VM `vm`, which has them.
+  Result<void> open_ring(int vm);
+  /// The dirty ring, if the VM has them.
+  std::optional<DirtyRing>& ring() { return ring_; }
+
   const VcpuStats& stats() const { return stats_; }
   int fd() const { return fd_.get(); }
   /// Linear address, for the privilege level, of this vCPU's parameters.
@@ -93,6 +99,8 @@ class Vcpu {
   Fd fd_;
   Mapping run_;
   VcpuStats stats_;
+  std::optional<DirtyRing> ring_;
+  int vm_ = -1;  ///< owned by the Vm
   std::span<std::byte> slot_;
   HarnessLayout layout_;
   GuestStyle style_;

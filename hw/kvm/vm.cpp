@@ -71,6 +71,10 @@ Call Vm::configure() {
       return set;
     }
   }
+  if (key_.dirty_log == DirtyLogMode::ring) {
+    const Call set = enable(fd_.get(), KVM_CAP_DIRTY_LOG_RING, dirty_ring_bytes);
+    if (!set) return set;
+  }
   if (!key_.slot_zap_all) {
     if (const Call set = enable(fd_.get(), KVM_CAP_DISABLE_QUIRKS2, slot_zap_all_quirk); !set) {
       return set;
@@ -101,6 +105,9 @@ Result<std::unique_ptr<Vm>> Vm::create(int kvm, const VmKey& key, GuestStyle sty
   for (unsigned index = 0; index < key.vcpus; ++index) {
     auto vcpu = Vcpu::create(kvm, *fd, index, key.paging, style, cpuid, vm->harness_.bytes());
     if (!vcpu) return tl::unexpected(vcpu.error());
+    if (key.dirty_log == DirtyLogMode::ring) {
+      if (auto ring = vcpu->open_ring(*fd); !ring) return tl::unexpected(ring.error());
+    }
     vm->vcpus_.push_back(std::move(*vcpu));
   }
   return vm;
@@ -137,6 +144,18 @@ Call Vm::clear_dirty(unsigned id, std::uint64_t first, std::uint32_t count,
   return kvm_call(fd_.get(), KVM_CLEAR_DIRTY_LOG, &log);
 }
 
+Call Vm::collect(DirtyPages& into) {
+  for (Vcpu& vcpu : vcpus_) {
+    vcpu.ring()->harvest();
+    for (const DirtyPages::Slot& slot : vcpu.ring()->take().slots) {
+      for (std::uint64_t page = 0; page < slot.words.size() * 64; ++page) {
+        if (((slot.words[page / 64] >> (page % 64)) & 1u) != 0) into.add(slot.id, page);
+      }
+    }
+  }
+  return kvm_call(fd_.get(), KVM_RESET_DIRTY_RINGS, 0);
+}
+
 Call Vm::set_mmu_pages(std::uint64_t pages) {
   mmu_pages_set_ = true;
   return kvm_call(fd_.get(), KVM_SET_NR_MMU_PAGES, pages);
@@ -157,6 +176,10 @@ Call Vm::clean() {
       return gone;
     }
     live_slots_.erase(live_slots_.begin());
+  }
+  if (key_.dirty_log == DirtyLogMode::ring) {
+    DirtyPages forgotten;
+    return collect(forgotten);
   }
   return 0;
 }

@@ -42,6 +42,9 @@ class Vm {
   /// KVM_CLEAR_DIRTY_LOG; `words` covers `count` pages.
   Call clear_dirty(unsigned id, std::uint64_t first, std::uint32_t count,
                    std::span<std::uint64_t> words);
+  /// Take what the dirty rings hold, and KVM_RESET_DIRTY_RINGS; for VMs that
+  /// have rings.
+  Call collect(DirtyPages& into);
   /// KVM_SET_NR_MMU_PAGES, until clean().
   Call set_mmu_pages(std::uint64_t pages);
   /// Delete every slot of programs and stop the vCPUs.
