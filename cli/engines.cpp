@@ -4,8 +4,29 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
+#include <memory>
+
+#include "cli/terminal.h"
 
 namespace lockstep::cli {
+namespace {
+
+/// Lines of a build, on one line of a terminal; elsewhere only that it began.
+std::function<void(std::string_view)> show_preparation(const std::string& name) {
+  auto line = std::make_shared<ProgressLine>();
+  auto told = std::make_shared<bool>(false);
+  return [name, line, told](std::string_view text) {
+    if (!watched()) {
+      if (!*told) fmt::print(stderr, "building {}\n", name);
+      *told = true;
+      return;
+    }
+    line->show(fmt::format("building {}: {}", name, text));
+  };
+}
+
+}  // namespace
 
 tl::expected<ChosenEngines, std::string> choose_engines(const std::vector<std::string>& asked,
                                                         const props::EngineFactory& make) {
@@ -17,6 +38,11 @@ tl::expected<ChosenEngines, std::string> choose_engines(const std::vector<std::s
       return tl::unexpected(fmt::format("engine '{}' is named twice", name));
     }
     chosen.names.push_back(name);
+  }
+  for (const auto& name : chosen.names) {
+    // What the machine lacks shows when the engine is made, as no verdict.
+    const auto ready = props::prepare_engine(name, show_preparation(name));
+    if (!ready && ready.error().input) return tl::unexpected(ready.error().message);
   }
   if (chosen.asked) return chosen;
   for (const auto name : {"spec", "impl", "kvm"}) {
