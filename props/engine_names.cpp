@@ -19,7 +19,8 @@ std::optional<std::string> unknown_engine(std::string_view name) {
   if (hw::parse_hosted_name(name)) return std::nullopt;
   if (name.starts_with("hosted")) return hw::bad_hosted_name(name);
   const auto nearest = spec::text::nearest(name, names);
-  auto message = fmt::format("unknown engine '{}'; valid: hosted:VERSION, {}", name, fmt::join(names, ", "));
+  auto message =
+      fmt::format("unknown engine '{}'; valid: hosted:VERSION, {}", name, fmt::join(names, ", "));
   if (!nearest.empty()) message += fmt::format("; did you mean '{}'?", nearest);
   return message;
 }

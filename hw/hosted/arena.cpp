@@ -47,7 +47,8 @@ Result<std::unique_ptr<Arena>> Arena::create(const ArenaSize& size) {
   arena->pages_ = arena->first_free_ + size.kernel_pages;
   if (size.program_bytes % (huge_pages * page_size) != 0 ||
       arena->pages_ * page_size > hva_distance) {
-    return tl::unexpected(EngineError{"program memory of a hosted kernel: whole 2 MiB, below 2^32"});
+    return tl::unexpected(
+        EngineError{"program memory of a hosted kernel: whole 2 MiB, below 2^32"});
   }
   arena->file_ = Fd(::memfd_create("lockstep-arena", MFD_CLOEXEC));
   const std::uint64_t bytes = arena->pages_ * page_size;
@@ -88,9 +89,8 @@ Arena::~Arena() {
 }
 
 hosted_arena Arena::boundary() const {
-  return {.base = reinterpret_cast<std::uintptr_t>(base_),
-          .pages = pages_,
-          .first_free = first_free_};
+  return {
+      .base = reinterpret_cast<std::uintptr_t>(base_), .pages = pages_, .first_free = first_free_};
 }
 
 std::uint64_t Arena::harness_page(PagingMode mode) const {

@@ -110,11 +110,11 @@ class Arena {
   std::uint64_t hva_base_ = 0;
   std::uint64_t pages_ = 0;
   std::uint64_t first_free_ = 0;
-  std::uint64_t program_pages_ = 0;   ///< that this program has
-  std::uint64_t filled_ = 0;          ///< frames that hold their cells, or are touched
-  std::vector<Page> table_;           ///< by page: program memory, then harness
-  std::vector<std::uint8_t> level_;   ///< by huge page
-  std::vector<std::uint8_t> touched_; ///< by frame: program memory, then harness
+  std::uint64_t program_pages_ = 0;    ///< that this program has
+  std::uint64_t filled_ = 0;           ///< frames that hold their cells, or are touched
+  std::vector<Page> table_;            ///< by page: program memory, then harness
+  std::vector<std::uint8_t> level_;    ///< by huge page
+  std::vector<std::uint8_t> touched_;  ///< by frame: program memory, then harness
   std::vector<std::uint32_t> touched_list_;
   std::vector<std::uint8_t> changed_;
   std::vector<std::uint32_t> changed_list_;  ///< pages not as after reset()

@@ -15,8 +15,7 @@ constexpr std::uint64_t memory = 4ull << 20;
 class ArenaTest : public testing::Test {
  protected:
   void SetUp() override {
-    auto made =
-        Arena::create({.program_bytes = 2 * memory, .spare_pages = 64, .kernel_pages = 16});
+    auto made = Arena::create({.program_bytes = 2 * memory, .spare_pages = 64, .kernel_pages = 16});
     ASSERT_TRUE(made) << made.error().message;
     arena = std::move(*made);
     reset();

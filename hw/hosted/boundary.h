@@ -37,8 +37,8 @@ struct hosted_host_page {
   hosted_u64 frame;
   unsigned char present;
   unsigned char writable;
-  unsigned char special;     /* PFNMAP: no struct page reference may be taken */
-  unsigned char level;       /* 1: 4 KiB, 2: 2 MiB, 3: 1 GiB mapping */
+  unsigned char special; /* PFNMAP: no struct page reference may be taken */
+  unsigned char level;   /* 1: 4 KiB, 2: 2 MiB, 3: 1 GiB mapping */
 };
 
 /* ---- the processor ------------------------------------------------------ */
@@ -63,13 +63,13 @@ struct hosted_entry {
   hosted_u64 gpr[16];          /* in the encoding's order: rax rcx rdx rbx rsp ... */
   hosted_u64 rip, rflags;
   hosted_u64 cr0, cr2, cr3, cr4, efer; /* as the processor runs with */
-  hosted_u64 pdpte[4];         /* EPT with PAE paging: loaded by the kernel */
+  hosted_u64 pdpte[4];                 /* EPT with PAE paging: loaded by the kernel */
   unsigned cpl;
   unsigned intercept_page_fault; /* guest #PF exits */
   unsigned intercept_cr3_write;
   unsigned intercept_invlpg;
   unsigned intercept_invpcid;
-  unsigned event_valid;        /* an exception is injected with this entry */
+  unsigned event_valid; /* an exception is injected with this entry */
   unsigned event_vector;
   unsigned event_has_code;
   unsigned event_code;
@@ -102,21 +102,21 @@ struct hosted_exit {
   unsigned code;
   hosted_u64 address;
   hosted_u64 value;
-  hosted_u64 linear;            /* EPT: guest linear address of a nested fault */
-  unsigned instruction_length;  /* bytes that the emulator is given; 0: it must fetch */
+  hosted_u64 linear;           /* EPT: guest linear address of a nested fault */
+  unsigned instruction_length; /* bytes that the emulator is given; 0: it must fetch */
   unsigned char instruction[15];
 };
 
 /* ---- findings ----------------------------------------------------------- */
 
 enum hosted_finding {
-  HOSTED_WARNING,  /* WARN: the kernel goes on */
-  HOSTED_BUG,      /* BUG, refcount, list corruption, unlock of a free lock: it does not */
-  HOSTED_STUB,     /* a kernel symbol that the shim does not provide was called */
-  HOSTED_FAULT,    /* a bad memory access of kernel code */
-  HOSTED_LOCKING,  /* order, sleeping while atomic, missing lock, RCU use */
-  HOSTED_MEMORY,   /* double free, bad free, page reference count */
-  HOSTED_STUCK     /* a lock that nobody can release, a grace period without end */
+  HOSTED_WARNING, /* WARN: the kernel goes on */
+  HOSTED_BUG,     /* BUG, refcount, list corruption, unlock of a free lock: it does not */
+  HOSTED_STUB,    /* a kernel symbol that the shim does not provide was called */
+  HOSTED_FAULT,   /* a bad memory access of kernel code */
+  HOSTED_LOCKING, /* order, sleeping while atomic, missing lock, RCU use */
+  HOSTED_MEMORY,  /* double free, bad free, page reference count */
+  HOSTED_STUCK    /* a lock that nobody can release, a grace period without end */
 };
 
 enum hosted_allocation { HOSTED_SLAB, HOSTED_PAGE, HOSTED_VMALLOC, HOSTED_USER_PAGE };
@@ -124,33 +124,33 @@ enum hosted_allocation { HOSTED_SLAB, HOSTED_PAGE, HOSTED_VMALLOC, HOSTED_USER_P
 /* What the process provides. `context` is passed back unchanged. */
 struct hosted_host {
   unsigned version; /* HOSTED_BOUNDARY_VERSION */
-  void *context;
+  void* context;
   struct hosted_arena arena;
 
   /* Memory of `bytes` bytes, aligned to `alignment` (a power of two); null
    * only when the process has none. */
-  void *(*allocate)(void *context, hosted_u64 bytes, hosted_u64 alignment);
-  void (*release)(void *context, void *memory);
+  void* (*allocate)(void* context, hosted_u64 bytes, hosted_u64 alignment);
+  void (*release)(void* context, void* memory);
   /* Nonzero: this allocation or page lookup must fail. `caller` is a code
    * address of the image. */
-  int (*should_fail)(void *context, unsigned kind, hosted_u64 caller);
+  int (*should_fail)(void* context, unsigned kind, hosted_u64 caller);
   /* The host's page tables. */
-  void (*look_up)(void *context, hosted_u64 address, struct hosted_host_page *page);
+  void (*look_up)(void* context, hosted_u64 address, struct hosted_host_page* page);
   /* User memory at `address` is about to be written (or its page handed to
    * somebody who may). */
-  void (*touched)(void *context, hosted_u64 address, hosted_u64 bytes);
+  void (*touched)(void* context, hosted_u64 address, hosted_u64 bytes);
 
   /* Run the guest until it exits. `vm` tells virtual machines apart. */
-  void (*run)(void *context, void *vm, struct hosted_entry *entry, struct hosted_exit *exit);
+  void (*run)(void* context, void* vm, struct hosted_entry* entry, struct hosted_exit* exit);
   /* INVLPGA, INVVPID of one address. */
-  void (*invalidate)(void *context, void *vm, unsigned vcpu, unsigned asid, hosted_u64 address);
+  void (*invalidate)(void* context, void* vm, unsigned vcpu, unsigned asid, hosted_u64 address);
   /* INVEPT, INVVPID, all of a context or everything (asid 0). */
-  void (*invalidate_all)(void *context, unsigned asid);
+  void (*invalidate_all)(void* context, unsigned asid);
 
   /* Report; returns only for HOSTED_WARNING. For the others it must not return
    * (the process leaves the image, see hosted_image.reset). */
-  void (*finding)(void *context, unsigned kind, const char *text, hosted_u64 ip);
-  void (*log)(void *context, const char *text);
+  void (*finding)(void* context, unsigned kind, const char* text, hosted_u64 ip);
+  void (*log)(void* context, const char* text);
 };
 
 /* ---- the image ---------------------------------------------------------- */
@@ -191,13 +191,13 @@ struct hosted_view_sink; /* hw/hosted/boundary_view.h */
 
 struct hosted_image {
   unsigned version; /* HOSTED_BOUNDARY_VERSION */
-  const char *release;
-  const char *flavour;
+  const char* release;
+  const char* flavour;
 
   /* Once per load of the image: set the shim up. */
-  int (*start)(const struct hosted_host *host);
+  int (*start)(const struct hosted_host* host);
   /* insmod and rmmod of the vendor module; 0 or a negative errno. */
-  int (*load)(const struct hosted_parameters *parameters);
+  int (*load)(const struct hosted_parameters* parameters);
   void (*unload)(void);
 
   /* The files that KVM hands out; a negative errno on failure. `open` is
@@ -208,7 +208,7 @@ struct hosted_image {
   int (*close)(int file);
   /* What mmap() of one page of the file shows (struct kvm_run, dirty ring):
    * its address, or null. */
-  void *(*map)(int file, unsigned long page_offset);
+  void* (*map)(int file, unsigned long page_offset);
 
   /* The kernel's memory management calls KVM's MMU notifiers. */
   int (*notify)(unsigned kind, hosted_u64 start, hosted_u64 end);
@@ -220,16 +220,16 @@ struct hosted_image {
   void (*quiesce)(void);
   /* need_resched() and lock contention answer this from now on. */
   void (*contend)(int on);
-  void (*counters)(struct hosted_counters *counters);
+  void (*counters)(struct hosted_counters* counters);
   /* References of a user frame; 1 when KVM holds none. */
   int (*references)(hosted_u64 frame);
   /* The host's page tables say `level` for the pages around the address. */
   int (*host_level)(hosted_u64 address, unsigned level);
   /* Look at a VM: every shadow page, entry, root and counter. */
-  int (*view)(int vm_file, const struct hosted_view_sink *sink);
+  int (*view)(int vm_file, const struct hosted_view_sink* sink);
   /* Reason for a trap at `ip`: 0 none of ours, 1 WARN, 2 BUG; fills text. A
    * user-memory access with a fixup returns 3 and the address to go on at. */
-  int (*trap)(hosted_u64 ip, char *text, unsigned size, hosted_u64 *go_on, int *error_register);
+  int (*trap)(hosted_u64 ip, char* text, unsigned size, hosted_u64* go_on, int* error_register);
 };
 
 #ifdef __cplusplus

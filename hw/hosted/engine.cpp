@@ -102,19 +102,28 @@ Result<void> HostedEngine::begin(const Configuration& configuration, bool /*fres
     return tl::unexpected(EngineError{"a hosted program has 1 to 16 vCPUs and a root table"});
   }
   if (auto prepared = prepare(configuration); !prepared) return prepared;
-  configuration_ = configuration;
   layout_ = HarnessLayout::of(configuration.paging);
   root_entries_ = harness_root_entries(configuration.paging);
   roots_planted_ = false;
   session_->host().set_faults(faults_);
+  configuration_ = configuration;
   auto machine = Machine::create(*session_, configuration);
-  if (!machine) return tl::unexpected(machine.error());
+  if (!machine) {
+    session_->host().pause_faults();
+    const std::string left = session_->host().tainted() ? std::string() : leaks();
+    if (left.empty()) return tl::unexpected(machine.error());
+    return tl::unexpected(EngineError{machine.error().message + "; " + left});
+  }
   counts_.hit(Path::vm_created);
   machine_ = std::move(*machine);
   return {};
 }
 
 std::string HostedEngine::leaks() {
+  // Page tables of the host's small pages are no leak.
+  Arena& arena = session_->arena();
+  if (!arena.reset(configuration_.memory, /*huge=*/true)) return "memory that cannot be reset";
+  session_->tell_levels(0, arena.size().program_bytes / page_size);
   const auto now = session_->quiet_counters();
   if (!now || !baseline_) return {};
   std::string text;
@@ -138,7 +147,8 @@ std::string HostedEngine::leaks() {
 Result<Observation> HostedEngine::end() {
   if (!machine_) return tl::unexpected(EngineError{"end() without begin()"});
   machine_.reset();
-  session_->host().set_faults({});
+  // Nothing fails while the end is judged; the plan's counts stay.
+  session_->host().pause_faults();
   // What a fatal finding left behind goes with the image.
   if (!abandoned_.empty()) return Unexpected{abandoned_};
   std::string text = leaks();
@@ -245,10 +255,10 @@ const std::map<std::string, std::uint64_t>& HostedEngine::reached() const {
   }
   const Processors::Counts& counts = session_->processors().counts();
   const std::pair<const char*, std::uint64_t> processor[] = {
-      {"vm entry", counts.entries},         {"tlb hit", counts.tlb_hits},
-      {"page fault", counts.page_faults},   {"nested fault", counts.nested_faults},
-      {"emulated", counts.emulated},        {"event injected", counts.injected},
-      {"tlb flush", counts.flushes},        {"tlb invalidation", counts.invalidations}};
+      {"vm entry", counts.entries},       {"tlb hit", counts.tlb_hits},
+      {"page fault", counts.page_faults}, {"nested fault", counts.nested_faults},
+      {"emulated", counts.emulated},      {"event injected", counts.injected},
+      {"tlb flush", counts.flushes},      {"tlb invalidation", counts.invalidations}};
   for (const auto& [name, count] : processor) {
     if (count != 0) reached_[name] = count;
   }

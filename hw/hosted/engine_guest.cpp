@@ -69,8 +69,8 @@ std::optional<Result<Observation>> HostedEngine::ready(unsigned index) {
   const auto started = machine_->start(index, configuration_, root);
   if (started == 0) return std::nullopt;
   if (!started) return failed(started);
-  return tl::unexpected(EngineError{
-      fmt::format("KVM_SET_SREGS: {}", std::strerror(static_cast<int>(-*started)))});
+  return tl::unexpected(
+      EngineError{fmt::format("KVM_SET_SREGS: {}", std::strerror(static_cast<int>(-*started)))});
 }
 
 Operation HostedEngine::operation(Stub stub, Operation::Kind kind, Cpl cpl) const {
@@ -78,9 +78,9 @@ Operation HostedEngine::operation(Stub stub, Operation::Kind kind, Cpl cpl) cons
   Operation made;
   made.kind = kind;
   made.cpl = cpl;
-  made.rip = (cpl == Cpl::user ? layout_.user_code
-                               : layout_.supervisor + harness_page::supervisor_code) +
-             code.offset;
+  made.rip =
+      (cpl == Cpl::user ? layout_.user_code : layout_.supervisor + harness_page::supervisor_code) +
+      code.offset;
   made.length = code.length;
   made.bytes = code.bytes;
   return made;
@@ -254,8 +254,7 @@ Result<Observation> HostedEngine::on(const Invpcid& command) {
   counts_.hit(Path::invpcid);
   // Where the instruction exits, KVM reads the operand from the guest.
   const std::uint64_t descriptor[] = {command.pcid, command.gva};
-  const std::uint64_t at =
-      harness_page::parameters + std::uint64_t{parameter_size} * command.vcpu;
+  const std::uint64_t at = harness_page::parameters + std::uint64_t{parameter_size} * command.vcpu;
   std::memcpy(session_->arena().harness(configuration_.paging).data() + at, descriptor,
               sizeof descriptor);
   Operation drop = operation(Stub::invpcid, Operation::Kind::invpcid, Cpl::supervisor);
@@ -270,8 +269,7 @@ Result<Observation> HostedEngine::on(const SetControl& command) {
   if (auto shown = ready(command.vcpu)) return *std::move(shown);
   counts_.hit(Path::control);
   const ControlPlace place = hw::place(command.bit);
-  std::uint64_t& now =
-      machine_->vcpu(command.vcpu).control[static_cast<std::size_t>(place.which)];
+  std::uint64_t& now = machine_->vcpu(command.vcpu).control[static_cast<std::size_t>(place.which)];
   const std::uint64_t value = command.on ? now | place.mask : now & ~place.mask;
   Operation write;
   switch (place.which) {

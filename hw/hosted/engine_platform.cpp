@@ -76,16 +76,16 @@ Result<void> HostedEngine::probe() {
       session_->capability(KVM_CAP_DIRTY_LOG_RING) >= static_cast<int>(ring_pages * page_size),
       "no KVM_CAP_DIRTY_LOG_RING");
   add(Feature::slot_zap_quirk,
-      (static_cast<unsigned>(session_->capability(KVM_CAP_DISABLE_QUIRKS2)) &
-       slot_zap_all_quirk) != 0,
+      (static_cast<unsigned>(session_->capability(KVM_CAP_DISABLE_QUIRKS2)) & slot_zap_all_quirk) !=
+          0,
       "no KVM_X86_QUIRK_SLOT_ZAP_ALL");
   const auto shrunk =
       session_->host().enter([&] { return session_->image().boundary().shrink(0); });
   add(Feature::shrinker, shrunk && *shrunk >= 0, "this kernel's KVM has no shrinker");
   for (const Feature feature :
-       {Feature::host_parameters, Feature::mmu_pages, Feature::host_migrate,
-        Feature::host_protect, Feature::host_age, Feature::host_split, Feature::host_collapse,
-        Feature::host_discard, Feature::nx_recovery, Feature::translate}) {
+       {Feature::host_parameters, Feature::mmu_pages, Feature::host_migrate, Feature::host_protect,
+        Feature::host_age, Feature::host_split, Feature::host_collapse, Feature::host_discard,
+        Feature::nx_recovery, Feature::translate}) {
     add(feature, true, {});
   }
   add(Feature::smm, false, "this engine has no guest for SMM");

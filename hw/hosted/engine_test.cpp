@@ -217,6 +217,8 @@ TEST_F(HostedTest, EveryCombinationOfParametersLoads) {
 TEST_F(HostedTest, FailedAllocationsLeakNothing) {
   Configuration configuration;
   std::uint64_t sites = 1;
+  begin(MmuKind::tdp);  // loads the module, and everything that stays
+  end();
   for (std::uint64_t failing = 0; failing <= sites; ++failing) {
     engine->set_faults(FaultPlan::nth(failing));
     const auto begun = engine->begin(configuration, true);
@@ -224,11 +226,13 @@ TEST_F(HostedTest, FailedAllocationsLeakNothing) {
       (void)run(SlotAdd{.size = configuration.memory});
       (void)run(Poke{.gpa = root, .value = 0});
       (void)read(0x8000);
-      sites = std::max(sites, engine->faults().sites());
       const auto ended = engine->end();
       ASSERT_TRUE(ended) << ended.error().message;
       EXPECT_EQ(print(*ended), print(Observation(Done{}))) << "site " << failing;
+    } else {
+      EXPECT_EQ(begun.error().message.find("leak"), std::string::npos) << begun.error().message;
     }
+    sites = std::max(sites, engine->faults().sites());
     engine->set_faults({});
   }
   EXPECT_GT(sites, 10u);

@@ -44,6 +44,12 @@ class FaultPlan {
     return failed;
   }
 
+  /// Fail nothing more; the counts stay as they are, and go on.
+  void stop() {
+    wanted_ = never;
+    one_in_ = 0;
+  }
+
   std::uint64_t sites() const { return sites_; }
   std::uint64_t failed() const { return failed_; }
   /// Sites of one enum hosted_allocation.

@@ -60,6 +60,8 @@ class Host {
   void forget();
 
   void set_faults(const FaultPlan& plan) { faults_ = plan; }
+  /// The plan fails nothing more.
+  void pause_faults() { faults_.stop(); }
   const FaultPlan& faults() const { return faults_; }
   /// What the kernel printed since the last call of this.
   std::string take_log();

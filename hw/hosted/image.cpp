@@ -182,9 +182,9 @@ Result<std::unique_ptr<Image>> Image::load(const std::filesystem::path& file) {
   if (auto done = image->bind_imports(); !done) return tl::unexpected(done.error());
   if (auto done = image->protect(/*open=*/false); !done) return tl::unexpected(done.error());
   if (image->boundary().version != HOSTED_BOUNDARY_VERSION) {
-    return tl::unexpected(image->bad(fmt::format("speaks version {} of the boundary, not {}",
-                                                 image->boundary().version,
-                                                 HOSTED_BOUNDARY_VERSION)));
+    return tl::unexpected(
+        image->bad(fmt::format("speaks version {} of the boundary, not {}",
+                               image->boundary().version, HOSTED_BOUNDARY_VERSION)));
   }
   return image;
 }

@@ -17,8 +17,8 @@ constexpr std::array<std::string_view, 5> flavours = {"release", "asan", "asan+s
                                                       "tsan"};
 
 bool is_version(std::string_view text) {
-  const bool digits = std::ranges::all_of(
-      text, [](char c) { return (c >= '0' && c <= '9') || c == '.'; });
+  const bool digits =
+      std::ranges::all_of(text, [](char c) { return (c >= '0' && c <= '9') || c == '.'; });
   return digits && text.find('.') != std::string_view::npos && text.front() != '.' &&
          text.back() != '.' && text.find("..") == std::string_view::npos;
 }

@@ -174,9 +174,8 @@ void Processors::load_registers(const Operation& operation, hosted_entry& entry)
 void Processors::deliver(Vcpu& vcpu, const hosted_entry& entry) {
   ++counts_.injected;
   if (entry.event_vector == page_fault_vector) {
-    vcpu.outcome = {.kind = Outcome::Kind::page_fault,
-                    .code = entry.event_code,
-                    .address = entry.cr2};
+    vcpu.outcome = {
+        .kind = Outcome::Kind::page_fault, .code = entry.event_code, .address = entry.cr2};
     vcpu.processor.tlb().drop(entry.cr2);
     return;
   }
@@ -276,9 +275,9 @@ void Processors::access(Vcpu& vcpu, hosted_entry& entry, hosted_exit& exit) {
                                   : operation.kind == Operation::Kind::fetch ? AccessKind::fetch
                                                                              : AccessKind::read,
                                   operation.cpl, operation.ac};
-  const spec::Outcome walked =
-      shadow ? vcpu.processor.access_shadow(state, rights, operation.address)
-             : vcpu.processor.access_nested(state, rights, operation.address);
+  const spec::Outcome walked = shadow
+                                   ? vcpu.processor.access_shadow(state, rights, operation.address)
+                                   : vcpu.processor.access_nested(state, rights, operation.address);
   if (const auto* allowed = std::get_if<spec::Allowed>(&walked)) {
     counts_.tlb_hits += allowed->from_tlb ? 1 : 0;
     use(vcpu, allowed->frame);

@@ -2,8 +2,8 @@
 /// The software processors: what VMRUN and VMLAUNCH do in a hosted kernel.
 #pragma once
 
-#include <cstdint>
 #include <array>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <utility>

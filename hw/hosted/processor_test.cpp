@@ -194,6 +194,7 @@ TEST_F(ProcessorTest, FreedTablesAndForeignFramesShow) {
   (void)read(0x5000);
   EXPECT_EQ(seen().kind, Outcome::Kind::foreign);
   map(0x5000, 7);
+  processors->invalidate_all(0);
   static Hfn dead;
   dead = first_table + 3;
   processors->memory().set_liveness([](hosted_u64 frame) { return frame == dead ? 0 : 1; });

@@ -29,8 +29,8 @@ void KernelFile::close() {
 }
 
 void* KernelFile::map(unsigned long page) const {
-  const auto address = host_->enter(
-      [&] { return reinterpret_cast<long>(image_->map(number_, page)); });
+  const auto address =
+      host_->enter([&] { return reinterpret_cast<long>(image_->map(number_, page)); });
   return reinterpret_cast<void*>(address.value_or(0));
 }
 
@@ -65,8 +65,8 @@ Result<std::unique_ptr<Session>> Session::open(const std::filesystem::path& file
 }
 
 Result<void> Session::start() {
-  const auto started = host_->enter(
-      [&] { return long{image_->boundary().start(&host_->boundary())}; });
+  const auto started =
+      host_->enter([&] { return long{image_->boundary().start(&host_->boundary())}; });
   if (started != 0) return tl::unexpected(failed("start of the image", started));
   told_.assign(arena_->size().program_bytes / page_size / pages_per_huge, 1);
   return {};
@@ -137,8 +137,8 @@ std::optional<hosted_counters> Session::quiet_counters() {
 
 void Session::tell_levels(std::uint64_t first_page, std::uint64_t pages) {
   if (pages == 0) return;
-  const std::uint64_t last = std::min<std::uint64_t>((first_page + pages - 1) / pages_per_huge,
-                                                     told_.size() - 1);
+  const std::uint64_t last =
+      std::min<std::uint64_t>((first_page + pages - 1) / pages_per_huge, told_.size() - 1);
   for (std::uint64_t huge = first_page / pages_per_huge; huge <= last; ++huge) {
     const std::uint64_t address = arena_->hva_base() + huge * pages_per_huge * page_size;
     hosted_host_page page{};
@@ -153,9 +153,8 @@ void Session::tell_levels(std::uint64_t first_page, std::uint64_t pages) {
 std::optional<long> Session::notify(hosted_notify kind, std::uint64_t first_page,
                                     std::uint64_t pages) {
   const std::uint64_t start = arena_->hva_base() + first_page * page_size;
-  return host_->enter([&] {
-    return long{image_->boundary().notify(kind, start, start + pages * page_size)};
-  });
+  return host_->enter(
+      [&] { return long{image_->boundary().notify(kind, start, start + pages * page_size)}; });
 }
 
 }  // namespace lockstep::hw::hosted

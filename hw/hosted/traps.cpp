@@ -91,15 +91,14 @@ bool Traps::handled(int number, const siginfo_t& info, ucontext_t& context) {
   const auto address = reinterpret_cast<std::uintptr_t>(info.si_addr);
   char text[300] = {};
   const auto fault = [&](const char* where) {
-    const auto end = fmt::format_to_n(text, sizeof text - 1, "{} {:#x}{}",
-                                      number == SIGILL ? "invalid instruction at"
-                                                       : "access to address",
-                                      number == SIGILL ? ip : address, where);
+    const auto end =
+        fmt::format_to_n(text, sizeof text - 1, "{} {:#x}{}",
+                         number == SIGILL ? "invalid instruction at" : "access to address",
+                         number == SIGILL ? ip : address, where);
     *end.out = '\0';
   };
   if (!image->contains(ip)) {
-    const std::uint64_t caller =
-        caller_in(*image, static_cast<std::uint64_t>(registers[REG_RSP]));
+    const std::uint64_t caller = caller_in(*image, static_cast<std::uint64_t>(registers[REG_RSP]));
     if (caller == 0) return false;
     fault(" in a function of the process");
     host->note(HOSTED_FAULT, caller, text);

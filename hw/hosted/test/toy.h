@@ -38,8 +38,7 @@ inline void build_toy(const std::filesystem::path& to, std::uint64_t address,
       "-fno-stack-protector -fcf-protection=none -fno-asynchronous-unwind-tables -I{} "
       "-Wl,-Ttext-segment={:#x} -Wl,-e,toy_image_entry -Wl,--build-id=none -Wl,-z,noexecstack "
       "{} -o {} {}/hw/hosted/test/toy_image.c",
-      LOCKSTEP_COMPILER, LOCKSTEP_SOURCE_DIR, address, options, to.string(),
-      LOCKSTEP_SOURCE_DIR);
+      LOCKSTEP_COMPILER, LOCKSTEP_SOURCE_DIR, address, options, to.string(), LOCKSTEP_SOURCE_DIR);
   ASSERT_EQ(std::system(command.c_str()), 0) << command;
 }
 
