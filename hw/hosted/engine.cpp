@@ -86,7 +86,7 @@ Result<void> HostedEngine::prepare(const Configuration& configuration) {
                                 .amd = wanted.intel == 0},
                                configuration.vcpus);
   platform_.tdp = wanted.tdp != 0;
-  platform_.amd = wanted.intel == 0;
+  platform_.amd = session_->cpuid().amd();
   platform_.host_maxphyaddr = session_->cpuid().maxphyaddr();
   return {};
 }
