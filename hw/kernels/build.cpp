@@ -14,8 +14,10 @@ namespace lockstep::hw::kernels {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr const char* wishes_name = "lockstep.config";
 constexpr const char* kvm_folder = "arch/x86/kvm/";
+
+/// What a build folder comes to with the largest debugging options.
+constexpr std::uint64_t build_bytes = 200'000'000;
 
 std::string compiler() { return installed("ccache") ? "ccache gcc" : "gcc"; }
 
@@ -45,6 +47,9 @@ Result<Build> Build::open(const Cache& cache, Source source, Flavour flavour,
     const auto warm = cache.build(folder_key(source.base_key));
     const auto started = start_warm(warm, source.base_path, folder, source.path, progress);
     if (!started) return tl::unexpected(started.error());
+  }
+  if (const auto room = require_space(folder, build_bytes, "a build"); !room) {
+    return tl::unexpected(room.error());
   }
   fs::create_directories(folder, error);
   if (error) return machine_error(fmt::format("{}: {}", folder.string(), error.message()));
@@ -78,40 +83,14 @@ Result<void> Build::run_make(std::vector<std::string> words, std::vector<std::st
   if (outcome->ok()) return {};
   auto reason = first_error(outcome->err, source_.path);
   if (reason.empty()) reason = first_error(outcome->out, source_.path);
+  if (const auto package = missing_package(outcome->err + outcome->out); !package.empty()) {
+    return machine_error(fmt::format("linux {} cannot be built: {}\napt-get install {}",
+                                     source_.tree.release, reason, package));
+  }
   const bool compiles = reason.find("rror: ") != std::string::npos;
   return input_error(fmt::format("linux {}{} does not {}:\n{}", source_.tree.release,
                                  source_.key == source_.base_key ? "" : " with the patch",
                                  compiles ? "compile" : "build", reason));
-}
-
-Result<void> Build::configure(const Progress& progress) {
-  const auto wishes = merge_fragments(flavour_.fragments);
-  if (!wishes) return tl::unexpected(wishes.error());
-  const auto text = write_fragment(*wishes);
-  const fs::path wishes_file = folder_ / wishes_name;
-  const fs::path config_file = folder_ / ".config";
-  std::error_code error;
-  const auto before = read_file(wishes_file);
-  if (!before || *before != text || !fs::exists(config_file, error)) {
-    if (progress) progress(fmt::format("configuring linux {}", source_.tree.release));
-    fs::remove(wishes_file, error);
-    const fs::path fresh = folder_ / "lockstep.config.new";
-    if (const auto written = write_file(fresh, text); !written) return written;
-    const auto made =
-        run_make({"allnoconfig"}, {fmt::format("KCONFIG_ALLCONFIG={}", fresh.string())}, progress);
-    if (!made) return made;
-    const auto config = read_file(config_file);
-    if (!config) return tl::unexpected(config.error());
-    if (const auto refused = refused_wishes(*wishes, *config, source_.path); !refused.empty()) {
-      return input_error(fmt::format("linux {} cannot be configured as wanted:\n{}",
-                                     source_.tree.release, fmt::join(refused, "\n")));
-    }
-    fs::rename(fresh, wishes_file, error);
-  }
-  auto config = read_file(config_file);
-  if (!config) return tl::unexpected(config.error());
-  config_ = std::move(*config);
-  return {};
 }
 
 Result<void> Build::make(const std::vector<std::string>& targets, const Progress& progress) {

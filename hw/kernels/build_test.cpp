@@ -93,6 +93,20 @@ TEST_F(BuildTest, RefusedWishesAreAnError) {
   EXPECT_FALSE(open("", {"plain", {"CONFIG_KVM=y\nCONFIG_REFUSED=y\n"}, {}, {}}));
 }
 
+TEST_F(BuildTest, ConfiguresAgainWhenAKconfigFileChanged) {
+  const auto configured = [](const Build& build) {
+    return read_file(build.folder() / "configured").value_or("");
+  };
+  const std::string once = "allnoconfig\n";
+  EXPECT_EQ(configured(*open()), once);
+  EXPECT_EQ(configured(*open()), once);
+  // From the warm build, which was configured once.
+  EXPECT_EQ(configured(*open(patch)), once);
+  EXPECT_EQ(configured(*open("--- a/arch/x86/kvm/Kconfig\n+++ b/arch/x86/kvm/Kconfig\n@@ -1 +1 @@\n"
+                             "-config KVM\n+config KVM_OTHER\n")),
+            once + once);
+}
+
 TEST_F(BuildTest, QuotesTheCompilersFirstError) {
   auto text = std::string(patch);
   text.replace(text.find("return 2"), 8, "return x");

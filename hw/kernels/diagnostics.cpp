@@ -60,4 +60,22 @@ std::string first_error(std::string_view said, const std::filesystem::path& sour
   return lines.empty() ? "" : std::string(lines.back());
 }
 
+std::string missing_package(std::string_view said) {
+  constexpr std::pair<std::string_view, std::string_view> marks[] = {
+      {"gelf.h: No such file", "libelf-dev"},
+      {"libelf.h: No such file", "libelf-dev"},
+      {"openssl/opensslv.h: No such file", "libssl-dev"},
+      {"flex: not found", "flex"},
+      {"bison: not found", "bison"},
+      {"bc: not found", "bc"},
+      {"gcc: not found", "gcc"},
+      {"perl: not found", "perl"},
+      {"python3: not found", "python3"},
+  };
+  for (const auto& [mark, package] : marks) {
+    if (said.find(mark) != std::string_view::npos) return std::string(package);
+  }
+  return {};
+}
+
 }  // namespace lockstep::hw::kernels

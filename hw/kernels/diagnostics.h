@@ -13,4 +13,8 @@ namespace lockstep::hw::kernels {
 /// line that is not make's own echo of the failure. Empty if it said nothing.
 std::string first_error(std::string_view said, const std::filesystem::path& source);
 
+/// The Debian package that the build misses, by what it said: a tool that was not
+/// found, a header of the host's. Empty if nothing points to one.
+std::string missing_package(std::string_view said);
+
 }  // namespace lockstep::hw::kernels

@@ -35,5 +35,12 @@ TEST(FirstError, ElseTheLastWordsThatAreNotMakes) {
   EXPECT_EQ(first_error("", "/s"), "");
 }
 
+TEST(MissingPackage, IsNamedByWhatLacks) {
+  EXPECT_EQ(missing_package("/bin/sh: 1: flex: not found\n"), "flex");
+  EXPECT_EQ(missing_package("elf.h:8:10: fatal error: gelf.h: No such file or directory\n"),
+            "libelf-dev");
+  EXPECT_EQ(missing_package("mmu.c:1:1: error: x\n"), "");
+}
+
 }  // namespace
 }  // namespace lockstep::hw::kernels

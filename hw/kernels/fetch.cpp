@@ -5,6 +5,7 @@
 #include <fmt/ranges.h>
 
 #include <charconv>
+#include <optional>
 
 #include "hw/kernels/apt_index.h"
 #include "hw/kernels/scratch.h"
@@ -86,6 +87,15 @@ Result<Tree> fetch_package(const Cache& cache, const SourcePackage& package,
   return unpack(cache, package.version, *tarball, progress);
 }
 
+/// The version as it stands in the cache, if it does.
+std::optional<Result<Fetched>> cached(const Cache& cache, std::string_view version) {
+  std::error_code error;
+  if (!fs::is_directory(cache.source(version), error)) return std::nullopt;
+  auto tree = find_tree(cache, version);
+  if (!tree) return tl::unexpected(tree.error());
+  return Fetched{std::move(*tree), origin_of(cache, version), true};
+}
+
 }  // namespace
 
 std::string origin_of(const Cache& cache, std::string_view version) {
@@ -147,30 +157,29 @@ Result<Fetched> fetch(const Cache& cache, std::string_view version, const Progre
   if (!is_version(version)) {
     return input_error(fmt::format("'{}' is no version: digits and dots, as 6.12", version));
   }
+  if (auto there = cached(cache, version)) return std::move(*there);
+  const auto index = read_apt_index(cache, /*refresh=*/false, progress);
+  std::error_code error;
+  if (!index && !fs::exists(installed_tarball(version), error)) {
+    return tl::unexpected(index.error());
+  }
+  const auto* found = index ? index->find(version) : nullptr;
+  if (index && found == nullptr) {
+    return input_error(fmt::format("Debian has no package linux-source-{}; there are {}", version,
+                                   known_versions(*index)));
+  }
   const auto lock = Lock::take(cache.source(version).string() + ".lock", progress);
   if (!lock) return tl::unexpected(lock.error());
-  std::error_code error;
-  if (fs::is_directory(cache.source(version), error)) {
-    auto tree = find_tree(cache, version);
-    if (!tree) return tl::unexpected(tree.error());
-    return Fetched{std::move(*tree), origin_of(cache, version), true};
-  }
-  auto index = read_apt_index(cache, /*refresh=*/false, progress);
+  // Another process may have fetched it while this one waited.
+  if (auto there = cached(cache, version)) return std::move(*there);
   std::string package;
   Result<Tree> tree;
-  if (index) {
-    const auto* found = index->find(version);
-    if (found == nullptr) {
-      return input_error(fmt::format("Debian has no package linux-source-{}; there are {}", version,
-                                     known_versions(*index)));
-    }
+  if (found != nullptr) {
     package = fmt::format("{} {}", found->debian_version, found->suite);
     tree = fetch_package(cache, *found, progress);
-  } else if (fs::exists(installed_tarball(version), error)) {
+  } else {
     package = "installed on this machine";
     tree = unpack(cache, version, installed_tarball(version), progress);
-  } else {
-    return tl::unexpected(index.error());
   }
   if (!tree) return tl::unexpected(tree.error());
   if (const auto written = write_file(origin_file(cache, version), package + "\n"); !written) {
