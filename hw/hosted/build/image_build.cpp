@@ -33,8 +33,8 @@ const std::vector<std::string>& library_objects() {
 
 /// Functions of the vendor modules that the shim calls: made visible, nothing else.
 const std::vector<std::string>& entry_functions() {
-  static const std::vector<std::string> names = {"svm_init", "svm_exit", "vmx_init", "vmx_exit",
-                                                 "kvm_x86_init"};
+  static const std::vector<std::string> names = {"svm_init", "svm_exit", "vmx_init",    "vmx_exit",
+                                                 "vt_init",  "vt_exit",  "kvm_x86_init"};
   return names;
 }
 
@@ -137,6 +137,10 @@ std::vector<std::string> link_words(const Work& work, const ImageOptions& option
           "svm_init",
           "-u",
           "svm_exit",
+          "-u",
+          "vmx_init",
+          "-u",
+          "vmx_exit",
           "-T",
           (work.folder / "image.ld").string(),
           fmt::format("-Ttext-segment={:#x}", image_address(options.place)),
@@ -242,8 +246,6 @@ Result<fs::path> build_image(const kernels::Cache& cache, const kernels::Source&
   for (const auto& object : *kvm) {
     // The entry to the guest is the one thing that the shim replaces.
     if (fs::path(object).filename() == "vmenter.o") continue;
-    // Intel's module is not hosted yet.
-    if (object.find("/vmx/") != std::string::npos) continue;
     objects.push_back(object);
   }
   objects.insert(objects.end(), libraries.begin(), libraries.end());

@@ -79,7 +79,7 @@ __visible u64 hosted_msr_read(u32 msr) {
     case MSR_IA32_CR_PAT:
       return 0x0007040600070406ull;
     default:
-      return 0;
+      return hosted_is_intel ? hosted_vmx_msr(msr, five_level_host) : 0;
   }
 }
 __visible void hosted_msr_write(u32 msr, u64 value) {

@@ -14,6 +14,9 @@ extern int svm_init(void) __attribute__((weak));
 extern void svm_exit(void) __attribute__((weak));
 extern int vmx_init(void) __attribute__((weak));
 extern void vmx_exit(void) __attribute__((weak));
+/* Since TDX these are the module's own, with the above called by them. */
+extern int vt_init(void) __attribute__((weak));
+extern void vt_exit(void) __attribute__((weak));
 /* 6.11 and later: kvm.ko has an init function of its own. */
 extern int kvm_x86_init(void) __attribute__((weak));
 
@@ -124,6 +127,7 @@ int hosted_module_load(const struct hosted_parameters *p) {
   set_bool("kvm.tdp_mmu", p->tdp_mmu);
   set_bool("kvm.eager_page_split", p->eager_page_split);
   set_bool("kvm.flush_on_reuse", p->flush_on_reuse);
+  set_bool("kvm.enable_pmu", 0);
   if (kvm_x86_init && !common_started) {
     error = kvm_x86_init();
     if (error) return error;
@@ -131,10 +135,14 @@ int hosted_module_load(const struct hosted_parameters *p) {
   }
   if (p->intel) {
     if (!vmx_init) return -ENODEV;
-    set_bool("kvm_intel.ept", p->tdp);
+    if (set_bool("kvm_intel.ept", p->tdp)) return -ENOENT;
     set_bool("kvm_intel.eptad", p->ept_accessed_dirty);
+    /* The last load may have turned off what it had no use for. */
+    set_bool("kvm_intel.unrestricted_guest", 1);
+    set_bool("kvm_intel.vpid", 1);
+    set_bool("kvm_intel.allow_smaller_maxphyaddr", 0);
     set_bool("kvm_intel.pml", p->pml);
-    error = vmx_init();
+    error = vt_init ? vt_init() : vmx_init();
   } else {
     if (!svm_init) return -ENODEV;
     if (set_bool("kvm_amd.npt", p->tdp)) return -ENOENT;
@@ -150,8 +158,10 @@ int hosted_module_load(const struct hosted_parameters *p) {
 void hosted_module_unload(void) {
   if (!loaded) return;
   loaded = 0;
-  if (hosted_is_intel)
-    vmx_exit();
-  else
+  if (!hosted_is_intel)
     svm_exit();
+  else if (vt_exit)
+    vt_exit();
+  else
+    vmx_exit();
 }

@@ -71,7 +71,16 @@ void hosted_contend(int on);
 void hosted_set_processor(int intel, int five_level);
 int hosted_view(int vm_file, const struct hosted_view_sink *sink);
 
-/* ---- vendor (processor_svm.c) */
+/* ---- vendors (cpu.c, processor_svm.c, processor_vmx.c, vmcs.c) */
 extern int hosted_is_intel;
+unsigned long long hosted_msr_read(unsigned msr);
+unsigned long long hosted_vmx_msr(unsigned msr, int five_level);
+/* Drop what the running vCPU knows of one linear address under this tag. */
+void hosted_invalidate_address(unsigned long long address, unsigned asid);
+/* Fields of the current VMCS. */
+unsigned long long hosted_vmcs_get(unsigned field);
+void hosted_vmcs_set(unsigned field, unsigned long long value);
+/* Check VMLAUNCH or VMRESUME against the state of the VMCS. */
+void hosted_vmcs_enter(const void *vmcs, int launched);
 
 #endif
