@@ -14,7 +14,7 @@
 extern "C" {
 #endif
 
-#define HOSTED_BOUNDARY_VERSION 1u
+#define HOSTED_BOUNDARY_VERSION 2u
 
 typedef unsigned long long hosted_u64; /* 64 bits on both sides */
 
@@ -230,6 +230,10 @@ struct hosted_image {
   /* Reason for a trap at `ip`: 0 none of ours, 1 WARN, 2 BUG; fills text. A
    * user-memory access with a fixup returns 3 and the address to go on at. */
   int (*trap)(hosted_u64 ip, char* text, unsigned size, hosted_u64* go_on, int* error_register);
+  /* read() of a file (KVM's binary statistics); bytes read or a negative errno. */
+  long (*read)(int file, void* buffer, unsigned long bytes, unsigned long offset);
+  /* Nonzero if the kernel's page allocator has handed the frame out. */
+  int (*is_table)(hosted_u64 frame);
 };
 
 #ifdef __cplusplus

@@ -98,7 +98,7 @@ Result<std::vector<std::string>> compile_shim(const kernels::Build& build, const
   std::vector<std::string> flags = shim_flags(flavour);
   for (auto& definition : *definitions) flags.push_back(std::move(definition));
   for (const auto& folder :
-       {shim_folder(), shim_folder().parent_path(), tree / "arch/x86/kvm", tree / "arch/x86/kvm/svm",
+       {fs::path(LOCKSTEP_SOURCE_DIR), shim_folder(), tree / "arch/x86/kvm", tree / "arch/x86/kvm/svm",
         tree / "arch/x86/kvm/vmx", tree}) {
     flags.push_back("-I" + folder.string());
   }

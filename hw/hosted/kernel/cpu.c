@@ -93,10 +93,17 @@ __visible void hosted_cpuid_read(struct cpuid_registers *r) {
   r->eax = r->ebx = r->ecx = r->edx = 0;
   switch (leaf) {
     case 0:
-      r->eax = 0x1f;
-      break;
     case 0x80000000:
-      r->eax = 0x8000001f;
+      r->eax = leaf | 0x1f;
+      if (hosted_is_intel) {
+        memcpy(&r->ebx, "Genu", 4);
+        memcpy(&r->edx, "ineI", 4);
+        memcpy(&r->ecx, "ntel", 4);
+      } else {
+        memcpy(&r->ebx, "Auth", 4);
+        memcpy(&r->edx, "enti", 4);
+        memcpy(&r->ecx, "cAMD", 4);
+      }
       break;
     case 0x80000001:
     case 1:
@@ -104,7 +111,7 @@ __visible void hosted_cpuid_read(struct cpuid_registers *r) {
       r->eax = r->ebx = r->ecx = r->edx = ~0u;
       break;
     case 0x80000008:
-      r->eax = five_level_host ? 0x3934 : 0x302e; /* linear and physical width */
+      r->eax = (boot_cpu_data.x86_virt_bits << 8) | boot_cpu_data.x86_phys_bits;
       break;
     case 0x8000000a:
       r->ebx = 16; /* few ASIDs, so that they are used again */
@@ -148,8 +155,7 @@ void hosted_set_processor(int intel, int five_level) {
   memset(&boot_cpu_data, 0, sizeof(boot_cpu_data));
   boot_cpu_data.x86_vendor = intel ? X86_VENDOR_INTEL : X86_VENDOR_AMD;
   boot_cpu_data.x86 = intel ? 6 : 0x19;
-  boot_cpu_data.x86_phys_bits = boot_cpu_data.x86_cache_bits = five_level ? 52 : 46;
-  boot_cpu_data.x86_virt_bits = five_level ? 57 : 48;
+    boot_cpu_data.x86_virt_bits = five_level ? 57 : 48;
   boot_cpu_data.cpuid_level = 0x1f;
   boot_cpu_data.extended_cpuid_level = 0x8000001f;
   feature(X86_FEATURE_FPU);
@@ -188,7 +194,14 @@ void hosted_set_processor(int intel, int five_level) {
     feature(X86_FEATURE_DECODEASSISTS);
     feature(X86_FEATURE_FLUSHBYASID);
   }
+  /* Four levels of nested tables reach 48 bits: a wider bus needs five. */
+  boot_cpu_data.x86_phys_bits = boot_cpu_data.x86_cache_bits = pgtable_l5_enabled() ? 52 : 46;
   *(struct cpuinfo_x86 *)&cpu_info = boot_cpu_data;
+#ifdef CONFIG_X86_5LEVEL
+  pgdir_shift = pgtable_l5_enabled() ? 48 : 39;
+  ptrs_per_p4d = pgtable_l5_enabled() ? 512 : 1;
+#endif
+  hosted_user_levels();
 }
 
 /* A preemption point of preempt_enable(); keeps every register. */

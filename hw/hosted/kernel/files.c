@@ -139,6 +139,17 @@ int hosted_file_close(int fd) {
   return 0;
 }
 
+/* Memory of the process has no page descriptors: vmalloc_to_page() lends one, for
+ * as long as it takes to map the page. */
+static struct page lent_page;
+static void *lent_address;
+struct page *vmalloc_to_page(const void *address) {
+  memset(&lent_page, 0, sizeof(lent_page));
+  set_page_count(&lent_page, 1);
+  lent_address = (void *)((unsigned long)address & PAGE_MASK);
+  return &lent_page;
+}
+
 void *hosted_file_map(int fd, unsigned long page_offset) {
   struct file *file = file_of(fd);
   struct vm_area_struct area = {.vm_pgoff = page_offset,
@@ -148,9 +159,11 @@ void *hosted_file_map(int fd, unsigned long page_offset) {
   struct page *page;
   if (!file || !file->f_op->mmap) return NULL;
   area.vm_file = file;
+  *(unsigned long *)&area.vm_flags = VM_SHARED | VM_READ | VM_WRITE;
   if (file->f_op->mmap(file, &area)) return NULL;
   if (area.vm_ops->fault(&fault)) return NULL;
   page = fault.page;
+  if (page == &lent_page) return lent_address;
   put_page(page);
   return page_address(page);
 }

@@ -41,6 +41,7 @@ static void counters(struct hosted_counters *c) {
   c->srcu_nesting = hosted_srcu_nesting;
   c->virtual_machines = 0;
 }
+static int is_table(hosted_u64 frame) { return hosted_page_live(frame); }
 static int no_view(int file, const struct hosted_view_sink *sink) { return -ENOSYS; }
 
 const struct hosted_image hosted_image_entry = {
@@ -64,4 +65,6 @@ const struct hosted_image hosted_image_entry = {
     .host_level = hosted_host_level,
     .view = no_view,
     .trap = hosted_trap,
+    .read = hosted_file_read,
+    .is_table = is_table,
 };

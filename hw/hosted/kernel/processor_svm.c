@@ -6,6 +6,7 @@
  */
 #include <linux/kvm_host.h>
 #include <linux/kvm_types.h>
+#include <linux/pgtable.h>
 #include <asm/svm.h>
 #include "svm.h"
 #include "shim.h"
@@ -43,7 +44,7 @@ static void describe(struct vcpu_svm *svm, struct hosted_entry *entry) {
   entry->root = entry->format == HOSTED_FORMAT_NPT ? control->nested_cr3 & ~0xfffull
                                                     : save->cr3 & ~0x1full;
   if (entry->format == HOSTED_FORMAT_NPT)
-    entry->root_level = boot_cpu_data.x86_virt_bits == 57 ? 5 : 4;
+    entry->root_level = pgtable_l5_enabled() ? 5 : 4;
   else if (!(save->efer & EFER_LMA))
     entry->root_level = 3;
   else

@@ -6,7 +6,7 @@
 #ifndef HOSTED_SHIM_H
 #define HOSTED_SHIM_H
 
-#include "boundary.h"
+#include "hw/hosted/boundary.h"
 
 extern struct hosted_host hosted_host;
 
@@ -54,6 +54,7 @@ void hosted_threads_start(void);
 /* ---- the rest of each part that image.c starts */
 void hosted_cpu_start(void);
 void hosted_user_start(void);
+void hosted_user_levels(void); /* of the host's page tables: 4 or 5 */
 int hosted_module_load(const struct hosted_parameters *parameters);
 void hosted_module_unload(void);
 int hosted_file_open(void);

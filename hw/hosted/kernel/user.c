@@ -101,6 +101,17 @@ void __copy_overflow(int size, unsigned long count) {
 }
 
 /* ---- pages of the user */
+/* Frames that were handed out since nobody held them: the only ones that can
+ * have references. */
+static unsigned int *pinned;
+static unsigned char *is_pinned;
+static unsigned long pinned_count;
+static void remember_pinned(unsigned long frame) {
+  if (is_pinned[frame]) return;
+  is_pinned[frame] = 1;
+  pinned[pinned_count++] = (unsigned)frame;
+}
+
 static int pin(unsigned long address, unsigned flags, struct page **page,
                struct hosted_host_page *found) {
   if (hosted_host.should_fail(hosted_host.context, HOSTED_USER_PAGE,
@@ -113,6 +124,7 @@ static int pin(unsigned long address, unsigned flags, struct page **page,
   if (page && (flags & FOLL_GET)) {
     *page = pfn_to_page(found->frame);
     get_page(*page);
+    remember_pinned(found->frame);
   }
   return 0;
 }
@@ -188,13 +200,15 @@ int follow_pte(struct mm_struct *mm, unsigned long address, pte_t **entry, spinl
 }
 #endif
 
-/* ---- the host's page tables, as far as KVM reads them: huge or not */
+/* ---- the host's page tables, as far as KVM reads them: huge or not. With
+ * five levels one more table stands above, whose entries all lead to the same. */
+static unsigned long *top_table, *fifth_table;
 static void *table_of(unsigned long entry) { return __va(entry & PTE_PFN_MASK); }
 static unsigned long new_table(void) {
   return __pa(hosted_page(0, 1, (unsigned long)__builtin_return_address(0))) | _KERNPG_TABLE;
 }
 int hosted_host_level(hosted_u64 address, unsigned level) {
-  unsigned long *table = (unsigned long *)user_mm.pgd, *entry = NULL;
+  unsigned long *table = top_table, *entry = NULL;
   struct hosted_host_page found;
   int at;
   for (at = 4; at > 1; --at) {
@@ -276,18 +290,40 @@ int hosted_notify(unsigned kind, hosted_u64 start, hosted_u64 end) {
 }
 int hosted_references(hosted_u64 frame) { return page_count(pfn_to_page(frame)); }
 unsigned long long hosted_extra_references(void) {
-  unsigned long long frame, extra = 0;
-  for (frame = 0; frame < hosted_host.arena.first_free; ++frame)
-    extra += page_count(pfn_to_page(frame)) - 1;
+  unsigned long long extra = 0;
+  unsigned long at, kept = 0;
+  for (at = 0; at < pinned_count; ++at) {
+    int references = page_count(pfn_to_page(pinned[at])) - 1;
+    if (references) {
+      extra += references;
+      pinned[kept++] = pinned[at];
+    } else {
+      is_pinned[pinned[at]] = 0;
+    }
+  }
+  pinned_count = kept;
   return extra;
 }
 
+void hosted_user_levels(void) {
+  if (top_table) user_mm.pgd = (pgd_t *)(pgtable_l5_enabled() ? fifth_table : top_table);
+}
+
 void hosted_user_start(void) {
+  int at;
   memset(&user_mm, 0, sizeof(user_mm));
   atomic_set(&user_mm.mm_users, 1);
   atomic_set(&user_mm.mm_count, 1);
   user_mm.task_size = TASK_SIZE_MAX;
   __init_rwsem(&user_mm.mmap_lock, "mmap_lock", NULL);
-  user_mm.pgd = (pgd_t *)hosted_page(0, 1, 0);
+  top_table = (unsigned long *)hosted_page(0, 1, 0);
+  fifth_table = (unsigned long *)hosted_page(0, 1, 0);
+  for (at = 0; at < 512; ++at) fifth_table[at] = __pa(top_table) | _KERNPG_TABLE;
+  hosted_user_levels();
   memset(notifiers, 0, sizeof(notifiers));
+  pinned = hosted_host.allocate(hosted_host.context,
+                                hosted_host.arena.first_free * sizeof(*pinned), 8);
+  is_pinned = hosted_host.allocate(hosted_host.context, hosted_host.arena.first_free, 8);
+  memset(is_pinned, 0, hosted_host.arena.first_free);
+  pinned_count = 0;
 }
