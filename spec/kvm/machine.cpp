@@ -24,7 +24,8 @@ std::string_view name(Looseness looseness) {
       "stale-translation",   "stale-prefix", "spurious-fault",    "speculative-accessed",
       "dirty-without-write", "pdpte-reread", "narrow-maxphyaddr", "mmio-cache",
       "pse36-width",         "host-poke",    "fault-keeps-entry", "pvm-no-execute",
-      "fetch-flag-32bit",    "wp-exchange",  "pvm-upper-half",    "emulated-host-write"};
+      "fetch-flag-32bit",    "wp-exchange",  "pvm-upper-half",    "emulated-host-write",
+      "table-as-target"};
   return names[static_cast<std::size_t>(looseness)];
 }
 
@@ -51,7 +52,9 @@ std::string_view reason(Looseness looseness) {
       "kvm_pvm: at CPL 3 the upper half of the address space is mapped by the host, so accesses "
       "there fault with the host's error code",
       "emulator_read_write_onepage(): what it cannot store becomes an MMIO write, so a write to a "
-      "page that the host write-protects does not fail KVM_RUN if KVM emulates it"};
+      "page that the host write-protects does not fail KVM_RUN if KVM emulates it",
+      "x86_emulate_instruction(): the address of a nested page fault is taken for that of the "
+      "access, if both have the same offset in a page; a fault of the guest's walk names an entry"};
   return reasons[static_cast<std::size_t>(looseness)];
 }
 

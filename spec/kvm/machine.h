@@ -38,8 +38,9 @@ enum class Looseness : std::uint8_t {
   wp_exchange,           ///< shadow paging with CR0.WP=0 made a user page a kernel page
   pvm_upper_half,        ///< kvm_pvm: the upper half is not the guest's at CPL 3
   emulated_host_write,   ///< an emulated write to a page that the host write-protects
+  table_as_target,       ///< TDP: a table outside every slot is taken for what was accessed
 };
-inline constexpr unsigned looseness_count = 16;
+inline constexpr unsigned looseness_count = 17;
 
 /// Short printable name, such as "stale-translation".
 std::string_view name(Looseness looseness);

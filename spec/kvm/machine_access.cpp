@@ -44,6 +44,7 @@ class AccessRules {
   void data(const Candidate& base, Gpa gpa);
   void host_refuses(Candidate candidate, Gpa gpa);
   void fault(const PagingState& paging, Candidate candidate, std::uint32_t code);
+  void table_as_target(Candidate candidate);
   bool exchanged(const PagingState& paging, const Way& way) const;
 
   const Machine::State& state_;
@@ -69,6 +70,7 @@ void AccessRules::add(const PagingState& paging, const Way& way, Loosenesses loo
   if (way.kind != Way::Kind::translated) {
     const bool reserved = way.kind == Way::Kind::reserved;
     fault(paging, candidate, fault_code(paging, rights_, /*present=*/reserved, reserved));
+    table_as_target(candidate);
     return;
   }
   for (std::size_t i = 0; i < way.levels; ++i) {
@@ -87,6 +89,20 @@ void AccessRules::add(const PagingState& paging, const Way& way, Loosenesses loo
   if (access_.kind == AccessKind::write && way.cached_leaf && !way.maybe_dirty) return;
   candidate.completed = true;
   data(candidate, way.translation.page | (access_.gva & (way.translation.size - 1)));
+}
+
+/// Under TDP a walk that meets a table outside every slot exits to KVM, which
+/// emulates the access at the entry's address: PFERR_GUEST_PAGE_MASK is not asked.
+void AccessRules::table_as_target(Candidate candidate) {
+  const Way& way = candidate.way;
+  if (!state_.platform.tdp || way.levels == 0 || access_.kind == AccessKind::fetch) return;
+  const Gpa entry = way.reads[way.levels - 1u].address;
+  if (state_.slots.backing(entry) || ((entry ^ access_.gva) & ~page_mask) != 0) return;
+  const bool write = access_.kind == AccessKind::write;
+  candidate.loosenesses |= loose(Looseness::table_as_target);
+  candidate.observation =
+      Mmio{write, entry, access_.size, write ? truncate(access_.value, access_.size) : 0};
+  out_.push_back(candidate);
 }
 
 void AccessRules::fault(const PagingState& paging, Candidate candidate, std::uint32_t code) {
@@ -171,14 +187,16 @@ void AccessRules::data(const Candidate& base, Gpa gpa) {
 
 /// A store to a page that the slot lets write and the host does not:
 /// kvm_handle_error_pfn() fails KVM_RUN with EFAULT. What KVM emulates becomes
-/// an MMIO write: stores to shadowed tables, and on kvm_pvm those of ring 0.
+/// an MMIO write: stores to shadowed tables, and on kvm_pvm those of ring 0 and
+/// of a guest without paging.
 void AccessRules::host_refuses(Candidate candidate, Gpa gpa) {
   candidate.completed = false;
   candidate.host_refused = true;
   candidate.observation = Errno{EFAULT};
   out_.push_back(candidate);
   const bool table = state_.table_pages.contains(*candidate.hva >> page_shift);
-  const bool interpreted = state_.on_pvm() && access_.cpl == Cpl::supervisor;
+  const bool unpaged = state_.configuration.paging == PagingMode::none;
+  const bool interpreted = state_.on_pvm() && (access_.cpl == Cpl::supervisor || unpaged);
   if (!table && !interpreted) return;
   candidate.loosenesses |= loose(Looseness::emulated_host_write);
   candidate.observation =
