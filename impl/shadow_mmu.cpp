@@ -156,6 +156,15 @@ void ShadowMmu::drop_root(ShadowPage& page) {
   if (--page.root_count == 0 && page.invalid) zapped_roots_.remove(page).reset();
 }
 
+unsigned ShadowMmu::unmap(MemorySlot& slot, Gfn gfn) {
+  unsigned dropped = 0;
+  for (SpteRef ref = slot.rmap_of(gfn).first(); !ref.none(); ref = slot.rmap_of(gfn).first()) {
+    clear(arena_->page(ref.page()), ref.entry());
+    ++dropped;
+  }
+  return dropped;
+}
+
 bool ShadowMmu::write_protect(MemorySlot& slot, Gfn gfn) {
   bool any = false;
   for (SpteRef ref = slot.rmap_of(gfn).first(); !ref.none(); ref = link_of(ref).next) {

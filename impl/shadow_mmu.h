@@ -89,6 +89,9 @@ class ShadowMmu {
   /// KVM: kvm_mmu_slot_gfn_write_protect().
   bool write_protect(MemorySlot& slot, Gfn gfn);
 
+  /// Drop every SPTE of the gfn; how many there were. KVM: kvm_unmap_rmap().
+  unsigned unmap(MemorySlot& slot, Gfn gfn);
+
   /// A guest store of `size` bytes at `gpa` has changed memory: drop what
   /// followed the old contents. KVM: kvm_mmu_pte_write().
   void guest_wrote(Gpa gpa, unsigned size);

@@ -29,7 +29,7 @@ void Vcpu::set_accessed_dirty(GuestWalk& walk, bool write) {
 /// Read-only slots keep their entries. KVM: FNAME(update_accessed_dirty_bits)().
 bool Vcpu::set_entry_bits(Gpa at, std::uint64_t bits) {
   const Vm::Place place = vm_->place(at);
-  if (!place || place.slot->read_only) return false;
+  if (!place || place.slot->read_only || vm_->host_protects(place.hva)) return false;
   // Accessed and dirty stand in the first byte of an entry of either size.
   HostMemory& memory = vm_->memory();
   memory.store(place.hva, 1, memory.load(place.hva, 1) | bits);

@@ -97,13 +97,18 @@ FaultOutcome Vcpu::page_fault(Gva gva, const GuestAccess& access) {
   if (slot == nullptr) return NeedsEmulation{};
   const bool write = access.kind == AccessKind::write;
   if (write && (slot->read_only || slot->is_tracked(gfn))) return NeedsEmulation{};
-  if (!vm_->place(walked.gpa)) return RunError{Error::bad_address};
+  const Vm::Place place = vm_->place(walked.gpa);
+  if (!place) return RunError{Error::bad_address};
+  // KVM: kvm_handle_error_pfn().
+  const bool refused = vm_->host_protects(place.hva);
+  if (write && refused) return RunError{Error::bad_address};
   if (auto stocked = stock(); !stocked) return RunError{stocked.error()};
   if (!roots_.frame()) return Fixed{};  // the next entry finds one
 
   Rights leaf = walked.access;
   const bool clean = (walked.entry[walked.leaf_level] & entry::dirty) == 0;
-  if (!write && (clean || must_stay_clean(*slot, gfn, access.kind))) leaf = without_write(leaf);
+  if (!write && (refused || clean || must_stay_clean(*slot, gfn, access.kind)))
+    leaf = without_write(leaf);
   if (write && (leaf & rights::writable) == 0) {
     leaf = exchange_for_wp(leaf, state_.paging.control.has(ControlBit::cr4_smep));
   }
@@ -122,11 +127,14 @@ FaultOutcome Vcpu::direct_fault(Gpa gpa, AccessKind kind) {
   if (slot == nullptr) return NeedsEmulation{};
   const bool write = kind == AccessKind::write;
   if (write && (slot->read_only || slot->is_tracked(gfn))) return NeedsEmulation{};
-  if (!vm_->place(gpa)) return RunError{Error::bad_address};
+  const Vm::Place place = vm_->place(gpa);
+  if (!place) return RunError{Error::bad_address};
+  const bool refused = vm_->host_protects(place.hva);
+  if (write && refused) return RunError{Error::bad_address};
   if (auto stocked = stock(); !stocked) return RunError{stocked.error()};
   if (!roots_.frame()) return Fixed{};  // the next entry finds one
   Rights access = rights::all;
-  if (must_stay_clean(*slot, gfn, kind)) access = without_write(access);
+  if (refused || must_stay_clean(*slot, gfn, kind)) access = without_write(access);
   const auto writable = install_direct(gpa, *slot, access);
   if (!writable) return RunError{writable.error()};
   return Fixed{};

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "impl/vm.h"
 
+#include <algorithm>
 #include <bit>
 
 namespace lockstep::impl {
@@ -23,7 +24,7 @@ Vm::Place Vm::place(Gpa gpa) {
 
 Vm::Store Vm::guest_store(Gpa gpa, unsigned size, std::uint64_t value) {
   const Place at = place(gpa);
-  if (!at || at.slot->read_only) return Store::mmio;
+  if (!at || at.slot->read_only || host_protects(at.hva)) return Store::mmio;
   const Gfn gfn = gpa_to_gfn(gpa);
   memory_.store(at.hva, size, value);
   at.slot->mark_dirty(gfn);
@@ -148,6 +149,25 @@ Expected<void> Vm::clear_dirty_log(std::uint64_t id, std::uint64_t first, std::u
   }
   if (flush) mmu_.request_flush();
   return {};
+}
+
+void Vm::unmap_host(Hva hva, std::uint64_t size) {
+  for (const auto& slot : slots_.all()) {
+    const Hva first = std::max(hva, slot->hva);
+    const Hva end = std::min(hva + size, slot->hva + (slot->pages << page_shift));
+    for (Hva at = first; at < end; at += page_size) {
+      host_unmapped_ += mmu_.unmap(*slot, slot->base + gpa_to_gfn(at - slot->hva));
+    }
+  }
+}
+
+void Vm::protect_host(Hva hva, std::uint64_t size, bool on) {
+  const Hfn first = hva >> page_shift;
+  const Hfn end = first + (size >> page_shift);
+  if (host_protected_.size() < end) host_protected_.resize(end);
+  for (Hfn page = first; page < end; ++page) host_protected_[page] = on;
+  // What was mapped read-only for a protected page stays: its next write faults.
+  if (on) unmap_host(hva, size);
 }
 
 Expected<void> Vm::set_page_limit(std::uint64_t pages) {

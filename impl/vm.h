@@ -48,6 +48,19 @@ class Vm {
   /// KVM_SET_NR_MMU_PAGES.
   Expected<void> set_page_limit(std::uint64_t pages);
 
+  /// What maps the host pages [hva, hva + size) goes, because they move or are
+  /// given back. KVM: kvm_mmu_notifier_invalidate_range_start().
+  void unmap_host(Hva hva, std::uint64_t size);
+  /// The host lets nobody write the pages any more, or again: a guest store
+  /// then fails with bad_address, or becomes MMIO if it is emulated.
+  void protect_host(Hva hva, std::uint64_t size, bool on);
+  bool host_protects(Hva hva) const {
+    const Hfn page = hva >> page_shift;
+    return page < host_protected_.size() && host_protected_[page];
+  }
+  /// Leaf SPTEs that unmap_host() dropped.
+  std::uint64_t host_unmapped() const { return host_unmapped_; }
+
   /// Where a gpa stands in host memory; null without a slot or memory.
   struct Place {
     MemorySlot* slot = nullptr;
@@ -58,8 +71,8 @@ class Vm {
 
   enum class Store : std::uint8_t { done, mmio };
   /// Store by the guest (or for it, by the emulator): memory, dirty log, and
-  /// the shadow pages that follow this gfn. mmio without a slot or if it is
-  /// read-only. KVM: emulator_write_phys().
+  /// the shadow pages that follow this gfn. mmio without a slot, if it is
+  /// read-only, or if the host protects the page. KVM: emulator_write_phys().
   Store guest_store(Gpa gpa, unsigned size, std::uint64_t value);
 
   const VmSettings& settings() const { return settings_; }
@@ -83,6 +96,8 @@ class Vm {
   SlotTable slots_;
   ShadowMmu mmu_;
   std::uint64_t tracked_stores_ = 0;
+  std::uint64_t host_unmapped_ = 0;
+  std::vector<bool> host_protected_;  ///< by host page; absent is false
 };
 
 }  // namespace lockstep::impl

@@ -10,9 +10,9 @@ namespace lockstep::props::impl_engine {
 ImplEngine::ImplEngine() {
   platform_.features.set();
   for (const Feature lacking :
-       {Feature::smm, Feature::host_parameters, Feature::host_migrate, Feature::host_protect,
-        Feature::host_age, Feature::host_split, Feature::host_collapse, Feature::host_discard,
-        Feature::shrinker, Feature::nx_recovery, Feature::dirty_ring, Feature::slot_zap_quirk}) {
+       {Feature::smm, Feature::host_parameters, Feature::host_age, Feature::host_split,
+        Feature::host_collapse, Feature::shrinker, Feature::nx_recovery, Feature::dirty_ring,
+        Feature::slot_zap_quirk}) {
     platform_.features.reset(static_cast<std::size_t>(lacking));
   }
   platform_.max_vcpus = 64;
@@ -60,6 +60,7 @@ Result<Observation> ImplEngine::end() {
 
 void ImplEngine::tally() {
   counts_[static_cast<std::size_t>(Path::shadow_page_zapped)] += vm().mmu().events().pages_zapped;
+  counts_[static_cast<std::size_t>(Path::host_unmapped)] += vm().host_unmapped();
   counts_[static_cast<std::size_t>(Path::page_recycled)] += vm().mmu().events().recycled;
   counts_[static_cast<std::size_t>(Path::tracked_write)] += vm().tracked_stores();
 }
@@ -112,7 +113,9 @@ Observation ImplEngine::set_slot(const Command& command) {
 
 Observation ImplEngine::user_store(Gpa gpa, unsigned size, std::uint64_t value) {
   const auto hva = machine_->user_slots.hva(gpa);
-  if (!hva || !vm().memory().contains(*hva, size)) return Errno{EFAULT};
+  if (!hva || !vm().memory().contains(*hva, size) || vm().host_protects(*hva)) {
+    return Errno{EFAULT};
+  }
   vm().memory().store(*hva, size, value);
   return Done{};
 }
@@ -165,6 +168,35 @@ Result<Observation> ImplEngine::run(const MmuPages& command) {
   hit(Path::mmu_pages);
   const auto set = vm().set_page_limit(command.pages);
   if (!set) return Errno{number(set.error())};
+  return Done{};
+}
+
+/// A host page of this engine keeps its frame, the offset in program memory: to
+/// migrate it drops what maps it and no more. There are no huge pages to split
+/// or to make, and nobody asks for the accessed flags of SPTEs.
+Result<Observation> ImplEngine::run(const HostChange& command) {
+  const Hva end = command.hva + command.size;
+  switch (command.action) {
+    case HostAction::migrate:
+      vm().unmap_host(command.hva, command.size);
+      break;
+    case HostAction::protect:
+    case HostAction::unprotect:
+      vm().protect_host(command.hva, command.size, command.action == HostAction::protect);
+      break;
+    case HostAction::discard:
+      vm().unmap_host(command.hva, command.size);
+      for (Hva at = command.hva; at < end; at += 8) {
+        vm().memory().store(at, 8, code_cell(static_cast<std::uint32_t>(at >> page_shift)));
+      }
+      break;
+    case HostAction::age:
+    case HostAction::split:
+    case HostAction::collapse:
+      return lacking(feature_of(command.action));
+  }
+  const auto first = static_cast<std::size_t>(Path::host_migrate);
+  hit(static_cast<Path>(first + static_cast<std::size_t>(command.action)));
   return Done{};
 }
 

@@ -50,6 +50,14 @@ enum class Path : std::uint8_t {
   tlb_hit,
   mmu_pages,
   page_recycled,
+  host_migrate,
+  host_protect,
+  host_unprotect,
+  host_age,
+  host_split,
+  host_collapse,
+  host_discard,
+  host_unmapped,
   count
 };
 
@@ -80,7 +88,15 @@ inline constexpr std::array<std::string_view, static_cast<std::size_t>(Path::cou
     "write to tracked table",
     "tlb hit",
     "mmu pages",
-    "shadow page recycled"};
+    "shadow page recycled",
+    "host migrate",
+    "host protect",
+    "host unprotect",
+    "host age",
+    "host split",
+    "host collapse",
+    "host discard",
+    "spte dropped for the host"};
 
 /// Table frames start above every frame of program memory.
 inline constexpr Hfn first_table_frame = 1ull << 28;
@@ -203,7 +219,7 @@ class ImplEngine final : public Engine {
   Result<Observation> run(const DirtyClear& command);
   Result<Observation> run(const RingCollect&) { return lacking(Feature::dirty_ring); }
   Result<Observation> run(const MmuPages& command);
-  Result<Observation> run(const HostChange& command) { return lacking(feature_of(command.action)); }
+  Result<Observation> run(const HostChange& command);
   Result<Observation> run(const Shrink&) { return lacking(Feature::shrinker); }
   Result<Observation> run(const NxRecover&) { return lacking(Feature::nx_recovery); }
   static Result<Observation> lacking(Feature feature);

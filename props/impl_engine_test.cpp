@@ -209,5 +209,47 @@ TEST_P(ImplEngineTest, TableInReadOnlySlotIsWalkedWithoutFlags) {
   EXPECT_EQ(run(Peek{.gpa = 0x400000}), Observation(Value{0x21000 | pwu}));
 }
 
+TEST_P(ImplEngineTest, WhatTheHostTakesIsMappedNoMore) {
+  begin_mapped();
+  const auto host = [&](HostAction action) {
+    return run(HostChange{action, 0x20000, 2 * page_size});
+  };
+  const auto unmapped = [&] {
+    ASSERT_EQ(engine->end(), Observation(Done{}));
+    EXPECT_GT(engine->reached().at("spte dropped for the host"), 0u);
+  };
+  EXPECT_EQ(write(0, 1), Observation(Done{}));
+  EXPECT_EQ(host(HostAction::protect), Observation(Done{}));
+  EXPECT_EQ(write(0, 2), Observation(Errno{EFAULT}));
+  EXPECT_EQ(read(0), Observation(Value{1}));
+  EXPECT_EQ(write(0, 2), Observation(Errno{EFAULT}));
+  EXPECT_EQ(run(Poke{.gpa = 0x20000}), Observation(Errno{EFAULT}));
+  EXPECT_EQ(write(0x2000, 2), Observation(Done{}));
+  EXPECT_EQ(host(HostAction::unprotect), Observation(Done{}));
+  EXPECT_EQ(write(0, 3), Observation(Done{}));
+  EXPECT_EQ(host(HostAction::migrate), Observation(Done{}));
+  EXPECT_EQ(read(0), Observation(Value{3}));
+  EXPECT_EQ(host(HostAction::discard), Observation(Done{}));
+  EXPECT_EQ(read(0), Observation(Value{code_cell(0x20)}));
+  unmapped();
+}
+
+TEST_P(ImplEngineTest, TheLimitOfShadowPagesHolds) {
+  begin_mapped();
+  EXPECT_EQ(run(MmuPages{63}), Observation(Errno{EINVAL}));
+  EXPECT_EQ(run(MmuPages{64}), Observation(Done{}));
+  // More page tables than may be shadowed at a time.
+  for (unsigned i = 1; i < 100; ++i) {
+    entry(0x3000, i, (0x40000 + i * 0x1000) | pwu);
+    entry(0x40000 + i * 0x1000, 0, 0x20000 | pwu);
+  }
+  for (unsigned i = 0; i < 100; ++i) {
+    EXPECT_EQ(read(std::uint64_t{i} << 21), Observation(Value{code_cell(0x20)}));
+  }
+  EXPECT_EQ(engine->end(), Observation(Done{}));
+  const bool shadow = GetParam() == MmuKind::shadow;
+  EXPECT_EQ(engine->reached().contains("shadow page recycled"), shadow);
+}
+
 }  // namespace
 }  // namespace lockstep::props
