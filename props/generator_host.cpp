@@ -101,7 +101,11 @@ void speak_host_protect(Sketch& sketch) {
     access(sketch, vcpu, draw_page(sketch), AccessKind::write,
            draw.chance(70) ? Cpl::user : Cpl::supervisor);
   }
-  if (draw.chance(20)) sketch.emit(Poke{draw.of(sketch.data) + 0x100, code_cell(7), 8, false});
+  // Tables are user space's to rewrite no more.
+  const auto gpa = draw.of(sketch.data);
+  if (gpa >= harness::window && draw.chance(20)) {
+    sketch.emit(Poke{gpa + 0x100, code_cell(7), 8, false});
+  }
   if (draw.chance(15)) return;
   sketch.emit(HostChange{HostAction::unprotect, change.hva, change.size});
   access(sketch, vcpu, draw_page(sketch), AccessKind::write, Cpl::user);

@@ -97,6 +97,63 @@ TEST(Generator, MixesWhatTheEnginesMustMeet) {
   EXPECT_LT(steps / many, 90u);
 }
 
+/// Without an engine that honours them, no case names host parameters; with one,
+/// none of the combinations is rare.
+TEST(Generator, HostParametersTakeTurns) {
+  auto options = everything();
+  std::map<std::string, unsigned> shares;
+  constexpr std::uint64_t cases = 8'192;
+  for (std::uint64_t index = 0; index < cases; ++index) {
+    const auto configuration = generate(options, 6, index).configuration;
+    const HostParameters& host = configuration.host;
+    ASSERT_TRUE(host.vendor && host.tdp_mmu && host.eager_page_split && host.nx_huge_pages);
+    ASSERT_NE(configuration.mmu, MmuKind::any);
+    std::string key = *host.vendor == Vendor::amd ? "amd" : "intel";
+    key += configuration.mmu == MmuKind::tdp ? " tdp" : " shadow";
+    for (const bool on : {*host.tdp_mmu, *host.eager_page_split, *host.nx_huge_pages}) {
+      key += on ? " on" : " off";
+    }
+    ++shares[key];
+    if (host.ad_bits) {
+      EXPECT_EQ(*host.vendor, Vendor::intel);
+      ++shares[*host.ad_bits ? "ad" : "no ad"];
+    }
+  }
+  EXPECT_EQ(shares.size(), 32u + 2u);
+  for (const auto& [key, count] : shares) EXPECT_GE(count, cases / 50) << key;
+
+  options.everywhere.reset(static_cast<unsigned>(Feature::host_parameters));
+  options.somewhere = options.everywhere;
+  for (std::uint64_t index = 0; index < 200; ++index) {
+    EXPECT_EQ(generate(options, 6, index).configuration.host, HostParameters{});
+  }
+}
+
+/// What user space may not do to live tables, the host does not do either.
+TEST(Generator, TheHostLeavesTablesAlone) {
+  const auto options = everything();
+  std::map<HostAction, unsigned> actions;
+  unsigned limits = 0, collections = 0, quirks = 0;
+  for (std::uint64_t index = 0; index < many; ++index) {
+    const auto program = generate(options, 7, index);
+    quirks += !program.configuration.slot_zap_all;
+    for (const auto& step : program.steps) {
+      limits += std::holds_alternative<MmuPages>(step.command);
+      collections += std::holds_alternative<RingCollect>(step.command);
+      const auto* change = std::get_if<HostChange>(&step.command);
+      if (change == nullptr) continue;
+      ++actions[change->action];
+      if (change->action != HostAction::discard && change->action != HostAction::protect) continue;
+      EXPECT_GE(change->hva, harness::window) << print(program);
+    }
+  }
+  EXPECT_EQ(actions.size(), host_action_count);
+  for (const auto& [action, count] : actions) EXPECT_GT(count, 100u);
+  EXPECT_GT(limits, 100u);
+  EXPECT_GT(collections, 100u);
+  EXPECT_GT(quirks, many / 10);
+}
+
 /// The engine's entries and linear addresses stay out, and what a fetch
 /// executes is a code cell: the offsets of fetches never hold entries.
 TEST(Generator, FetchesExecuteCodeCells) {
