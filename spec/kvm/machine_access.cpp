@@ -44,7 +44,6 @@ class AccessRules {
   void data(const Candidate& base, Gpa gpa);
   void host_refuses(Candidate candidate, Gpa gpa);
   void fault(const PagingState& paging, Candidate candidate, std::uint32_t code);
-  void table_as_target(Candidate candidate);
   bool exchanged(const PagingState& paging, const Way& way) const;
 
   const Machine::State& state_;
@@ -70,7 +69,6 @@ void AccessRules::add(const PagingState& paging, const Way& way, Loosenesses loo
   if (way.kind != Way::Kind::translated) {
     const bool reserved = way.kind == Way::Kind::reserved;
     fault(paging, candidate, fault_code(paging, rights_, /*present=*/reserved, reserved));
-    table_as_target(candidate);
     return;
   }
   for (std::size_t i = 0; i < way.levels; ++i) {
@@ -89,20 +87,6 @@ void AccessRules::add(const PagingState& paging, const Way& way, Loosenesses loo
   if (access_.kind == AccessKind::write && way.cached_leaf && !way.maybe_dirty) return;
   candidate.completed = true;
   data(candidate, way.translation.page | (access_.gva & (way.translation.size - 1)));
-}
-
-/// Under TDP a walk that meets a table outside every slot exits to KVM, which
-/// emulates the access at the entry's address: PFERR_GUEST_PAGE_MASK is not asked.
-void AccessRules::table_as_target(Candidate candidate) {
-  const Way& way = candidate.way;
-  if (!state_.platform.tdp || way.levels == 0 || access_.kind == AccessKind::fetch) return;
-  const Gpa entry = way.reads[way.levels - 1u].address;
-  if (state_.slots.backing(entry) || ((entry ^ access_.gva) & ~page_mask) != 0) return;
-  const bool write = access_.kind == AccessKind::write;
-  candidate.loosenesses |= loose(Looseness::table_as_target);
-  candidate.observation =
-      Mmio{write, entry, access_.size, write ? truncate(access_.value, access_.size) : 0};
-  out_.push_back(candidate);
 }
 
 void AccessRules::fault(const PagingState& paging, Candidate candidate, std::uint32_t code) {
