@@ -83,49 +83,54 @@ u64 hosted_vmx_msr(u32 msr, int five_level) {
 }
 
 /* ---- entry */
+
+/* What stands in a field has its width already. */
+static __always_inline u64 get(u32 field) { return *hosted_vmcs_field(field); }
+static __always_inline void set(u32 field, u64 value) { *hosted_vmcs_field(field) = value; }
+
 static int primary(u32 control) {
-  return !!(hosted_vmcs_get(CPU_BASED_VM_EXEC_CONTROL) & control);
+  return !!(get(CPU_BASED_VM_EXEC_CONTROL) & control);
 }
 static int secondary(u32 control) {
   return primary(CPU_BASED_ACTIVATE_SECONDARY_CONTROLS) &&
-         (hosted_vmcs_get(SECONDARY_VM_EXEC_CONTROL) & control);
+         (get(SECONDARY_VM_EXEC_CONTROL) & control);
 }
 
 /* The bit of the exception bitmap, turned round where error codes never match
  * (SDM "Exception Bitmap"). */
 static unsigned page_fault_exits(void) {
-  int bit = !!(hosted_vmcs_get(EXCEPTION_BITMAP) & (1u << PF_VECTOR));
-  u32 mask = (u32)hosted_vmcs_get(PAGE_FAULT_ERROR_CODE_MASK);
-  u32 match = (u32)hosted_vmcs_get(PAGE_FAULT_ERROR_CODE_MATCH);
+  int bit = !!(get(EXCEPTION_BITMAP) & (1u << PF_VECTOR));
+  u32 mask = (u32)get(PAGE_FAULT_ERROR_CODE_MASK);
+  u32 match = (u32)get(PAGE_FAULT_ERROR_CODE_MATCH);
   if (mask) hosted_fail(HOSTED_BUG, "the processor knows no page-fault error-code mask");
   return match ? !bit : bit;
 }
 
 static u64 guest_efer(void) {
-  u32 controls = (u32)hosted_vmcs_get(VM_ENTRY_CONTROLS);
+  u32 controls = (u32)get(VM_ENTRY_CONTROLS);
   u64 value;
-  if (controls & VM_ENTRY_LOAD_IA32_EFER) return hosted_vmcs_get(GUEST_IA32_EFER);
+  if (controls & VM_ENTRY_LOAD_IA32_EFER) return get(GUEST_IA32_EFER);
   value = hosted_msr_read(MSR_EFER) & ~(u64)(EFER_LMA | EFER_LME);
   return controls & VM_ENTRY_IA32E_MODE ? value | EFER_LMA | EFER_LME : value;
 }
 
 static void describe(const struct kvm_vcpu *vcpu, struct hosted_entry *entry) {
-  u32 event = (u32)hosted_vmcs_get(VM_ENTRY_INTR_INFO_FIELD);
+  u32 event = (u32)get(VM_ENTRY_INTR_INFO_FIELD);
   int at;
   memset(entry, 0, sizeof(*entry));
   entry->vcpu = vcpu->vcpu_id;
-  entry->cr0 = hosted_vmcs_get(GUEST_CR0);
+  entry->cr0 = get(GUEST_CR0);
   entry->cr2 = hosted_cr2;
-  entry->cr3 = hosted_vmcs_get(GUEST_CR3);
-  entry->cr4 = hosted_vmcs_get(GUEST_CR4);
+  entry->cr3 = get(GUEST_CR3);
+  entry->cr4 = get(GUEST_CR4);
   entry->efer = guest_efer();
   if (secondary(SECONDARY_EXEC_ENABLE_EPT)) {
-    u64 pointer = hosted_vmcs_get(EPT_POINTER);
+    u64 pointer = get(EPT_POINTER);
     entry->format = HOSTED_FORMAT_EPT;
     entry->root = pointer & ~0xfffull;
     entry->root_level = ((pointer >> 3) & 7) + 1;
     entry->ept_accessed_dirty = !!(pointer & VMX_EPTP_AD_ENABLE_BIT);
-    for (at = 0; at < 4; ++at) entry->pdpte[at] = hosted_vmcs_get(GUEST_PDPTR0 + 2 * at);
+    for (at = 0; at < 4; ++at) entry->pdpte[at] = get(GUEST_PDPTR0 + 2 * at);
   } else {
     entry->format = HOSTED_FORMAT_SHADOW;
     entry->root_level = !(entry->efer & EFER_LMA) ? 3 : entry->cr4 & X86_CR4_LA57 ? 5 : 4;
@@ -133,15 +138,15 @@ static void describe(const struct kvm_vcpu *vcpu, struct hosted_entry *entry) {
     entry->root = entry->cr3 & (entry->root_level == 3 ? 0xffffffe0 : PTE_PFN_MASK);
   }
   entry->asid = secondary(SECONDARY_EXEC_ENABLE_VPID)
-                    ? (unsigned)hosted_vmcs_get(VIRTUAL_PROCESSOR_ID)
+                    ? (unsigned)get(VIRTUAL_PROCESSOR_ID)
                     : 0;
   /* VPID 0 is the host's: every entry begins with no translation. */
   entry->flush = entry->asid ? HOSTED_FLUSH_NONE : HOSTED_FLUSH_ASID;
   for (at = 0; at < 16; ++at) entry->gpr[at] = vcpu->arch.regs[at];
-  entry->gpr[VCPU_REGS_RSP] = hosted_vmcs_get(GUEST_RSP);
-  entry->rip = hosted_vmcs_get(GUEST_RIP);
-  entry->rflags = hosted_vmcs_get(GUEST_RFLAGS);
-  entry->cpl = (hosted_vmcs_get(GUEST_SS_AR_BYTES) >> 5) & 3;
+  entry->gpr[VCPU_REGS_RSP] = get(GUEST_RSP);
+  entry->rip = get(GUEST_RIP);
+  entry->rflags = get(GUEST_RFLAGS);
+  entry->cpl = (get(GUEST_SS_AR_BYTES) >> 5) & 3;
   entry->intercept_page_fault = page_fault_exits();
   entry->intercept_cr3_write = primary(CPU_BASED_CR3_LOAD_EXITING);
   entry->intercept_invlpg = primary(CPU_BASED_INVLPG_EXITING);
@@ -152,7 +157,7 @@ static void describe(const struct kvm_vcpu *vcpu, struct hosted_entry *entry) {
     entry->event_valid = 1;
     entry->event_vector = event & INTR_INFO_VECTOR_MASK;
     entry->event_has_code = !!(event & INTR_INFO_DELIVER_CODE_MASK);
-    entry->event_code = (unsigned)hosted_vmcs_get(VM_ENTRY_EXCEPTION_ERROR_CODE);
+    entry->event_code = (unsigned)get(VM_ENTRY_EXCEPTION_ERROR_CODE);
   }
 }
 
@@ -164,24 +169,25 @@ static void set_privilege(unsigned cpl) {
   static const u32 rights[] = {GUEST_CS_AR_BYTES, GUEST_SS_AR_BYTES};
   int at;
   for (at = 0; at < 2; ++at) {
-    hosted_vmcs_set(selectors[at], (hosted_vmcs_get(selectors[at]) & ~3ull) | cpl);
-    hosted_vmcs_set(rights[at], (hosted_vmcs_get(rights[at]) & ~0x60ull) | cpl << 5);
+    set(selectors[at], (get(selectors[at]) & ~3ull) | cpl);
+    set(rights[at], (get(rights[at]) & ~0x60ull) | cpl << 5);
   }
 }
 
 static void write_back(struct kvm_vcpu *vcpu, const struct hosted_entry *entry) {
+  unsigned before = (get(GUEST_SS_AR_BYTES) >> 5) & 3;
   int at;
   for (at = 0; at < 16; ++at) vcpu->arch.regs[at] = entry->gpr[at];
-  hosted_vmcs_set(GUEST_RSP, entry->gpr[VCPU_REGS_RSP]);
-  hosted_vmcs_set(GUEST_RIP, entry->rip);
-  hosted_vmcs_set(GUEST_RFLAGS, entry->rflags);
-  hosted_vmcs_set(GUEST_CR3, entry->cr3);
+  set(GUEST_RSP, entry->gpr[VCPU_REGS_RSP]);
+  set(GUEST_RIP, entry->rip);
+  set(GUEST_RFLAGS, entry->rflags);
+  set(GUEST_CR3, entry->cr3);
   hosted_cr2 = entry->cr2;
   if (entry->format == HOSTED_FORMAT_EPT)
-    for (at = 0; at < 4; ++at) hosted_vmcs_set(GUEST_PDPTR0 + 2 * at, entry->pdpte[at]);
-  set_privilege(entry->cpl);
-  hosted_vmcs_set(VM_ENTRY_INTR_INFO_FIELD,
-                  hosted_vmcs_get(VM_ENTRY_INTR_INFO_FIELD) & ~(u64)INTR_INFO_VALID_MASK);
+    for (at = 0; at < 4; ++at) set(GUEST_PDPTR0 + 2 * at, entry->pdpte[at]);
+  if (entry->cpl != before) set_privilege(entry->cpl);
+  set(VM_ENTRY_INTR_INFO_FIELD,
+                  get(VM_ENTRY_INTR_INFO_FIELD) & ~(u64)INTR_INFO_VALID_MASK);
 }
 
 /* SDM "Exit Qualification for EPT Violations". */
@@ -197,10 +203,10 @@ static u64 violation(const struct hosted_entry *entry, const struct hosted_exit 
 }
 
 static void exception(unsigned vector, unsigned code) {
-  hosted_vmcs_set(VM_EXIT_REASON, EXIT_REASON_EXCEPTION_NMI);
-  hosted_vmcs_set(VM_EXIT_INTR_INFO, INTR_INFO_VALID_MASK | INTR_INFO_DELIVER_CODE_MASK |
+  set(VM_EXIT_REASON, EXIT_REASON_EXCEPTION_NMI);
+  set(VM_EXIT_INTR_INFO, INTR_INFO_VALID_MASK | INTR_INFO_DELIVER_CODE_MASK |
                                          INTR_TYPE_HARD_EXCEPTION | vector);
-  hosted_vmcs_set(VM_EXIT_INTR_ERROR_CODE, code);
+  set(VM_EXIT_INTR_ERROR_CODE, code);
 }
 
 /* A memory operand at a displacement alone, the type of INVPCID in RAX (SDM
@@ -213,42 +219,42 @@ static u32 instruction_information(const struct hosted_entry *entry) {
 static void leave(struct kvm_vcpu *vcpu, const struct hosted_entry *entry,
                   const struct hosted_exit *exit) {
   u64 qualification = 0;
-  hosted_vmcs_set(VM_EXIT_INTR_INFO, 0);
-  hosted_vmcs_set(IDT_VECTORING_INFO_FIELD, 0);
-  hosted_vmcs_set(VM_EXIT_INSTRUCTION_LEN, exit->instruction_length);
+  set(VM_EXIT_INTR_INFO, 0);
+  set(IDT_VECTORING_INFO_FIELD, 0);
+  set(VM_EXIT_INSTRUCTION_LEN, exit->instruction_length);
   switch (exit->reason) {
     case HOSTED_EXIT_PAGE_FAULT:
       exception(PF_VECTOR, exit->code);
       qualification = exit->address;
       break;
     case HOSTED_EXIT_NESTED_FAULT:
-      hosted_vmcs_set(GUEST_PHYSICAL_ADDRESS, exit->address);
-      hosted_vmcs_set(GUEST_LINEAR_ADDRESS, exit->linear);
+      set(GUEST_PHYSICAL_ADDRESS, exit->address);
+      set(GUEST_LINEAR_ADDRESS, exit->linear);
       if (exit->code & HOSTED_NESTED_RESERVED) {
-        hosted_vmcs_set(VM_EXIT_REASON, EXIT_REASON_EPT_MISCONFIG);
+        set(VM_EXIT_REASON, EXIT_REASON_EPT_MISCONFIG);
       } else {
-        hosted_vmcs_set(VM_EXIT_REASON, EXIT_REASON_EPT_VIOLATION);
+        set(VM_EXIT_REASON, EXIT_REASON_EPT_VIOLATION);
         qualification = violation(entry, exit);
       }
       break;
     case HOSTED_EXIT_WRITE_CR:
       /* MOV to the register from RAX, which is 0 in all other fields. */
-      hosted_vmcs_set(VM_EXIT_REASON, EXIT_REASON_CR_ACCESS);
+      set(VM_EXIT_REASON, EXIT_REASON_CR_ACCESS);
       qualification = exit->number;
       vcpu->arch.regs[VCPU_REGS_RAX] = exit->value;
       break;
     case HOSTED_EXIT_INVLPG:
-      hosted_vmcs_set(VM_EXIT_REASON, EXIT_REASON_INVLPG);
+      set(VM_EXIT_REASON, EXIT_REASON_INVLPG);
       qualification = exit->address;
       break;
     case HOSTED_EXIT_INVPCID:
-      hosted_vmcs_set(VM_EXIT_REASON, EXIT_REASON_INVPCID);
-      hosted_vmcs_set(VMX_INSTRUCTION_INFO, instruction_information(entry));
+      set(VM_EXIT_REASON, EXIT_REASON_INVPCID);
+      set(VMX_INSTRUCTION_INFO, instruction_information(entry));
       qualification = exit->address;
       vcpu->arch.regs[VCPU_REGS_RAX] = exit->value;
       break;
     case HOSTED_EXIT_WRITE_MSR:
-      hosted_vmcs_set(VM_EXIT_REASON, EXIT_REASON_MSR_WRITE);
+      set(VM_EXIT_REASON, EXIT_REASON_MSR_WRITE);
       vcpu->arch.regs[VCPU_REGS_RCX] = exit->number;
       vcpu->arch.regs[VCPU_REGS_RAX] = (u32)exit->value;
       vcpu->arch.regs[VCPU_REGS_RDX] = exit->value >> 32;
@@ -257,11 +263,11 @@ static void leave(struct kvm_vcpu *vcpu, const struct hosted_entry *entry,
       exception(exit->number, exit->code);
       break;
     default:
-      hosted_vmcs_set(VM_EXIT_REASON, EXIT_REASON_HLT);
-      hosted_vmcs_set(VM_EXIT_INSTRUCTION_LEN, 1);
+      set(VM_EXIT_REASON, EXIT_REASON_HLT);
+      set(VM_EXIT_INSTRUCTION_LEN, 1);
       break;
   }
-  hosted_vmcs_set(EXIT_QUALIFICATION, qualification);
+  set(EXIT_QUALIFICATION, qualification);
 }
 
 /* A MOV to CR0 or CR4 that changes no bit of the host's completes in the guest
@@ -272,17 +278,17 @@ static int completes(const struct hosted_entry *entry, const struct hosted_exit 
   u32 guest, other;
   if (exit->reason != HOSTED_EXIT_WRITE_CR || (exit->number != 0 && exit->number != 4)) return 0;
   guest = exit->number ? GUEST_CR4 : GUEST_CR0;
-  mask = hosted_vmcs_get(exit->number ? CR4_GUEST_HOST_MASK : CR0_GUEST_HOST_MASK);
-  shadow = hosted_vmcs_get(exit->number ? CR4_READ_SHADOW : CR0_READ_SHADOW);
+  mask = get(exit->number ? CR4_GUEST_HOST_MASK : CR0_GUEST_HOST_MASK);
+  shadow = get(exit->number ? CR4_READ_SHADOW : CR0_READ_SHADOW);
   if ((exit->value ^ shadow) & mask) return 0;
-  fresh = (hosted_vmcs_get(guest) & mask) | (exit->value & ~mask);
-  other = (u32)(fresh ^ hosted_vmcs_get(guest));
+  fresh = (get(guest) & mask) | (exit->value & ~mask);
+  other = (u32)(fresh ^ get(guest));
   if (exit->number == 4 && (other & X86_CR4_PGE)) {
     if ((entry->cr0 & X86_CR0_PG) && !(entry->efer & EFER_LMA) && (fresh & X86_CR4_PAE)) return 0;
     hosted_host.invalidate_all(hosted_host.context, entry->asid);
   }
-  hosted_vmcs_set(guest, fresh);
-  hosted_vmcs_set(GUEST_RIP, entry->rip + exit->instruction_length);
+  set(guest, fresh);
+  set(GUEST_RIP, entry->rip + exit->instruction_length);
   return 1;
 }
 

@@ -78,9 +78,17 @@ unsigned long long hosted_msr_read(unsigned msr);
 unsigned long long hosted_vmx_msr(unsigned msr, int five_level);
 /* Drop what the running vCPU knows of one linear address under this tag. */
 void hosted_invalidate_address(unsigned long long address, unsigned asid);
-/* Fields of the current VMCS. */
-unsigned long long hosted_vmcs_get(unsigned field);
-void hosted_vmcs_set(unsigned field, unsigned long long value);
+/* Fields of the current VMCS: key of an encoding, slot of a key (0: none yet),
+ * address by way of both. */
+#define HOSTED_VMCS_KEY(field) \
+  ((((field) >> 13) & 3) << 8 | (((field) >> 10) & 3) << 6 | (((field) >> 1) & 63))
+extern unsigned long long *hosted_vmcs;
+extern unsigned short hosted_vmcs_slots[1024];
+unsigned long long *hosted_vmcs_place(unsigned field);
+static inline __attribute__((always_inline)) unsigned long long *hosted_vmcs_field(unsigned field) {
+  unsigned slot = hosted_vmcs_slots[HOSTED_VMCS_KEY(field)];
+  return slot && hosted_vmcs ? hosted_vmcs + slot : hosted_vmcs_place(field);
+}
 /* Check VMLAUNCH or VMRESUME against the state of the VMCS. */
 void hosted_vmcs_enter(const void *vmcs, int launched);
 

@@ -14,8 +14,8 @@ unsigned long hosted_vmx_first, hosted_vmx_second, hosted_vmx_scratch;
 
 #define SLOTS (PAGE_SIZE / 8)
 enum { SLOT_HEADER, SLOT_LAUNCHED, FIRST_SLOT };
-static u64 *current_vmcs;
-static unsigned short slot_of[1024];
+unsigned long long *hosted_vmcs;
+unsigned short hosted_vmcs_slots[1024];
 static unsigned short next_slot = FIRST_SLOT;
 
 /* Encoding of a field (SDM "Field Encoding in VMCS"). */
@@ -26,25 +26,18 @@ static unsigned short next_slot = FIRST_SLOT;
 enum { WIDTH_16, WIDTH_64, WIDTH_32, WIDTH_NATURAL };
 #define TYPE_READ_ONLY 1
 
-static u64 *slot(u32 field) {
-  unsigned key = FIELD_WIDTH(field) << 8 | FIELD_TYPE(field) << 6 | ((field >> 1) & 63);
-  if (!current_vmcs)
+unsigned long long *hosted_vmcs_place(unsigned field) {
+  unsigned short *slot = &hosted_vmcs_slots[HOSTED_VMCS_KEY(field)];
+  if (!hosted_vmcs)
     hosted_fail(HOSTED_BUG, "VMCS field %x used while no VMCS is current", field);
-  if (!slot_of[key]) {
-    if ((field & ~FIELD_KNOWN) || next_slot == SLOTS)
-      hosted_fail(HOSTED_BUG, "no VMCS has a field %x", field);
-    slot_of[key] = next_slot++;
-  }
-  return current_vmcs + slot_of[key];
+  if ((field & ~FIELD_KNOWN) || next_slot == SLOTS)
+    hosted_fail(HOSTED_BUG, "no VMCS has a field %x", field);
+  if (!*slot) *slot = next_slot++;
+  return hosted_vmcs + *slot;
 }
 
-u64 hosted_vmcs_get(u32 field) {
-  u64 value = *slot(field);
-  return field & FIELD_HIGH ? value >> 32 : value;
-}
-
-void hosted_vmcs_set(u32 field, u64 value) {
-  u64 *at = slot(field);
+static void write_field(u32 field, u64 value) {
+  unsigned long long *at = hosted_vmcs_field(field);
   if (FIELD_WIDTH(field) == WIDTH_16)
     *at = (u16)value;
   else if (FIELD_WIDTH(field) == WIDTH_32)
@@ -57,31 +50,34 @@ void hosted_vmcs_set(u32 field, u64 value) {
 
 /* VMLAUNCH wants a clear VMCS, VMRESUME one that was launched since. */
 void hosted_vmcs_enter(const void *vmcs, int launched) {
-  if (current_vmcs != vmcs) hosted_fail(HOSTED_BUG, "VM entry with another VMCS current");
-  if (!current_vmcs[SLOT_LAUNCHED] != !launched)
+  if (hosted_vmcs != vmcs) hosted_fail(HOSTED_BUG, "VM entry with another VMCS current");
+  if (!hosted_vmcs[SLOT_LAUNCHED] != !launched)
     hosted_fail(HOSTED_BUG, launched ? "VMRESUME of a VMCS that is clear"
                                      : "VMLAUNCH of a VMCS that is launched");
-  current_vmcs[SLOT_LAUNCHED] = 1;
+  hosted_vmcs[SLOT_LAUNCHED] = 1;
 }
 
 /* Called between any two instructions of the kernel: every register stays. */
 #define INSTRUCTION __visible __attribute__((no_caller_saved_registers, force_align_arg_pointer))
 
-INSTRUCTION void hosted_vmread(void) { hosted_vmx_second = hosted_vmcs_get((u32)hosted_vmx_first); }
+INSTRUCTION void hosted_vmread(void) {
+  u64 value = *hosted_vmcs_field((u32)hosted_vmx_first);
+  hosted_vmx_second = hosted_vmx_first & FIELD_HIGH ? value >> 32 : value;
+}
 
 INSTRUCTION void hosted_vmwrite(void) {
   u32 field = (u32)hosted_vmx_second;
   if (FIELD_TYPE(field) == TYPE_READ_ONLY)
     hosted_fail(HOSTED_BUG, "VMWRITE of the read-only field %x", field);
-  hosted_vmcs_set(field, hosted_vmx_first);
+  write_field(field, hosted_vmx_first);
 }
 
-INSTRUCTION void hosted_vmptrld(void) { current_vmcs = __va(hosted_vmx_first); }
+INSTRUCTION void hosted_vmptrld(void) { hosted_vmcs = __va(hosted_vmx_first); }
 
 INSTRUCTION void hosted_vmclear(void) {
-  u64 *vmcs = __va(hosted_vmx_first);
+  unsigned long long *vmcs = __va(hosted_vmx_first);
   vmcs[SLOT_LAUNCHED] = 0;
-  if (vmcs == current_vmcs) current_vmcs = NULL;
+  if (vmcs == hosted_vmcs) hosted_vmcs = NULL;
 }
 
 /* Translations of one EPT pointer are not told from those of others: the
