@@ -106,7 +106,7 @@ Result<void> write_configuration(const Cache& cache) {
       "APT::Get::AllowUnauthenticated \"false\";\n"
       "APT::Get::List-Cleanup \"true\";\n",
       folder.string());
-  if (const auto written = write_file(folder / "status", ""); !written) return written;
+  if (auto written = write_file(folder / "status", ""); !written) return written;
   return write_file(configuration(cache), text);
 }
 
@@ -223,10 +223,10 @@ Result<AptIndex> read_apt_index(const Cache& cache, bool refresh, const Progress
         !room) {
       return tl::unexpected(room.error());
     }
-    if (const auto written = write_configuration(cache); !written) {
+    if (auto written = write_configuration(cache); !written) {
       return tl::unexpected(written.error());
     }
-    const auto written = write_file(cache.apt() / "sources.list", *lines);
+    auto written = write_file(cache.apt() / "sources.list", *lines);
     if (!written) return tl::unexpected(written.error());
     auto said = update(cache, progress);
     if (!said) return tl::unexpected(said.error());
@@ -242,8 +242,7 @@ Result<AptIndex> read_apt_index(const Cache& cache, bool refresh, const Progress
   }
   // An index with holes is asked for again next time.
   if (stale && index.warnings.empty()) {
-    if (const auto written = write_file(stamp, ""); !written)
-      return tl::unexpected(written.error());
+    if (auto written = write_file(stamp, ""); !written) return tl::unexpected(written.error());
   }
   return index;
 }

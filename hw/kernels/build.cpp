@@ -98,7 +98,7 @@ Result<void> Build::make(const std::vector<std::string>& targets, const Progress
 }
 
 Result<std::vector<std::string>> Build::make_kvm(const Progress& progress) {
-  if (const auto made = make({kvm_folder}, progress); !made) return tl::unexpected(made.error());
+  if (auto made = make({kvm_folder}, progress); !made) return tl::unexpected(made.error());
   Process list;
   list.words = {"ar", "t", fmt::format("{}built-in.a", kvm_folder)};
   list.folder = folder_;

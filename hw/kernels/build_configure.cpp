@@ -57,8 +57,8 @@ Result<void> Build::configure(const Progress& progress) {
     if (progress) progress(fmt::format("configuring linux {}", source_.tree.release));
     fs::remove(stamp, error);
     const fs::path wanted = folder_ / "lockstep.config.wanted";
-    if (const auto written = write_file(wanted, text); !written) return written;
-    const auto made =
+    if (auto written = write_file(wanted, text); !written) return written;
+    auto made =
         run_make({"allnoconfig"}, {fmt::format("KCONFIG_ALLCONFIG={}", wanted.string())}, progress);
     if (!made) return made;
   }

@@ -109,7 +109,7 @@ class Mirror {
       if (lstat(at->path().c_str(), &status) != 0) return failed(at->path());
       if (S_ISDIR(status.st_mode)) {
         if (below(name + "/", made_folders)) continue;
-        if (const auto filled = fill_folder(name + "/"); !filled) return filled;
+        if (auto filled = fill_folder(name + "/"); !filled) return filled;
         continue;
       }
       if (!S_ISREG(status.st_mode) && !S_ISLNK(status.st_mode)) continue;
@@ -118,8 +118,7 @@ class Mirror {
       if (error)
         return machine_error(fmt::format("{}: {}", (target_ / relative).string(), error.message()));
       made = true;
-      if (const auto placed = place(at->path(), status, target_ / name, share_); !placed)
-        return placed;
+      if (auto placed = place(at->path(), status, target_ / name, share_); !placed) return placed;
       kept_.insert(name);
     }
     if (error)
@@ -148,7 +147,7 @@ bool build_reads(std::string_view relative) {
 Result<void> mirror_tree(const fs::path& origin, const fs::path& target, Share share,
                          const std::set<std::string>& own) {
   Mirror mirror(origin, target, share, own);
-  if (const auto filled = mirror.fill(); !filled) return filled;
+  if (auto filled = mirror.fill(); !filled) return filled;
   return mirror.sweep();
 }
 

@@ -46,7 +46,7 @@ Result<void> start_warm(const fs::path& warm, const fs::path& warm_source, const
   const auto lock = Lock::take(warm.string() + ".lock", progress);
   if (!lock) return tl::unexpected(lock.error());
   const fs::path fresh = folder.string() + ".new";
-  if (const auto removed = remove_tree(fresh); !removed) return removed;
+  if (auto removed = remove_tree(fresh); !removed) return removed;
   Process copy;
   copy.words = {"cp", "-a", "--reflink=auto", "--", warm.string(), fresh.string()};
   if (const auto copied = run_or_fail(copy); !copied) return tl::unexpected(copied.error());
@@ -59,7 +59,7 @@ Result<void> start_warm(const fs::path& warm, const fs::path& warm_source, const
     const bool moved_build = replace_path(*text, warm.string(), folder.string());
     if (!moved_source && !moved_build) continue;
     const auto time = entry.last_write_time(error);
-    if (const auto written = write_file(entry.path(), *text); !written) return written;
+    if (auto written = write_file(entry.path(), *text); !written) return written;
     fs::last_write_time(entry.path(), time, error);
   }
   fs::rename(fresh, folder, error);
