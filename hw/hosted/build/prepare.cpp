@@ -16,7 +16,7 @@ namespace lockstep::hw::hosted {
 namespace {
 
 /// Whether this process can run the flavour: sanitizers need their runtime.
-kernels::Result<void> runs_here(std::string_view name, std::string_view flavour) {
+kernels::Result<void> runs_here([[maybe_unused]] std::string_view name, std::string_view flavour) {
   if (auto known = make_flavour(flavour); !known) return tl::unexpected(known.error());
 #ifndef __SANITIZE_ADDRESS__
   if (flavour != "release") {
