@@ -112,14 +112,38 @@ TEST(Deviations, WriteProtectExchangeHidesAUserPageFromSmap) {
   EXPECT_EQ(hardware.run(kernel_read, Value{1}), refused);
 }
 
-TEST(Deviations, PvmForgetsToRebuildForNoExecute) {
-  for (const auto& [platform, then] : {std::pair{pvm(), admitted}, std::pair{shadow(), refused}}) {
+TEST(Deviations, ShadowPagesOutliveNoExecute) {
+  for (const auto& [platform, then] : {std::pair{shadow(), admitted}, std::pair{tdp(), refused}}) {
     Modelled m(platform);
     m.leaf(0x200000 | rwu | nx);
     EXPECT_EQ(m.run(read, page(0x200)), admitted);
     m.run(SetControl{0, ControlBit::efer_nx, false});
     m.run(LoadCr3{0, 0x1000});
     EXPECT_EQ(m.run(read, page(0x200)), then);
+  }
+}
+
+TEST(Deviations, TableOutsideEverySlotIsTakenForTheTargetUnderTdp) {
+  constexpr Gpa table = 0x8000'0000;
+  for (const auto& [platform, then] : {std::pair{tdp(), admitted}, std::pair{shadow(), refused}}) {
+    Modelled m(platform);
+    m.run(EntrySet{0, TableLevel::pd, 0x3000, 0, table | rwu});
+    EXPECT_EQ(m.run(read, Mmio{false, table, 8, 0}), then);
+    const Access elsewhere{0, AccessKind::read, Cpl::user, 8};
+    Modelled other(platform);
+    other.run(EntrySet{0, TableLevel::pd, 0x3000, 0, table | rwu});
+    EXPECT_EQ(other.run(elsewhere, Mmio{false, table, 8, 0}), refused) << "another offset";
+  }
+}
+
+TEST(Deviations, TableInReadOnlySlotFaultsForEverUnderTdp) {
+  constexpr Gpa table = 0x8000'0000;
+  for (const auto& [platform, then] : {std::pair{tdp(), admitted}, std::pair{shadow(), refused}}) {
+    Modelled m(platform);
+    EXPECT_EQ(m.run(read, Livelock{livelock_bound}), refused);
+    m.run(SlotAdd{3, table, 0x1000, 0x8000, false, true});
+    m.run(EntrySet{0, TableLevel::pd, 0x3000, 0, table | rwu});
+    EXPECT_EQ(m.run(read, Livelock{livelock_bound}), then);
   }
 }
 

@@ -23,9 +23,9 @@ std::string_view name(Looseness looseness) {
   static constexpr std::array<std::string_view, looseness_count> names = {
       "stale-translation",   "stale-prefix", "spurious-fault",    "speculative-accessed",
       "dirty-without-write", "pdpte-reread", "narrow-maxphyaddr", "mmio-cache",
-      "pse36-width",         "host-poke",    "fault-keeps-entry", "pvm-no-execute",
+      "pse36-width",         "host-poke",    "fault-keeps-entry", "no-execute-kept",
       "fetch-flag-32bit",    "wp-exchange",  "pvm-upper-half",    "emulated-host-write",
-      "table-as-target"};
+      "read-only-table",     "table-as-target"};
   return names[static_cast<std::size_t>(looseness)];
 }
 
@@ -44,7 +44,8 @@ std::string_view reason(Looseness looseness) {
       "a table rewritten through the hva is not seen until KVM zaps its shadow pages",
       "kvm_inject_emulated_page_fault() drops the faulting address only if P=1 and RSVD=0; the SDM "
       "drops it at every page fault",
-      "kvm_pvm: what was shadowed under the other EFER.NX stays, flushed or not",
+      "kvm_init_shadow_mmu() sets root_role.efer_nx always: what was shadowed under the other "
+      "EFER.NX stays, flushed or not",
       "walk_addr_generic() reports I/D for a fetch whenever EFER.NXE is set; the SDM wants "
       "CR4.PAE too",
       "FNAME(page_fault): to let a supervisor write a read-only user page under CR0.WP=0, the SPTE "
@@ -53,6 +54,8 @@ std::string_view reason(Looseness looseness) {
       "there fault with the host's error code",
       "emulator_read_write_onepage(): what it cannot store becomes an MMIO write, so a write to a "
       "page that the host write-protects does not fail KVM_RUN if KVM emulates it",
+      "kvm_mmu_page_fault(): a nested fault of the guest's page walk on a page that is present and "
+      "not writable is retried as if the page had only been write-tracked",
       "x86_emulate_instruction(): the address of a nested page fault is taken for that of the "
       "access, if both have the same offset in a page; a fault of the guest's walk names an entry"};
   return reasons[static_cast<std::size_t>(looseness)];

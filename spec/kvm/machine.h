@@ -33,14 +33,15 @@ enum class Looseness : std::uint8_t {
   pse36_width,           ///< 4-MByte pages above 64 GiB: shadow paging stops at 36 bits
   host_poke,             ///< user space rewrote a live table
   fault_keeps_entry,     ///< a #PF that found nothing present left a shadow entry behind
-  pvm_no_execute,        ///< kvm_pvm: WRMSR EFER.NX leaves shadow pages as they are
+  no_execute_kept,       ///< shadow paging: WRMSR EFER.NX leaves shadow pages as they are
   fetch_flag_32bit,      ///< shadow paging reports I/D under NXE without PAE
   wp_exchange,           ///< shadow paging with CR0.WP=0 made a user page a kernel page
   pvm_upper_half,        ///< kvm_pvm: the upper half is not the guest's at CPL 3
   emulated_host_write,   ///< an emulated write to a page that the host write-protects
+  read_only_table,       ///< TDP: a table in a read-only slot faults for ever
   table_as_target,       ///< TDP: a table outside every slot is taken for what was accessed
 };
-inline constexpr unsigned looseness_count = 17;
+inline constexpr unsigned looseness_count = 18;
 
 /// Short printable name, such as "stale-translation".
 std::string_view name(Looseness looseness);

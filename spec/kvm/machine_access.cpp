@@ -44,7 +44,9 @@ class AccessRules {
   void data(const Candidate& base, Gpa gpa);
   void host_refuses(Candidate candidate, Gpa gpa);
   void fault(const PagingState& paging, Candidate candidate, std::uint32_t code);
+  bool walk_left_memory(const Way& way) const;
   void table_as_target(Candidate candidate);
+  void read_only_table(const Candidate& base);
   bool exchanged(const PagingState& paging, const Way& way) const;
 
   const Machine::State& state_;
@@ -67,6 +69,7 @@ void AccessRules::add(const PagingState& paging, const Way& way, Loosenesses loo
     const auto backing = state_.slots.backing(way.reads[i].address);
     candidate.unknown = candidate.unknown || (backing && state_.host_protects(backing->hva));
   }
+  read_only_table(candidate);
   if (way.kind != Way::Kind::translated) {
     const bool reserved = way.kind == Way::Kind::reserved;
     fault(paging, candidate, fault_code(paging, rights_, /*present=*/reserved, reserved));
@@ -91,13 +94,18 @@ void AccessRules::add(const PagingState& paging, const Way& way, Loosenesses loo
   data(candidate, way.translation.page | (access_.gva & (way.translation.size - 1)));
 }
 
+/// Whether the last entry that the walk read is in no slot.
+bool AccessRules::walk_left_memory(const Way& way) const {
+  return way.levels != 0 && !state_.slots.backing(way.reads[way.levels - 1u].address);
+}
+
 /// Under TDP a walk that meets a table outside every slot exits to KVM, which
 /// emulates the access at the entry's address: PFERR_GUEST_PAGE_MASK is not asked.
 void AccessRules::table_as_target(Candidate candidate) {
   const Way& way = candidate.way;
-  if (!state_.platform.tdp || way.levels == 0 || access_.kind == AccessKind::fetch) return;
+  if (!state_.platform.tdp || access_.kind == AccessKind::fetch || !walk_left_memory(way)) return;
   const Gpa entry = way.reads[way.levels - 1u].address;
-  if (state_.slots.backing(entry) || ((entry ^ access_.gva) & ~page_mask) != 0) return;
+  if (((entry ^ access_.gva) & ~page_mask) != 0) return;
   const bool write = access_.kind == AccessKind::write;
   candidate.loosenesses |= loose(Looseness::table_as_target);
   candidate.observation =
@@ -108,12 +116,31 @@ void AccessRules::table_as_target(Candidate candidate) {
 void AccessRules::fault(const PagingState& paging, Candidate candidate, std::uint32_t code) {
   candidate.observation = PageFault{code, access_.gva};
   out_.push_back(candidate);
-  if (state_.platform.tdp || paging.mode != PagingMode::bits32 ||
-      access_.kind != AccessKind::fetch || !paging.control.has(ControlBit::efer_nx)) {
+  if (paging.mode != PagingMode::bits32 || access_.kind != AccessKind::fetch ||
+      !paging.control.has(ControlBit::efer_nx)) {
     return;
   }
+  // Under TDP KVM walks only where hardware met no memory.
+  if (state_.platform.tdp && !walk_left_memory(candidate.way)) return;
   candidate.loosenesses |= loose(Looseness::fetch_flag_32bit);
   candidate.observation = PageFault{code | lockstep::fault::fetch, access_.gva};
+  out_.push_back(candidate);
+}
+
+/// Under TDP processors treat reads of guest tables as writes (AMD64 APM "Nested
+/// versus Guest Page Faults", SDM "Accessed and Dirty Flags for EPT"). In a
+/// read-only slot they fault for ever: kvm_mmu_page_fault() unprotects and retries.
+void AccessRules::read_only_table(const Candidate& base) {
+  if (!state_.platform.tdp) return;
+  const auto in_read_only_slot = [&](const LevelRead& read) {
+    const auto backing = state_.slots.backing(read.address);
+    return backing && backing->slot->read_only;
+  };
+  const auto* end = base.way.reads.data() + base.way.levels;
+  if (std::none_of(base.way.reads.data(), end, in_read_only_slot)) return;
+  Candidate candidate = base;
+  candidate.loosenesses |= loose(Looseness::read_only_table);
+  candidate.observation = Livelock{livelock_bound};
   out_.push_back(candidate);
 }
 
@@ -257,10 +284,10 @@ std::optional<std::vector<Candidate>> Machine::State::candidates(const Access& a
     const Processor kept = processor.without_uncertain_drops();
     if (!enumerate(kept, exact, loose(Looseness::fault_keeps_entry))) return std::nullopt;
   }
-  if (on_pvm() && no_execute_was_off) {
+  if (!platform.tdp && no_execute_was_off) {
     const Processor kept = processor.without_uncertain_drops();
     for (const bool on : {false, true}) {
-      if (!enumerate(kept.with_no_execute(on), exact, loose(Looseness::pvm_no_execute))) {
+      if (!enumerate(kept.with_no_execute(on), exact, loose(Looseness::no_execute_kept))) {
         return std::nullopt;
       }
     }

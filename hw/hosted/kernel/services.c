@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Small services of the kernel that KVM needs and that keep some state. */
+#include <linux/bottom_half.h>
 #include <linux/mutex.h>
+#include <linux/preempt.h>
 #include <linux/workqueue.h>
 #include <linux/rcuwait.h>
 #include "shim.h"
@@ -46,3 +48,9 @@ void finish_rcuwait(struct rcuwait *wait) { rcu_assign_pointer(wait->task, NULL)
  * provided, so that KVM_CREATE_GUEST_MEMFD is fatal. */
 __visible void *hosted_mount(void) { return &queue_storage; }
 asm(".globl kern_mount\n.set kern_mount, hosted_mount\n");
+
+/* Softirqs never run; that they are off counts against sleeping. */
+void __local_bh_enable_ip(unsigned long ip, unsigned int count) { preempt_count_sub(count); }
+#ifdef CONFIG_TRACE_IRQFLAGS
+void __local_bh_disable_ip(unsigned long ip, unsigned int count) { preempt_count_add(count); }
+#endif
