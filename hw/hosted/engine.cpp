@@ -146,9 +146,15 @@ std::string HostedEngine::leaks() {
 
 Result<Observation> HostedEngine::end() {
   if (!machine_) return tl::unexpected(EngineError{"end() without begin()"});
-  machine_.reset();
   // Nothing fails while the end is judged; the plan's counts stay.
   session_->host().pause_faults();
+  if (!session_->host().tainted()) {
+    statistics_.add(*session_, machine_->vm(), /*is_vcpu=*/false);
+    for (const MachineVcpu& vcpu : machine_->vcpus()) {
+      statistics_.add(*session_, vcpu.file, /*is_vcpu=*/true);
+    }
+  }
+  machine_.reset();
   // What a fatal finding left behind goes with the image.
   if (!abandoned_.empty()) return Unexpected{abandoned_};
   std::string text = leaks();
@@ -262,6 +268,7 @@ const std::map<std::string, std::uint64_t>& HostedEngine::reached() const {
   for (const auto& [name, count] : processor) {
     if (count != 0) reached_[name] = count;
   }
+  statistics_.report(reached_);
   return reached_;
 }
 

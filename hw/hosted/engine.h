@@ -17,6 +17,7 @@
 #include "hw/hosted/machine.h"
 #include "hw/hosted/reached.h"
 #include "hw/hosted/session.h"
+#include "hw/hosted/statistics.h"
 #include "hw/kvm/guest_image.h"
 #include "hw/kvm/harness_tables.h"
 #include "spec/engine.h"
@@ -127,6 +128,7 @@ class HostedEngine final : public Engine {
   std::optional<hosted_counters> baseline_;
   std::string abandoned_;  ///< the fatal finding of this program
   Reached counts_;
+  Statistics statistics_;
   mutable std::map<std::string, std::uint64_t> reached_;
 };
 

@@ -150,6 +150,7 @@ spec::ProcessorState Processors::state_of(const Vcpu& vcpu, const hosted_entry& 
     for (unsigned i = 0; i < 4; ++i) state.pdptes[i] = entry.pdpte[i];
   } else {
     state.pdptes = vcpu.pdptes;
+    state.guest_walk_writes = true;
   }
   return state;
 }

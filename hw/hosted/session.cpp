@@ -59,6 +59,7 @@ Result<std::unique_ptr<Session>> Session::open(const std::filesystem::path& file
   if (!arena) return tl::unexpected(arena.error());
   session->arena_ = std::move(*arena);
   session->processors_.emplace(*session->arena_);
+  session->processors_->memory().set_liveness(session->image_->boundary().is_table);
   session->host_.emplace(*session->image_, *session->arena_, *session->processors_);
   if (auto started = session->start(); !started) return tl::unexpected(started.error());
   return session;
