@@ -208,8 +208,10 @@ bool Lockstep::State::judge(const Lowered& lowered, std::size_t index, const Run
     participant.judgement = participant.drawing != nullptr
                                 ? participant.drawing->judgement()
                                 : participant.model->judge(step.command, shown);
-    // Where the model says nothing, losing the vCPU is no finding either.
-    if ((lost || stuck) && participant.judgement.kind != Kind::undecided) {
+    // Where the model says nothing, losing the vCPU is no finding either; faults
+    // without end are admitted where KVM is known for them.
+    if ((lost && participant.judgement.kind != Kind::undecided) ||
+        (stuck && participant.judgement.kind == Kind::refused)) {
       participant.judgement = {Kind::refused, ""};
       if (other == nobody || what == FindingKind::expectation) {
         other = i;

@@ -18,7 +18,9 @@ using Clock = std::chrono::steady_clock;
 constexpr std::chrono::milliseconds tally_period{200};
 
 /// Engines whose commands cost no system call.
-bool is_quick(const std::string& engine) { return engine == "spec" || engine == "impl"; }
+bool is_quick(const std::string& engine) {
+  return engine == "spec" || engine == "impl" || engine.starts_with("hosted");
+}
 
 std::uint64_t quick_engines(const std::vector<std::string>& engines) {
   std::uint64_t mask = 0;

@@ -90,7 +90,7 @@ Outcome Processor::access_shadow(const ProcessorState& state, const AccessRights
 Processor::GuestFrame Processor::table_frame(const ProcessorState& state, Gpa at, bool write) {
   // SDM "Accessed and Dirty Flags for EPT": with them, a guest walk's accesses
   // count as writes.
-  write |= state.nested == NestedFormat::ept && state.ept_accessed_dirty;
+  write |= state.nested == NestedFormat::ept ? state.ept_accessed_dirty : state.guest_walk_writes;
   const AccessKind kind = write ? AccessKind::write : AccessKind::read;
   if (!state.root) return NestedFault{at, kind, true};
   const HostWalk walked = walk_second(state, at, write);

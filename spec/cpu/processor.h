@@ -60,6 +60,9 @@ struct ProcessorState {
   NestedFormat nested = NestedFormat::npt;
   unsigned host_maxphyaddr = 52;  ///< bits; second dimension only
   bool ept_accessed_dirty = false;
+  /// AMD64 APM "Nested versus Guest Page Faults, Fault Ordering": the walk of guest
+  /// tables counts as writing them. Off for processors that only mark flags.
+  bool guest_walk_writes = false;
 };
 
 class Processor {

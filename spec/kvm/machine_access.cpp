@@ -45,7 +45,7 @@ class AccessRules {
   void host_refuses(Candidate candidate, Gpa gpa);
   void fault(const PagingState& paging, Candidate candidate, std::uint32_t code);
   bool walk_left_memory(const Way& way) const;
-  void table_as_target(Candidate candidate);
+  void table_as_target(const Candidate& base);
   void read_only_table(const Candidate& base);
   bool exchanged(const PagingState& paging, const Way& way) const;
 
@@ -70,10 +70,10 @@ void AccessRules::add(const PagingState& paging, const Way& way, Loosenesses loo
     candidate.unknown = candidate.unknown || (backing && state_.host_protects(backing->hva));
   }
   read_only_table(candidate);
+  table_as_target(candidate);
   if (way.kind != Way::Kind::translated) {
     const bool reserved = way.kind == Way::Kind::reserved;
     fault(paging, candidate, fault_code(paging, rights_, /*present=*/reserved, reserved));
-    table_as_target(candidate);
     return;
   }
   for (std::size_t i = 0; i < way.levels; ++i) {
@@ -99,18 +99,21 @@ bool AccessRules::walk_left_memory(const Way& way) const {
   return way.levels != 0 && !state_.slots.backing(way.reads[way.levels - 1u].address);
 }
 
-/// Under TDP a walk that meets a table outside every slot exits to KVM, which
-/// emulates the access at the entry's address: PFERR_GUEST_PAGE_MASK is not asked.
-void AccessRules::table_as_target(Candidate candidate) {
-  const Way& way = candidate.way;
-  if (!state_.platform.tdp || access_.kind == AccessKind::fetch || !walk_left_memory(way)) return;
-  const Gpa entry = way.reads[way.levels - 1u].address;
-  if (((entry ^ access_.gva) & ~page_mask) != 0) return;
-  const bool write = access_.kind == AccessKind::write;
-  candidate.loosenesses |= loose(Looseness::table_as_target);
-  candidate.observation =
-      Mmio{write, entry, access_.size, write ? truncate(access_.value, access_.size) : 0};
-  out_.push_back(candidate);
+/// Under TDP a walk that meets a table outside every slot, or one in a read-only
+/// slot, exits to KVM, which emulates the access at the entry's address:
+/// PFERR_GUEST_PAGE_MASK is not asked.
+void AccessRules::table_as_target(const Candidate& base) {
+  if (!state_.platform.tdp || access_.kind == AccessKind::fetch) return;
+  for (std::size_t i = 0; i < base.way.levels; ++i) {
+    const Gpa entry = base.way.reads[i].address;
+    const auto backing = state_.slots.backing(entry);
+    if ((backing && !backing->slot->read_only) || ((entry ^ access_.gva) & ~page_mask) != 0) {
+      continue;
+    }
+    Candidate candidate = base;
+    candidate.loosenesses |= loose(Looseness::table_as_target);
+    data(candidate, entry);
+  }
 }
 
 void AccessRules::fault(const PagingState& paging, Candidate candidate, std::uint32_t code) {

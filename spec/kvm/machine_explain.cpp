@@ -107,10 +107,21 @@ std::vector<Observation> Machine::State::translations_of(const Translate& transl
     views.push_back(state);
     views.back().pse36_width = 36;
   }
-  for (const PagingState& view : views) {
+  std::vector<Processor> processors{processor_of(translate.vcpu)};
+  // svm_cache_reg() reads PDPTEs when somebody asks: looseness pdpte-reread.
+  if (platform.tdp && platform.amd && state.mode == PagingMode::pae) {
+    const auto& registers = processors.front().registers();
+    if (const auto pdptes = load_pdptes(registers.root)) {
+      Processor reread = processors.front();
+      reread.load_cr3(now, registers.root, registers.pcid, /*noflush=*/true, *pdptes);
+      processors.push_back(reread);
+    }
+  }
+  for (std::size_t view_number = 0; view_number < views.size() * processors.size();
+       ++view_number) {
+    const PagingState& view = views[view_number % views.size()];
     std::vector<Way> ways;
-    const Processor& processor = processor_of(translate.vcpu);
-    translations(processor, view, tables(), translate.gva, now, ways);
+    translations(processors[view_number / views.size()], view, tables(), translate.gva, now, ways);
     for (const Way& way : ways) {
       // A walk of KVM's own: it reads memory and knows no cache.
       if (way.stale || way.cached_leaf) continue;
