@@ -88,6 +88,26 @@ TEST_F(HostedTest, MemoryIsFreshInEveryProgram) {
   end();
 }
 
+// An MMIO entry that the guest replaced without INVLPG: KVM emulates the store.
+TEST_F(HostedTest, MemoryIsFreshAfterAnEmulatedStore) {
+  begin(MmuKind::shadow);
+  set(0x4000, 9, 0xa000'0000 | pwu);
+  EXPECT_EQ(read(0x9008), Observation(Mmio{.write = false, .gpa = 0xa000'0008, .size = 8}));
+  EntrySet store;
+  store.vcpu = 0;
+  store.table = 0x4000;
+  store.index = 9;
+  store.value = 0x1f'0000 | pwu;
+  EXPECT_EQ(run(store), Observation(Done{}));
+  EXPECT_EQ(run(Access{.vcpu = 1, .kind = AccessKind::write, .gva = 0x9008, .value = 42}),
+            Observation(Done{}));
+  EXPECT_EQ(run(Peek{.gpa = 0x1f'0008}), Observation(Value{42}));
+  end();
+  begin(MmuKind::shadow);
+  EXPECT_EQ(run(Peek{.gpa = 0x1f'0008}), Observation(Value{code_cell(0x1f0)}));
+  end();
+}
+
 TEST_F(HostedTest, MmioLeavesAndIsAnswered) {
   for (const MmuKind mmu : {MmuKind::shadow, MmuKind::tdp}) {
     begin(mmu);

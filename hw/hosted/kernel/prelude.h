@@ -53,6 +53,13 @@ asm(".macro vmx_succeeds function\n call \\function\n test %rsp, %rsp\n.endm\n"
     ".macro invvpid from type\n movq \\type, hosted_vmx_second(%rip)\n"
     " vmx_address \\from\n vmx_succeeds hosted_invvpid\n.endm\n");
 
+/* copy_user_generic() of 6.4 and later is inlined for processors with FSRM; take
+ * the call that others make, so that the shim sees what changes user memory. */
+asm(".macro rep instruction:vararg\n"
+    " .ifeqs \"\\instruction\",\"movsb\"\n  call rep_movs_alternative\n"
+    " .else\n  .byte 0xf3\n  \\instruction\n .endif\n"
+    ".endm\n");
+
 /* MOV from and to a control register. The compiler writes its own moves with a
  * suffix, so that only what the kernel's authors wrote is looked at. */
 asm(".macro hosted_mov from to\n"

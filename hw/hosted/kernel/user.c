@@ -21,7 +21,7 @@ extern struct task_struct *hosted_current(void);
 /* ---- copies. A bad address goes on at the fixup with the rest in rcx. */
 asm(".text\n.globl hosted_copy\nhosted_copy:\n"
     "mov %rdx, %rcx\n"
-    "hosted_copy_at: rep movsb\n"
+    "hosted_copy_at: .byte 0xf3, 0xa4\n" /* rep movsb; as text prelude.h replaces it */
     "hosted_copy_on: mov %rcx, %rax\nret\n"
     ".globl __get_user_8, __get_user_nocheck_8, __get_user_4, __get_user_nocheck_4\n"
     "__get_user_8: __get_user_nocheck_8:\n"
@@ -50,12 +50,14 @@ asm(".text\n.globl hosted_copy\nhosted_copy:\n"
     /* rdi to, rsi from, edx bytes; rest in eax */
     ".globl copy_user_generic_unrolled, copy_user_generic_string, copy_user_enhanced_fast_string\n"
     "copy_user_generic_unrolled: copy_user_generic_string: copy_user_enhanced_fast_string:\n"
-    "mov %edx, %ecx\n"
-    "hosted_generic_at: rep movsb\n"
+    "mov %edx, %ecx\nmov %rdi, %rax\ncall hosted_mark\n"
+    "hosted_generic_at: .byte 0xf3, 0xa4\n"
     "hosted_generic_on: mov %ecx, %eax\nret\n"
-    /* 6.4 and later: rdi to, rsi from, rcx bytes; rest in rcx */
+    /* 6.4 and later: rdi to, rsi from, rcx bytes; rest in rcx. Inlined "rep movsb" comes here
+     * too: the emulator's stores to guest memory must be told like any other. */
     ".globl rep_movs_alternative\nrep_movs_alternative:\n"
-    "hosted_movs_at: rep movsb\nhosted_movs_on: ret\n"
+    "push %rax\nmov %rdi, %rax\ncall hosted_mark\npop %rax\n"
+    "hosted_movs_at: .byte 0xf3, 0xa4\nhosted_movs_on: ret\n"
     ".section .rodata\n.balign 8\n.globl hosted_fixups, hosted_fixups_end\nhosted_fixups:\n"
     ".quad hosted_copy_at, hosted_copy_on\n"
     ".quad hosted_get8, hosted_get_bad\n.quad hosted_get4, hosted_get_bad\n"
