@@ -45,9 +45,19 @@ static struct file *new_file(const struct file_operations *operations, void *pri
   }
   return ERR_PTR(-ENFILE);
 }
+struct file *anon_inode_getfile_fmode(const char *name, const struct file_operations *operations,
+                                      void *private, int flags, fmode_t mode);
 struct file *anon_inode_getfile(const char *name, const struct file_operations *operations,
                                 void *private, int flags) {
   return new_file(operations, private, flags);
+}
+
+/* Since 6.11, where KVM wants FMODE_PREAD. */
+struct file *anon_inode_getfile_fmode(const char *name, const struct file_operations *operations,
+                                      void *private, int flags, fmode_t mode) {
+  struct file *file = new_file(operations, private, flags);
+  if (!IS_ERR(file)) file->f_mode |= mode;
+  return file;
 }
 
 static int entry_of(struct file *file) {
