@@ -187,6 +187,15 @@ struct hosted_counters {
   hosted_u64 virtual_machines;
 };
 
+/* Basic blocks that ran, in images of the flavour `coverage`: the symbol
+ * `hosted_coverage`. A return address of __sanitizer_cov_trace_pc() at
+ * `begin` + n sets hits[n]; the process provides the memory. */
+struct hosted_coverage {
+  unsigned char* hits;
+  hosted_u64 begin;
+  hosted_u64 bytes; /* 0: nobody asks */
+};
+
 struct hosted_view_sink; /* hw/hosted/boundary_view.h */
 
 struct hosted_image {

@@ -24,8 +24,8 @@ bool escapes(const UserSlots::Region& region, std::uint64_t memory) {
 
 }  // namespace
 
-HostedEngine::HostedEngine(std::filesystem::path image, std::string name)
-    : image_file_(std::move(image)), name_(std::move(name)) {}
+HostedEngine::HostedEngine(std::filesystem::path image, std::string name, Coverage* coverage)
+    : image_file_(std::move(image)), name_(std::move(name)), coverage_(coverage) {}
 
 HostedEngine::~HostedEngine() = default;
 
@@ -38,7 +38,7 @@ Result<void> HostedEngine::grow(std::uint64_t memory) {
   session_.reset();
   instructions_ = {};
   baseline_.reset();
-  auto session = Session::open(image_file_, {.program_bytes = wanted});
+  auto session = Session::open(image_file_, {.program_bytes = wanted}, coverage_);
   if (!session) return tl::unexpected(session.error());
   session_ = std::move(*session);
   return {};

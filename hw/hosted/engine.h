@@ -26,9 +26,11 @@ namespace lockstep::hw::hosted {
 
 class HostedEngine final : public Engine {
  public:
-  /// Map the image and try what it can do. `name` is the engine's.
+  /// Map the image and try what it can do. `name` is the engine's. What runs is
+  /// counted in `coverage`, if given; not owned.
   static Result<std::unique_ptr<HostedEngine>> open(const std::filesystem::path& image,
-                                                    std::string name);
+                                                    std::string name,
+                                                    Coverage* coverage = nullptr);
   ~HostedEngine() override;
 
   std::string_view name() const override { return name_; }
@@ -46,7 +48,7 @@ class HostedEngine final : public Engine {
   const FaultPlan& faults() const { return session_->host().faults(); }
 
  private:
-  HostedEngine(std::filesystem::path image, std::string name);
+  HostedEngine(std::filesystem::path image, std::string name, Coverage* coverage);
 
   // engine.cpp: the life of a program, and what user space does.
   Result<void> grow(std::uint64_t memory);
@@ -110,6 +112,7 @@ class HostedEngine final : public Engine {
 
   std::filesystem::path image_file_;
   std::string name_;
+  Coverage* coverage_;
   Platform platform_;
   std::vector<std::pair<Feature, std::string>> missing_;
   bool intel_works_ = false;

@@ -41,8 +41,8 @@ void HostedEngine::add(Feature feature, bool present, std::string reason) {
 }
 
 Result<std::unique_ptr<HostedEngine>> HostedEngine::open(const std::filesystem::path& image,
-                                                         std::string name) {
-  std::unique_ptr<HostedEngine> engine(new HostedEngine(image, std::move(name)));
+                                                         std::string name, Coverage* coverage) {
+  std::unique_ptr<HostedEngine> engine(new HostedEngine(image, std::move(name), coverage));
   if (auto probed = engine->probe(); !probed) return tl::unexpected(probed.error());
   return engine;
 }

@@ -28,8 +28,14 @@ std::optional<HostedName> parse_hosted_name(std::string_view name);
 /// none if it is.
 std::optional<std::string> bad_hosted_name(std::string_view name);
 
-/// An engine for one thread that runs the image. Its name is `name`.
+namespace hosted {
+class Coverage;
+}
+
+/// An engine for one thread that runs the image. Its name is `name`. What an image
+/// of the flavour `coverage` runs is counted in `coverage`, if given; not owned.
 Result<std::unique_ptr<Engine>> open_hosted_engine(const std::filesystem::path& image,
-                                                   std::string name);
+                                                   std::string name,
+                                                   hosted::Coverage* coverage = nullptr);
 
 }  // namespace lockstep::hw

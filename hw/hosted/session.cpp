@@ -50,8 +50,9 @@ std::string Session::findings() {
 }
 
 Result<std::unique_ptr<Session>> Session::open(const std::filesystem::path& file,
-                                               const ArenaSize& size) {
+                                               const ArenaSize& size, Coverage* coverage) {
   std::unique_ptr<Session> session(new Session);
+  session->coverage_ = coverage;
   auto image = Image::load(file);
   if (!image) return tl::unexpected(image.error());
   session->image_ = std::move(*image);
@@ -66,6 +67,7 @@ Result<std::unique_ptr<Session>> Session::open(const std::filesystem::path& file
 }
 
 Result<void> Session::start() {
+  if (coverage_ != nullptr) coverage_->attach(*image_);
   const auto started =
       host_->enter([&] { return long{image_->boundary().start(&host_->boundary())}; });
   if (started != 0) return tl::unexpected(failed("start of the image", started));

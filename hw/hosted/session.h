@@ -11,6 +11,7 @@
 
 #include "hw/hosted/arena.h"
 #include "hw/hosted/boundary.h"
+#include "hw/hosted/coverage.h"
 #include "hw/hosted/host.h"
 #include "hw/hosted/image.h"
 #include "hw/hosted/processor.h"
@@ -59,8 +60,10 @@ class KernelFile {
 
 class Session {
  public:
+  /// Counts what runs in `coverage`, if given; not owned.
   static Result<std::unique_ptr<Session>> open(const std::filesystem::path& image,
-                                               const ArenaSize& size);
+                                               const ArenaSize& size,
+                                               Coverage* coverage = nullptr);
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
   ~Session();
@@ -103,6 +106,7 @@ class Session {
   EngineError failed(std::string_view what, std::optional<long> result);
 
   std::unique_ptr<Image> image_;
+  Coverage* coverage_ = nullptr;
   std::unique_ptr<Arena> arena_;
   std::optional<Processors> processors_;
   std::optional<Host> host_;

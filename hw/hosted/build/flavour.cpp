@@ -18,10 +18,12 @@ constexpr std::string_view lockdep_fragment =
     "CONFIG_TRACE_IRQFLAGS=y\n"
     "CONFIG_DEBUG_INFO_DWARF4=y\n";
 
-/// GCC's AddressSanitizer, with the process' runtime: fake stacks and globals
+/// What the compiler adds: GCC's AddressSanitizer, with the process' runtime: fake stacks and globals
 /// would need its constructors.
-std::vector<std::string> sanitizer_flags(std::string_view flavour) {
+std::vector<std::string> instrumentation_flags(std::string_view flavour) {
   if (flavour == "release") return {};
+  // A block that ends in a call must come back to where it is counted.
+  if (flavour == "coverage") return {"-fsanitize-coverage=trace-pc", "-fno-optimize-sibling-calls"};
   return {"-fsanitize=address", "--param=asan-use-after-return=0", "--param=asan-globals=0",
           "--param=asan-stack=0"};
 }
@@ -29,7 +31,8 @@ std::vector<std::string> sanitizer_flags(std::string_view flavour) {
 }  // namespace
 
 const std::vector<std::string_view>& flavour_names() {
-  static const std::vector<std::string_view> names = {"release", "asan", "lockdep"};
+  static const std::vector<std::string_view> names = {"release", "asan", "lockdep",
+                                                      "coverage"};
   return names;
 }
 
@@ -56,7 +59,7 @@ kernels::Result<kernels::Flavour> make_flavour(std::string_view name) {
                     "-g1",
                     "-include",
                     (shim_folder() / "prelude.h").string()};
-  for (auto& flag : sanitizer_flags(name)) flavour.cflags.push_back(std::move(flag));
+  for (auto& flag : instrumentation_flags(name)) flavour.cflags.push_back(std::move(flag));
   return flavour;
 }
 

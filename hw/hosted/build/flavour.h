@@ -11,7 +11,8 @@
 namespace lockstep::hw::hosted {
 
 /// Names that make_flavour() knows: "release" is fast, "asan" checks every
-/// memory access, "lockdep" the order of locks and sleeping under them.
+/// memory access, "lockdep" the order of locks and sleeping under them, "coverage"
+/// tells which basic blocks ran (hw/hosted/coverage.h).
 const std::vector<std::string_view>& flavour_names();
 
 /// The kernel's side of a flavour. An input error lists the names.
