@@ -76,7 +76,9 @@ Result<std::string> shim_text() {
   for (const char* name : {"shim.h", "prelude.h", "probes.txt", "returns_zero.txt"}) {
     files.push_back(shim_folder() / name);
   }
-  files.push_back(shim_folder().parent_path() / "boundary.h");
+  for (const char* name : {"boundary.h", "boundary_view.h"}) {
+    files.push_back(shim_folder().parent_path() / name);
+  }
   for (const auto& file : files) {
     auto text = kernels::read_file(file);
     if (!text) return tl::unexpected(text.error());

@@ -42,7 +42,6 @@ static void counters(struct hosted_counters *c) {
   c->virtual_machines = 0;
 }
 static int is_table(hosted_u64 frame) { return hosted_page_live(frame); }
-static int no_view(int file, const struct hosted_view_sink *sink) { return -ENOSYS; }
 
 const struct hosted_image hosted_image_entry = {
     .version = HOSTED_BOUNDARY_VERSION,
@@ -63,7 +62,7 @@ const struct hosted_image hosted_image_entry = {
     .counters = counters,
     .references = hosted_references,
     .host_level = hosted_host_level,
-    .view = no_view,
+    .view = hosted_view,
     .trap = hosted_trap,
     .read = hosted_file_read,
     .is_table = is_table,

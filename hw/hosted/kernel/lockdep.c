@@ -111,6 +111,13 @@ int lock_is_held_type(const struct lockdep_map *map, int read) {
   return 0;
 }
 
+/* The lock that was taken as number `at`; null behind the last. */
+const char *hosted_held_lock(int at, int *shared) {
+  if (at >= depth) return NULL;
+  *shared = held[at].shared;
+  return held[at].map->name;
+}
+
 void lockdep_rcu_suspicious(const char *file, const int line, const char *text) {
   hosted_fail(HOSTED_LOCKING, "suspicious RCU usage at %s:%d: %s", file, line, text);
 }

@@ -81,6 +81,15 @@ int register_shrinker(struct shrinker *s, const char *format, ...) {
 }
 void unregister_shrinker(struct shrinker *s) { shrinker = NULL; }
 #endif
+/* What the shrinker could free: the shadow pages of every VM; -1 where the
+ * kernel has none. */
+long hosted_shrinkable(void) {
+  struct shrink_control control = {.gfp_mask = GFP_KERNEL};
+  unsigned long there;
+  if (!shrinker) return -1;
+  there = shrinker->count_objects(shrinker, &control);
+  return there == SHRINK_EMPTY ? 0 : (long)there;
+}
 long hosted_shrink(unsigned long objects) {
   struct shrink_control control = {.gfp_mask = GFP_KERNEL, .nr_to_scan = objects};
   unsigned long there;
