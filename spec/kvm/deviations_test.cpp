@@ -200,6 +200,40 @@ TEST(Deviations, MmioCacheKeepsTheRightsOfItsPage) {
   EXPECT_EQ(m.run(read, Mmio{false, 0x800000, 8, 0}), refused) << "a kernel page";
 }
 
+TEST(Deviations, MmioEntryKeepsItsRightsThroughAFlush) {
+  const Gva page_one = 0x1000;
+  const std::uint64_t clean = 0x800000 | rwu | entry::accessed;
+  const Access write{0, AccessKind::write, Cpl::supervisor, page_one, 1};
+  const Access read_before{0, AccessKind::read, Cpl::user, page_one};
+  const auto left_clean = [&](const Platform& platform, bool protects, bool was_read) {
+    Modelled m(platform, with(ControlBit::cr0_wp, protects));
+    m.run(EntrySet{0, TableLevel::pt, 0x4000, 1, clean});
+    if (was_read) m.run(read_before, Mmio{false, 0x800000, 8, 0});
+    m.run(LoadCr3{0, 0x1000});
+    EXPECT_EQ(m.run(write, Mmio{true, 0x800000, 8, 1}), admitted);
+    return m.run(Peek{0x4008}, Value{clean});
+  };
+  EXPECT_EQ(left_clean(shadow(), /*protects=*/false, /*was_read=*/true), admitted);
+  EXPECT_EQ(left_clean(shadow(), /*protects=*/true, /*was_read=*/true), refused);
+  EXPECT_EQ(left_clean(shadow(), /*protects=*/false, /*was_read=*/false), refused);
+  EXPECT_EQ(left_clean(tdp(), /*protects=*/false, /*was_read=*/true), refused);
+}
+
+TEST(Deviations, MmioReadOfLinearPageZeroIsRetriedAsAWrite) {
+  const auto dirty_after = [](const Platform& platform, unsigned index, std::uint64_t rights) {
+    const std::uint64_t value = 0x800000 | rights | entry::accessed;
+    Modelled m(platform);
+    m.run(EntrySet{0, TableLevel::pt, 0x4000, index, value});
+    const Access access{0, AccessKind::read, Cpl::user, index * page_size};
+    EXPECT_EQ(m.run(access, Mmio{false, 0x800000, 8, 0}), admitted);
+    return m.run(Peek{0x4000 + index * 8}, Value{value | entry::dirty});
+  };
+  EXPECT_EQ(dirty_after(shadow(), 0, rwu), admitted);
+  EXPECT_EQ(dirty_after(shadow(), 1, rwu), refused);
+  EXPECT_EQ(dirty_after(shadow(), 0, entry::present | entry::user), refused) << "no right to write";
+  EXPECT_EQ(dirty_after(tdp(), 0, rwu), refused);
+}
+
 TEST(Freedom, StoreThroughAnotherGfnOfATable) {
   Modelled m(shadow());
   m.run(SlotAdd{1, 0x800000, 0x400000, 0});  // the same host pages again

@@ -21,11 +21,11 @@ Gfn max_gfn(const Platform& platform) {
 
 std::string_view name(Looseness looseness) {
   static constexpr std::array<std::string_view, looseness_count> names = {
-      "stale-translation",   "stale-prefix", "spurious-fault",    "speculative-accessed",
-      "dirty-without-write", "pdpte-reread", "narrow-maxphyaddr", "mmio-cache",
-      "pse36-width",         "host-poke",    "fault-keeps-entry", "no-execute-kept",
-      "fetch-flag-32bit",    "wp-exchange",  "pvm-upper-half",    "emulated-host-write",
-      "read-only-table",     "table-as-target"};
+      "stale-translation",   "stale-prefix",    "spurious-fault",    "speculative-accessed",
+      "dirty-without-write", "pdpte-reread",    "narrow-maxphyaddr", "mmio-cache",
+      "pse36-width",         "host-poke",       "fault-keeps-entry", "no-execute-kept",
+      "fetch-flag-32bit",    "wp-exchange",     "pvm-upper-half",    "emulated-host-write",
+      "read-only-table",     "table-as-target", "mmio-page-zero",    "mmio-clean-write"};
   return names[static_cast<std::size_t>(looseness)];
 }
 
@@ -57,7 +57,13 @@ std::string_view reason(Looseness looseness) {
       "kvm_mmu_page_fault(): a nested fault of the guest's page walk on a page that is present and "
       "not writable is retried as if the page had only been write-tracked",
       "x86_emulate_instruction(): the address of a nested page fault is taken for that of the "
-      "access, if both have the same offset in a page; a fault of the guest's walk names an entry"};
+      "access, if both have the same offset in a page; a fault of the guest's walk names an entry",
+      "retry_instruction() of 6.1 translates what it retries as a write, which sets the dirty "
+      "flag; vcpu_match_mmio_gva() never knows the page at linear address 0, so its reads are "
+      "retried",
+      "handle_mmio_page_fault(): an MMIO entry keeps the rights of the access that made it; a "
+      "supervisor's write with CR0.WP=0 passes them without a walk, and the dirty flag stays "
+      "clear"};
   return reasons[static_cast<std::size_t>(looseness)];
 }
 

@@ -40,8 +40,10 @@ enum class Looseness : std::uint8_t {
   emulated_host_write,   ///< an emulated write to a page that the host write-protects
   read_only_table,       ///< TDP: a table in a read-only slot faults for ever
   table_as_target,       ///< TDP: a table outside every slot is taken for what was accessed
+  mmio_page_zero,        ///< shadow paging: MMIO at linear page 0 is walked as a write too
+  mmio_clean_write,      ///< shadow paging with CR0.WP=0: an MMIO write without dirty flag
 };
-inline constexpr unsigned looseness_count = 18;
+inline constexpr unsigned looseness_count = 20;
 
 /// Short printable name, such as "stale-translation".
 std::string_view name(Looseness looseness);

@@ -48,6 +48,7 @@ class AccessRules {
   void table_as_target(const Candidate& base);
   void read_only_table(const Candidate& base);
   bool exchanged(const PagingState& paging, const Way& way) const;
+  void doubt_dirty(const PagingState& paging, Candidate& candidate, Gpa gpa) const;
 
   const Machine::State& state_;
   const Access& access_;
@@ -91,7 +92,28 @@ void AccessRules::add(const PagingState& paging, const Way& way, Loosenesses loo
   // dirty flag was clear walks again, and the walk sees memory as it is.
   if (access_.kind == AccessKind::write && way.cached_leaf && !way.maybe_dirty) return;
   candidate.completed = true;
-  data(candidate, way.translation.page | (access_.gva & (way.translation.size - 1)));
+  const Gpa gpa = way.translation.page | (access_.gva & (way.translation.size - 1));
+  doubt_dirty(paging, candidate, gpa);
+  data(candidate, gpa);
+}
+
+/// Where KVM emulates an access without memory slot, whether it walks as a write
+/// is its own affair: see the reasons of both loosenesses.
+void AccessRules::doubt_dirty(const PagingState& paging, Candidate& candidate, Gpa gpa) const {
+  const Way& way = candidate.way;
+  if (state_.platform.tdp || way.levels == 0 || state_.slots.backing(gpa)) return;
+  const bool write = access_.kind == AccessKind::write;
+  if (write && access_.cpl == Cpl::supervisor && !paging.control.has(ControlBit::cr0_wp) &&
+      state_.mmio_leaves.contains(way.reads[way.levels - 1u].address)) {
+    candidate.dirty_doubt = true;
+    candidate.loosenesses |= loose(Looseness::mmio_clean_write);
+  }
+  const AccessRights as_write{AccessKind::write, access_.cpl, access_.ac};
+  if (!write && (access_.gva & page_mask) == 0 &&
+      !permission_fault(paging, as_write, way.translation)) {
+    candidate.dirty_doubt = true;
+    candidate.loosenesses |= loose(Looseness::mmio_page_zero);
+  }
 }
 
 /// Whether the last entry that the walk read is in no slot.
@@ -379,6 +401,10 @@ Judgement Machine::State::judge(const Access& access, const Observation& shown) 
     if (candidate->completed && !platform.tdp && !slots.backing(gpa) &&
         std::find(vcpu.mmio.begin(), vcpu.mmio.end(), entry) == vcpu.mmio.end()) {
       vcpu.mmio.push_back(entry);
+    }
+    if (candidate->completed && !platform.tdp && candidate->way.levels != 0 &&
+        !slots.backing(gpa)) {
+      mmio_leaves.insert(candidate->way.reads[candidate->way.levels - 1u].address);
     }
   }
   if (!std::holds_alternative<Done>(shown) && !std::holds_alternative<Value>(shown)) {

@@ -60,6 +60,7 @@ struct Candidate {
   bool completed = false;     ///< the translation permitted the access
   bool host_refused = false;  ///< ... and the host's write protection did not
   std::optional<Hva> hva;     ///< where data was read or written
+  bool dirty_doubt = false;   ///< the leaf's dirty flag may be set, or not
   bool unknown = false;       ///< what was fetched or walked is not the program's
 };
 
@@ -189,6 +190,7 @@ struct Machine::State {
   };
   std::map<Hfn, TablePage> table_pages;  ///< host pages that ever held a page table
   std::set<Gpa> exchanged;               ///< leaf entries that a write used under CR0.WP=0
+  std::set<Gpa> mmio_leaves;             ///< leaf entries that lead to no memory slot
   std::set<Hfn> poked;                   ///< of those, rewritten by user space while live
   std::array<std::uint64_t, looseness_count> used{};
   bool no_execute_was_off = false;  ///< EFER.NX was clear at some time

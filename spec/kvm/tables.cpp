@@ -42,18 +42,21 @@ bool has_accessed_flag(PagingMode mode, TableLevel level) {
 struct Flags {
   Gpa entry = 0;
   std::uint64_t bits = 0;
+  std::uint64_t maybe = 0;
 };
 
 /// Flags that memory holds once this way was taken. A cached entry had its
 /// accessed flag set when it was cached, and a write its dirty flag; so both
 /// show in memory as long as memory still holds what was cached.
-std::vector<Flags> flags_of(PagingMode mode, const Way& way, bool write) {
+std::vector<Flags> flags_of(PagingMode mode, const Way& way, bool write, bool dirty_doubt) {
   std::vector<Flags> flags;
   for (std::size_t i = 0; i < way.levels; ++i) {
     const LevelRead& read = way.reads[i];
     if (!read.current || !has_accessed_flag(mode, read.level)) continue;
     const bool leaf = i + 1u == way.levels;
-    flags.push_back({read.address, entry::accessed | (leaf && write ? entry::dirty : 0)});
+    flags.push_back({read.address,
+                     entry::accessed | (leaf && write && !dirty_doubt ? entry::dirty : 0),
+                     leaf && dirty_doubt ? entry::dirty : 0});
   }
   return flags;
 }
@@ -66,6 +69,14 @@ std::uint64_t bits_at(const std::vector<Flags>& flags, Gpa address) {
   return bits;
 }
 
+std::uint64_t maybe_at(const std::vector<Flags>& flags, Gpa address) {
+  std::uint64_t bits = 0;
+  for (const Flags& f : flags) {
+    if (f.entry == address) bits |= f.maybe;
+  }
+  return bits;
+}
+
 }  // namespace
 
 void Machine::State::apply_flags(const std::vector<const Candidate*>& consistent, bool write,
@@ -73,7 +84,7 @@ void Machine::State::apply_flags(const std::vector<const Candidate*>& consistent
   std::vector<std::vector<Flags>> each;
   std::vector<Gpa> entries;
   for (const Candidate* candidate : consistent) {
-    each.push_back(flags_of(configuration.paging, candidate->way, write));
+    each.push_back(flags_of(configuration.paging, candidate->way, write, candidate->dirty_doubt));
     for (const Flags& f : each.back()) entries.push_back(f.entry);
     for (std::size_t i = 0; i < candidate->way.levels; ++i) {
       remember_table(candidate->way.reads[i].address, candidate->way.reads[i].level);
@@ -91,7 +102,7 @@ void Machine::State::apply_flags(const std::vector<const Candidate*>& consistent
     std::uint64_t may = 0;
     for (const auto& flags : each) {
       must &= bits_at(flags, address);
-      may |= bits_at(flags, address);
+      may |= bits_at(flags, address) | maybe_at(flags, address);
     }
     // A fact about memory at the moment the entry was read; if several values
     // are possible, the walk used only one of them.
@@ -113,7 +124,8 @@ void Machine::State::apply_flags(const std::vector<const Candidate*>& consistent
 std::uint64_t Machine::State::flags_set_at(const Way& way, Hva hva, unsigned size) const {
   if (!table_pages.contains(hva >> page_shift)) return 0;
   std::uint64_t bits = 0;
-  for (const Flags& flags : flags_of(configuration.paging, way, /*write=*/false)) {
+  for (const Flags& flags : flags_of(configuration.paging, way, /*write=*/false,
+                                     /*dirty_doubt=*/false)) {
     const auto backing = slots.backing(flags.entry);
     if (!backing || backing->slot->read_only) continue;
     // The flags stand in the lowest byte of the entry.
