@@ -10,6 +10,8 @@
 #include "cli/json_output.h"
 #include "cli/tools.h"
 #include "cli/verbs.h"
+#include "hw/kernels/cache.h"
+#include "hw/kernels/tree.h"
 #include "hw/kvm/engine.h"
 #include "hw/kvm/host.h"
 #include "props/commit.h"
@@ -77,6 +79,28 @@ std::string describe_kvm(const hw::KvmProbe& probe, nlohmann::json& object) {
   return page;
 }
 
+/// Kernels that can run in this process: what is in the cache, how to get more.
+std::string describe_hosted(nlohmann::json& object) {
+  auto kernels = nlohmann::json::array();
+  std::string page;
+  const auto cache = hw::kernels::Cache::standard();
+  if (!cache) return line("hosted", "cannot run: " + cache.error().message);
+  for (const auto& version : hw::kernels::cached_versions(*cache)) {
+    const auto tree = hw::kernels::find_tree(*cache, version);
+    const std::string name = "hosted:" + version;
+    const std::string state =
+        tree ? fmt::format("ready: source {} in the cache, compiled at first use", tree->release)
+             : "cannot run: " + tree.error().message;
+    page += line(name, state);
+    kernels.push_back({{"name", name}, {"ready", tree.has_value()}});
+  }
+  if (kernels.empty()) {
+    page += line("hosted", "no kernel source yet: ./lockstep kernels fetch 6.12");
+  }
+  object["hosted"] = std::move(kernels);
+  return page;
+}
+
 std::string describe_host(nlohmann::json& object) {
   std::string page = "\nhost\n";
   auto host = nlohmann::json::object();
@@ -117,6 +141,7 @@ int doctor(const JsonOutput& json) {
     engines.push_back({{"name", engine}, {"ready", made.has_value()}, {"reason", reason}});
     if (!made) unusable += fmt::format("{}{}", unusable.empty() ? "" : ", ", engine);
   }
+  page += describe_hosted(object);
   if (const auto probe = hw::probe_kvm()) page += describe_kvm(*probe, object);
   page += describe_host(object);
   page += describe_tools(object);

@@ -10,6 +10,8 @@
 #include "cli/corpus.h"
 #include "cli/json_output.h"
 #include "cli/verbs.h"
+#include "hw/kernels/cache.h"
+#include "hw/kernels/tree.h"
 #include "props/campaign.h"
 #include "props/engine_factory.h"
 #include "spec/kvm/machine.h"
@@ -30,6 +32,12 @@ std::vector<Item> engines() {
     items.push_back(
         {std::string(name), engine ? "runs here" : "does not run here: " + engine.error().message});
   }
+  if (const auto cache = hw::kernels::Cache::standard()) {
+    for (const auto& version : hw::kernels::cached_versions(*cache)) {
+      items.push_back({"hosted:" + version, "the kernel's own KVM, compiled at first use"});
+    }
+  }
+  items.push_back({"hosted:PATH", "the KVM of a kernel tree, compiled at first use"});
   return items;
 }
 

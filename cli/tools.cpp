@@ -9,11 +9,15 @@
 namespace lockstep::cli {
 
 std::span<const Tool> tools() {
-  static constexpr std::array<Tool, 4> all = {{
+  static constexpr std::array<Tool, 8> all = {{
       {"ccache", "ccache", "fast builds after a clean one"},
       {"clang-format-14", "clang-format-14", "the format check of `./lockstep test`"},
       {"clang-tidy", "clang-tidy", "`ninja tidy`"},
       {"clang++", "clang", "the fuzz targets (preset fuzz)"},
+      {"flex", "flex", "hosted engines"},
+      {"bison", "bison", "hosted engines"},
+      {"bc", "bc", "hosted engines"},
+      {"spatch", "coccinelle", "kernel mutants"},
   }};
   return all;
 }
