@@ -22,8 +22,9 @@ namespace {
 /// Debian packages of the programs that this room runs, where the names differ.
 std::string_view package_of(std::string_view program) {
   constexpr std::pair<std::string_view, std::string_view> packages[] = {
-      {"apt-get", "apt"},     {"apt-cache", "apt"}, {"dpkg-deb", "dpkg"},
-      {"dpkg-query", "dpkg"}, {"xz", "xz-utils"},   {"ar", "binutils"},
+      {"apt-get", "apt"},       {"apt-cache", "apt"},  {"dpkg-deb", "dpkg"},
+      {"dpkg-query", "dpkg"},   {"xz", "xz-utils"},    {"ar", "binutils"},
+      {"spatch", "coccinelle"}, {"diff", "diffutils"}, {"readelf", "binutils"},
   };
   for (const auto& [name, package] : packages) {
     if (name == program) return package;

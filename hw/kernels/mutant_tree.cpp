@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "hw/kernels/mutant_tree.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <sstream>
+
+#include "hw/kernels/overlay.h"
+
+namespace lockstep::hw::kernels {
+
+Result<MutantTree> MutantTree::open(const Cache& cache, const Tree& tree,
+                                    const Progress& progress) {
+  auto source = plain_source(cache, tree, progress);
+  if (!source) return tl::unexpected(source.error());
+  const auto origin = source->path;
+  source->key = source->base_key + "-mutants";
+  source->path = cache.overlay(source->key);
+  // Its files change under one key: make must be asked what is up to date.
+  source->tree.pristine = false;
+  auto lock = Lock::take(source->path.string() + ".lock", progress);
+  if (!lock) return tl::unexpected(lock.error());
+  MutantTree made(*std::move(lock), *std::move(source));
+  if (const auto text = read_file(made.list())) {
+    std::istringstream lines(*text);
+    for (std::string name; std::getline(lines, name);) made.own_.insert(name);
+  }
+  if (progress) progress(fmt::format("making an overlay of linux {}", tree.release));
+  const auto share = tree.pristine ? Share::link : Share::copy;
+  const auto mirrored = mirror_tree(origin, made.source_.path, share, made.own_);
+  if (!mirrored) return tl::unexpected(mirrored.error());
+  return made;
+}
+
+Result<Source> MutantTree::hold(const Mutation& mutation) {
+  for (const auto& file : mutation.files) own_.insert(file.name);
+  // First the list: a run that ends here must not leave an unknown mutation.
+  if (auto wrote = write_file(list(), fmt::format("{}\n", fmt::join(own_, "\n"))); !wrote) {
+    return tl::unexpected(wrote.error());
+  }
+  for (const auto& name : own_) {
+    const auto mutated = std::ranges::find(mutation.files, name, &Mutation::File::name);
+    auto wanted = mutated != mutation.files.end() ? Result<std::string>(mutated->text)
+                                                  : read_file(source_.base_path / name);
+    if (!wanted) return tl::unexpected(wanted.error());
+    const auto is = read_file(source_.path / name);
+    if (is && *is == *wanted) continue;
+    // Its time is now, also where the tree's own text comes back.
+    if (auto wrote = write_file(source_.path / name, *wanted); !wrote) {
+      return tl::unexpected(wrote.error());
+    }
+  }
+  auto source = source_;
+  for (const auto& file : mutation.files) source.changed.push_back(file.name);
+  return source;
+}
+
+}  // namespace lockstep::hw::kernels
