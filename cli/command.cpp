@@ -16,7 +16,7 @@
 namespace lockstep::cli {
 namespace {
 
-constexpr std::array<std::string_view, 6> verbs = {"doctor", "kernels", "list",
+constexpr std::array<std::string_view, 7> verbs = {"doctor", "kernels", "list", "mutants",
                                                    "replay", "run",     "test"};
 
 constexpr std::string_view description =
@@ -55,6 +55,7 @@ int run_command(int argc, const char* const* argv) {
   add_replay(app, exit);
   add_list(app, exit);
   add_kernels(app, exit);
+  add_mutants(app, exit);
   add_test(app, exit);
 
   if (argc > 1 && argv[1][0] != '-' && std::ranges::find(verbs, argv[1]) == verbs.end()) {

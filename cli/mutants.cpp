@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/// `lockstep mutants`: seeded defects, and whether random programs find them.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <chrono>
+#include <memory>
+
+#include "cli/budget.h"
+#include "cli/interrupt.h"
+#include "cli/json_output.h"
+#include "cli/terminal.h"
+#include "cli/verbs.h"
+#include "jobs/kernel_mutants.h"
+#include "spec/text_suggest.h"
+
+namespace lockstep::cli {
+namespace {
+
+namespace kernels = hw::kernels;
+
+struct Options {
+  std::string kernel;
+  std::vector<std::string> names;
+  std::string budget = "20s";
+  std::uint64_t seed = 1;
+  std::string failures = "failures";
+  bool list = false;
+  JsonOutput json;
+};
+
+constexpr auto footer =
+    "Each mutant is a semantic patch (hw/kernels/mutants) that gives KVM one\n"
+    "defect. The kernel is built with it, and random programs run on it side by\n"
+    "side with spec until one finds what the kernel without it does not show.\n"
+    "`reached`: a line that the mutant changes has run. --budget is CPU time for\n"
+    "each mutant. Needs Coccinelle and what a kernel's build needs.\n"
+    "\n"
+    "Exit: 0 if all that were reached were detected, 1 FAIL, 2 wrong usage, 3 no\n"
+    "verdict: none was reached, or a tool is missing.\n"
+    "\n"
+    "Examples:\n"
+    "  lockstep mutants --kernel 6.1 --list\n"
+    "  lockstep mutants --kernel 6.1 tdp-zap-without-flush --budget 60s\n"
+    "  lockstep mutants --kernel ~/linux --json mutants.json\n";
+
+/// The mutants of these names, in their order; all without a name.
+tl::expected<std::vector<kernels::Mutant>, std::string> choose(
+    std::vector<kernels::Mutant> all, const std::vector<std::string>& names) {
+  if (names.empty()) return all;
+  std::vector<kernels::Mutant> chosen;
+  std::vector<std::string_view> valid;
+  for (const auto& mutant : all) valid.push_back(mutant.name);
+  for (const auto& name : names) {
+    const auto found = std::ranges::find(all, name, &kernels::Mutant::name);
+    if (found == all.end()) {
+      const auto near = spec::text::nearest(name, valid);
+      return tl::unexpected(
+          fmt::format("no mutant '{}'; see `lockstep mutants --list`{}", name,
+                      near.empty() ? "" : fmt::format("; did you mean '{}'?", near)));
+    }
+    chosen.push_back(*found);
+  }
+  return chosen;
+}
+
+int list(const Options& options, const std::vector<kernels::Mutant>& mutants) {
+  auto rows = nlohmann::json::array();
+  for (const auto& mutant : mutants) {
+    fmt::print(options.json.page(), "{}\n    {}\n", mutant.name, mutant.title);
+    rows.push_back({{"name", mutant.name},
+                    {"title", mutant.title},
+                    {"breaks", mutant.breaks},
+                    {"history", mutant.history},
+                    {"needs", mutant.needs},
+                    {"reached_by", mutant.reached_by}});
+  }
+  auto object = base_object(props::Verdict::pass, 0);
+  object["mutants"] = std::move(rows);
+  return options.json.write(object, props::Verdict::pass);
+}
+
+int failed(const Options& options, const kernels::KernelError& error) {
+  if (error.cause == kernels::KernelError::Cause::input) {
+    return input_error(options.json.target(), error.message);
+  }
+  fmt::print(stderr, "lockstep: {}\n", error.message);
+  const auto verdict = props::Verdict::no_verdict;
+  return options.json.write(base_object(verdict, 0, error.message), verdict);
+}
+
+int run(const Options& options) {
+  const auto& json = options.json;
+  const auto budget = parse_budget(options.budget);
+  if (!budget) return input_error(json.target(), "--budget: " + budget.error());
+  if (const auto reason = json.unwritable()) return input_error({}, *reason);
+  auto all = kernels::list_mutants(kernels::mutants_folder());
+  if (!all) return failed(options, all.error());
+  auto chosen = choose(*std::move(all), options.names);
+  if (!chosen) return input_error(json.target(), chosen.error());
+  if (options.list) return list(options, *chosen);
+  if (options.kernel.empty()) {
+    return input_error(json.target(), "which kernel? --kernel 6.1, or the path of a tree");
+  }
+
+  ProgressLine line;
+  jobs::KernelMutantsOptions job;
+  job.kernel = options.kernel;
+  job.mutants = *std::move(chosen);
+  job.budget = *budget;
+  job.seed = options.seed;
+  job.failures = options.failures;
+  job.stop = &stop_on_interrupt();
+  job.progress = [&line](std::string_view text) { line.show(std::string(text)); };
+  job.done = [&line](const jobs::MutantRow& row) {
+    line.clear();
+    fmt::print(stderr, "{}: {}{} ({:.0f} s to build, {:.1f} CPU s)\n", row.name,
+               row.state == jobs::MutantRow::State::absent    ? "absent"
+               : row.state == jobs::MutantRow::State::refused ? "does not compile"
+               : row.detected                                 ? "detected, "
+               : row.reached.value_or(true)                   ? "NOT detected"
+                                                              : "not reached",
+               row.detected ? row.finding : "", row.build_seconds, row.cpu_seconds);
+  };
+  const auto report = jobs::run_kernel_mutants(job);
+  line.clear();
+  if (!report) return failed(options, report.error());
+  fmt::print(json.page(), "{}", jobs::text_report(*report));
+  const auto verdict = jobs::verdict_of(*report);
+  auto object = base_object(verdict, report->seconds, jobs::reason_of(*report));
+  object["kernel"] = report->release;
+  object["base_findings"] = report->base_findings;
+  object["mutants"] = jobs::json_rows(*report);
+  return json.write(object, verdict);
+}
+
+}  // namespace
+
+void add_mutants(CLI::App& app, int& exit) {
+  auto* verb = app.add_subcommand("mutants", "Run KVM with seeded defects: is each detected?");
+  const auto options = std::make_shared<Options>();
+  verb->footer(footer);
+  verb->add_option("NAME", options->names, "Which mutants (default: all)");
+  verb->add_option("--kernel", options->kernel, "Version, or path of a kernel tree")
+      ->type_name("6.1|PATH");
+  verb->add_option("--budget", options->budget, "CPU time of each mutant: 20s, 5m")
+      ->type_name("TIME")
+      ->capture_default_str();
+  verb->add_option("--seed", options->seed, "Of the programs")
+      ->type_name("N")
+      ->capture_default_str();
+  verb->add_option("--failures", options->failures, "Folder for programs that fail")
+      ->type_name("DIR")
+      ->capture_default_str();
+  verb->add_flag("--list", options->list, "Only name the mutants");
+  options->json.add_to(*verb);
+  verb->callback([options, &exit] { exit = run(*options); });
+}
+
+}  // namespace lockstep::cli

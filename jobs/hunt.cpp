@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "jobs/hunt.h"
+
+#include <fmt/format.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <sstream>
+
+namespace lockstep::jobs {
+namespace {
+
+double seconds_of(const timeval& time) {
+  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
+}
+
+/// utime, stime, cutime and cstime of /proc/PID/stat, in seconds.
+double cpu_seconds_of(const std::string& pid) {
+  std::ifstream file("/proc/" + pid + "/stat");
+  std::string text;
+  std::getline(file, text);
+  // The name in parentheses may hold anything.
+  const auto name_end = text.rfind(')');
+  if (name_end == std::string::npos) return 0;
+  std::istringstream fields(text.substr(name_end + 1));
+  std::string skipped;
+  for (int i = 0; i < 11; ++i) fields >> skipped;
+  long sum = 0;
+  for (int i = 0; i < 4; ++i) {
+    long ticks = 0;
+    fields >> ticks;
+    sum += ticks;
+  }
+  return static_cast<double>(sum) / static_cast<double>(sysconf(_SC_CLK_TCK));
+}
+
+}  // namespace
+
+double cpu_seconds_of_children() {
+  rusage dead = {};
+  getrusage(RUSAGE_CHILDREN, &dead);
+  double sum = seconds_of(dead.ru_utime) + seconds_of(dead.ru_stime);
+  std::ifstream children(fmt::format("/proc/self/task/{}/children", getpid()));
+  for (std::string pid; children >> pid;) sum += cpu_seconds_of(pid);
+  return sum;
+}
+
+Hunt hunt(props::CampaignOptions options, std::chrono::milliseconds cpu_budget,
+          std::set<std::string>& known, const HuntWorld& world) {
+  Hunt result;
+  const double begun = world.cpu_seconds();
+  double others = 0;  // spent on questions to the base
+  const auto spent = [&] { return world.cpu_seconds() - begun - others; };
+  const double budget = std::chrono::duration<double>(cpu_budget).count();
+  const auto* outer = options.stop;
+  std::atomic<bool> stop{false};
+  options.stop = &stop;
+  options.progress = [&, inner = options.progress](const props::Progress& progress) {
+    if (inner) inner(progress);
+    if (outer != nullptr && outer->load()) {
+      result.interrupted = true;
+      stop = true;
+    }
+    if (spent() >= budget) stop = true;
+  };
+  options.found = [&, inner = options.found](const props::CampaignFinding& found) {
+    if (inner) inner(found);
+    if (result.detection) return;
+    if (known.contains(found.finding.key())) {
+      ++result.excluded;
+      return;
+    }
+    const double before = world.cpu_seconds();
+    const bool base_too = world.on_base && world.on_base(found);
+    others += world.cpu_seconds() - before;
+    if (base_too) {
+      known.insert(found.finding.key());
+      ++result.excluded;
+      return;
+    }
+    result.detection = found;
+    result.cpu_seconds = spent();
+    stop = true;
+  };
+  // What ends the cases is a detection, not the number of the base's findings.
+  options.max_findings = ~std::size_t{0};
+  const auto campaign = world.campaign(options);
+  result.cases = campaign.cases;
+  if (!result.detection) {
+    result.cpu_seconds = spent();
+    // Nothing but an engine that gives up ends the cases before their time.
+    const double wall = std::chrono::duration<double>(options.budget).count();
+    if (!stop && campaign.case_seconds < wall) result.broken = campaign.reason;
+  }
+  return result;
+}
+
+}  // namespace lockstep::jobs

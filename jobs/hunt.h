@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/// One campaign against a changed kernel: the first finding that the unchanged
+/// one does not show.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <set>
+#include <string>
+
+#include "props/campaign.h"
+
+namespace lockstep::jobs {
+
+/// What a hunt needs of the world; tests replace it.
+struct HuntWorld {
+  std::function<props::CampaignResult(const props::CampaignOptions&)> campaign =
+      props::run_campaign;
+  /// Whether the unchanged kernel fails on the finding's program too.
+  std::function<bool(const props::CampaignFinding&)> on_base;
+  /// CPU seconds of all children of this process, living and dead.
+  std::function<double()> cpu_seconds;
+};
+
+struct Hunt {
+  /// Not a finding of the base; the program is as it was met.
+  std::optional<props::CampaignFinding> detection;
+  double cpu_seconds = 0;  ///< to the detection, else in all
+  std::uint64_t cases = 0;
+  std::size_t excluded = 0;  ///< findings that the base shows too
+  /// Why an engine could not run or go on; empty if it could.
+  std::string broken;
+  bool interrupted = false;
+};
+
+/// Run the campaign until a detection or until `cpu_budget` is spent; its own
+/// budget of wall time bounds it too. `known` are keys of the base's findings;
+/// those that turn out to be the base's are added. `options.found`,
+/// `options.progress` still hear everything; `options.stop` still stops it.
+Hunt hunt(props::CampaignOptions options, std::chrono::milliseconds cpu_budget,
+          std::set<std::string>& known, const HuntWorld& world);
+
+/// CPU seconds of all children of this process, living (with those that they
+/// reaped) and dead.
+double cpu_seconds_of_children();
+
+}  // namespace lockstep::jobs

@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "jobs/kernel_mutants.h"
+
+#include <fmt/format.h>
+
+#include <memory>
+#include <set>
+
+#include "hw/hosted/build/image_build.h"
+#include "hw/hosted/build/line_coverage.h"
+#include "hw/hosted/coverage.h"
+#include "hw/hosted/open.h"
+#include "hw/kernels/changed_lines.h"
+#include "hw/kernels/mutant_tree.h"
+#include "hw/kernels/scratch.h"
+#include "jobs/hunt.h"
+#include "props/child.h"
+#include "props/tester.h"
+
+namespace lockstep::jobs {
+namespace {
+
+namespace fs = std::filesystem;
+namespace hosted = hw::hosted;
+namespace kernels = hw::kernels;
+using Clock = std::chrono::steady_clock;
+using LineState = hosted::LineCoverage::State;
+
+/// More than the code of an image.
+constexpr std::uint64_t code_bytes = 8ull << 20;
+/// Of wall time for each second of CPU time, on a busy machine.
+constexpr int wall_factor = 8;
+
+double since(Clock::time_point begun) {
+  return std::chrono::duration<double>(Clock::now() - begun).count();
+}
+
+/// An image with the memory that says what of it ran.
+struct Measured {
+  fs::path image;
+  std::shared_ptr<hosted::Coverage> coverage;
+  std::optional<hosted::LineCoverage> lines;
+
+  LineState state(const std::string& file, unsigned line) const {
+    return lines->state(file, line, [this](std::uint64_t at) { return coverage->hit(at); });
+  }
+};
+
+kernels::Result<Measured> measure(const kernels::Cache& cache, const kernels::Source& source,
+                                  const kernels::Progress& progress) {
+  const hosted::ImageOptions options{.flavour = "coverage"};
+  const auto image = hosted::build_image(cache, source, options, progress);
+  if (!image) return tl::unexpected(image.error());
+  auto lines = hosted::LineCoverage::read(*image, source.path);
+  if (!lines) return tl::unexpected(lines.error());
+  auto coverage = hosted::Coverage::create(hosted::image_address(options.place), code_bytes);
+  if (!coverage) return kernels::machine_error(coverage.error().message);
+  return Measured{*image, std::move(*coverage), *std::move(lines)};
+}
+
+class Job {
+ public:
+  explicit Job(const KernelMutantsOptions& options) : options_(options) {
+    engine_ = "hosted:" + options.kernel;
+    world_.on_base = [this](const props::CampaignFinding& found) { return base_fails(found); };
+    world_.cpu_seconds = cpu_seconds_of_children;
+  }
+
+  kernels::Result<KernelMutantsReport> run() {
+    const auto begun = Clock::now();
+    if (auto ready = prepare(); !ready) return tl::unexpected(ready.error());
+    for (const auto& mutant : options_.mutants) {
+      if (stopped()) break;
+      auto row = one(mutant);
+      if (!row) return tl::unexpected(row.error());
+      if (report_.interrupted) break;
+      if (options_.done) options_.done(*row);
+      report_.rows.push_back(*std::move(row));
+    }
+    report_.interrupted = report_.interrupted || stopped();
+    report_.engine = engine_;
+    report_.seconds = since(begun);
+    for (const auto& key : known_) {
+      // Engine, kind and command stand before the title.
+      report_.base_findings.push_back(key.substr(key.rfind('|') + 1));
+    }
+    return std::move(report_);
+  }
+
+ private:
+  bool stopped() const { return options_.stop != nullptr && options_.stop->load(); }
+  void say(std::string_view line) const {
+    if (options_.progress) options_.progress(line);
+  }
+
+  props::EngineFactory factory(const Measured& measured, bool base) const {
+    return [this, image = measured.image, coverage = measured.coverage, base](
+               std::string_view name, std::uint64_t seed) -> Result<std::unique_ptr<Engine>> {
+      if (name != engine_) return props::make_engine(name, seed);
+      auto engine = hw::open_hosted_engine(image, std::string(name), coverage.get());
+      if (!engine) return engine;
+      const std::uint64_t features = (*engine)->platform().features.to_ullong();
+      if (base) {
+        features_->store(features);
+      } else if (const auto lost = features_->load() & ~features; lost != 0) {
+        // The generator would avoid what the probe saw broken.
+        return tl::unexpected(
+            EngineError{fmt::format("the probe of the engine fails for {}",
+                                    lockstep::name(static_cast<Feature>(__builtin_ctzll(lost))))});
+      }
+      return engine;
+    };
+  }
+
+  props::CampaignOptions campaign(const Measured& measured, bool base,
+                                  const std::string& title) const {
+    props::CampaignOptions campaign;
+    campaign.engines = {"spec", engine_};
+    campaign.budget = options_.budget * wall_factor;
+    campaign.seed = options_.seed;
+    campaign.failures = options_.failures / title;
+    campaign.canary = false;
+    campaign.stop = options_.stop;
+    campaign.factory = factory(measured, base);
+    campaign.progress = [this, title](const props::Progress& progress) {
+      say(fmt::format("{}: {} cases, {:.0f} s", title, progress.cases, progress.seconds));
+    };
+    return campaign;
+  }
+
+  /// The kernel without a mutant: its image, what it reaches, where it fails.
+  kernels::Result<void> prepare() {
+    auto cache = kernels::Cache::standard();
+    if (!cache) return tl::unexpected(cache.error());
+    cache_.emplace(*std::move(cache));
+    auto tree = kernels::find_tree(*cache_, options_.kernel);
+    if (!tree) return tl::unexpected(tree.error());
+    tree_ = *std::move(tree);
+    report_.release = tree_.release;
+    if (!kernels::installed("spatch")) {
+      return kernels::machine_error(
+          "mutants of a kernel are made by Coccinelle: apt-get install coccinelle");
+    }
+    if (!features_) return kernels::machine_error("no shared memory");
+    const auto source = kernels::plain_source(*cache_, tree_, options_.progress);
+    if (!source) return tl::unexpected(source.error());
+    auto base = measure(*cache_, *source, options_.progress);
+    if (!base) return tl::unexpected(base.error());
+    base_ = *std::move(base);
+    auto world = world_;
+    // Every finding is the base's.
+    world.on_base = [](const auto&) { return true; };
+    const auto found = hunt(campaign(base_, true, "base"), options_.budget, known_, world);
+    report_.interrupted = found.interrupted;
+    if (!found.broken.empty()) {
+      return kernels::machine_error("the kernel without a mutant: " + found.broken);
+    }
+    auto held = kernels::MutantTree::open(*cache_, tree_, options_.progress);
+    if (!held) return tl::unexpected(held.error());
+    overlay_.emplace(*std::move(held));
+    return {};
+  }
+
+  bool base_fails(const props::CampaignFinding& found) const {
+    props::TesterSetup setup;
+    setup.engines = {"spec", engine_};
+    setup.factory = factory(base_, true);
+    setup.models = props::machine_models();
+    setup.seed = options_.seed;
+    return props::Tester(setup).run(found.program).finding.has_value();
+  }
+
+  kernels::Result<MutantRow> one(const kernels::Mutant& mutant) {
+    MutantRow row;
+    row.name = mutant.name;
+    row.title = mutant.title;
+    say(fmt::format("{}: building", mutant.name));
+    const auto begun = Clock::now();
+    const kernels::Scratch scratch(cache_->overlay(fmt::format("mutant-{}", getpid())));
+    const auto mutation = kernels::mutate(tree_, mutant, scratch.path());
+    if (!mutation && mutation.error().cause == kernels::KernelError::Cause::machine) {
+      return tl::unexpected(mutation.error());
+    }
+    if (!mutation) return refused(std::move(row), mutation.error());
+    if (mutation->files.empty()) {
+      row.state = MutantRow::State::absent;
+      return row;
+    }
+    const auto source = overlay_->hold(*mutation);
+    if (!source) return tl::unexpected(source.error());
+    const auto mutated = measure(*cache_, *source, [](std::string_view) {});
+    row.build_seconds = since(begun);
+    if (!mutated) return refused(std::move(row), mutated.error());
+
+    const auto found =
+        hunt(campaign(*mutated, false, mutant.name), options_.budget, known_, world_);
+    report_.interrupted = found.interrupted;
+    row.cpu_seconds = found.cpu_seconds;
+    row.cases = found.cases;
+    row.reached = reached(*mutation, *mutated);
+    if (found.detection) {
+      row.detected = true;
+      row.kind = props::name(found.detection->finding.kind);
+      row.finding = found.detection->finding.title;
+      row.program = found.detection->path;
+      row.steps = found.detection->program.steps.size();
+    } else if (!found.broken.empty()) {
+      // The base went through the same: this is the mutant's doing.
+      row.detected = true;
+      row.kind = "broken";
+      row.finding = found.broken;
+    }
+    // What made the difference has run.
+    if (row.detected) row.reached = true;
+    return row;
+  }
+
+  static MutantRow refused(MutantRow row, const kernels::KernelError& error) {
+    row.state = MutantRow::State::refused;
+    row.finding = error.message.substr(0, error.message.find("\n\n"));
+    return row;
+  }
+
+  std::optional<bool> reached(const kernels::Mutation& mutation, const Measured& mutated) const {
+    bool any_code = false;
+    bool any_hit = false;
+    const auto look = [&](LineState state) {
+      any_code = any_code || state != LineState::no_code;
+      any_hit = any_hit || state == LineState::hit;
+    };
+    for (const auto& file : kernels::changed_lines(mutation.patch)) {
+      for (const auto line : file.added) look(mutated.state(file.file, line));
+      for (const auto line : file.removed) look(base_.state(file.file, line));
+    }
+    return any_code ? std::optional(any_hit) : std::nullopt;
+  }
+
+  const KernelMutantsOptions& options_;
+  std::string engine_;
+  HuntWorld world_;
+  std::optional<kernels::Cache> cache_;
+  kernels::Tree tree_;
+  Measured base_;
+  std::optional<kernels::MutantTree> overlay_;
+  /// Of the base, written by the child that opened it.
+  props::SharedObject<std::atomic<std::uint64_t>> features_;
+  std::set<std::string> known_;
+  KernelMutantsReport report_;
+};
+
+}  // namespace
+
+hw::kernels::Result<KernelMutantsReport> run_kernel_mutants(const KernelMutantsOptions& options) {
+  return Job(options).run();
+}
+
+}  // namespace lockstep::jobs

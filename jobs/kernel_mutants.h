@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/// `mutants --kernel`: KVM with one seeded defect at a time, and whether random
+/// programs find it.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "hw/kernels/error.h"
+#include "hw/kernels/mutant.h"
+#include "props/verdict.h"
+
+namespace lockstep::jobs {
+
+/// What became of one mutant.
+struct MutantRow {
+  enum class State : std::uint8_t {
+    absent,   ///< the tree lacks the code: nothing changed
+    refused,  ///< it does not compile or link
+    ran
+  };
+
+  std::string name;
+  std::string title;
+  State state = State::ran;
+  /// A changed line ran, in the mutant or (of lines that it removes) in the base on
+  /// the same programs; none if no changed line has code.
+  std::optional<bool> reached;
+  bool detected = false;
+  std::string kind;     ///< of the finding; "broken" if the engine gave up
+  std::string finding;  ///< its title, or why it was refused
+  std::filesystem::path program;
+  std::size_t steps = 0;   ///< of the program, as it was met
+  double cpu_seconds = 0;  ///< to the detection, else in all
+  double build_seconds = 0;
+  std::uint64_t cases = 0;
+};
+
+struct KernelMutantsReport {
+  std::string engine;   ///< "hosted:6.1"
+  std::string release;  ///< "6.1.192"
+  double seconds = 0;
+  /// Titles of findings on the kernel without a mutant; none of them detects.
+  std::vector<std::string> base_findings;
+  std::vector<MutantRow> rows;
+  bool interrupted = false;
+};
+
+struct KernelMutantsOptions {
+  std::string kernel;                        ///< version or path
+  std::vector<hw::kernels::Mutant> mutants;  ///< those to run
+  std::chrono::milliseconds budget{20'000};  ///< CPU time of each
+  std::uint64_t seed = 1;
+  std::filesystem::path failures = "failures";
+  std::function<void(std::string_view)> progress;  ///< one line at a time; may be empty
+  std::function<void(const MutantRow&)> done;      ///< may be empty
+  const std::atomic<bool>* stop = nullptr;         ///< not owned
+};
+
+/// Build and run them all. An error if the kernel cannot be had or built, or
+/// Coccinelle is absent.
+hw::kernels::Result<KernelMutantsReport> run_kernel_mutants(const KernelMutantsOptions& options);
+
+/// pass: each that was reached was detected; fail: some was reached and not
+/// detected; no verdict: none was reached, or the run was interrupted.
+props::Verdict verdict_of(const KernelMutantsReport& report);
+/// The verdict in a line.
+std::string reason_of(const KernelMutantsReport& report);
+
+/// A table of 72 columns for a mail; the undetected first.
+std::string text_report(const KernelMutantsReport& report);
+/// The array `mutants` of --json.
+nlohmann::json json_rows(const KernelMutantsReport& report);
+
+}  // namespace lockstep::jobs

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "jobs/kernel_mutants.h"
+
+namespace lockstep::jobs {
+namespace {
+
+using State = MutantRow::State;
+
+bool missed(const MutantRow& row) {
+  return row.state == State::ran && !row.detected && row.reached.value_or(false);
+}
+
+struct Counts {
+  std::size_t ran = 0, reached = 0, detected = 0, missed = 0, absent = 0, refused = 0;
+};
+
+Counts count(const KernelMutantsReport& report) {
+  Counts counts;
+  for (const auto& row : report.rows) {
+    counts.absent += row.state == State::absent ? 1 : 0;
+    counts.refused += row.state == State::refused ? 1 : 0;
+    if (row.state != State::ran) continue;
+    ++counts.ran;
+    counts.reached += row.reached.value_or(false) ? 1 : 0;
+    counts.detected += row.detected ? 1 : 0;
+    counts.missed += missed(row) ? 1 : 0;
+  }
+  return counts;
+}
+
+double median_seconds(const KernelMutantsReport& report) {
+  std::vector<double> all;
+  for (const auto& row : report.rows) {
+    if (row.detected) all.push_back(row.cpu_seconds);
+  }
+  if (all.empty()) return 0;
+  const auto middle = all.begin() + static_cast<std::ptrdiff_t>(all.size() / 2);
+  std::nth_element(all.begin(), middle, all.end());
+  return *middle;
+}
+
+std::string_view answer(const std::optional<bool>& value) {
+  return !value ? "?" : *value ? "yes" : "no";
+}
+
+/// Undetected, then detected, then what was not reached, then what did not run.
+int rank(const MutantRow& row) {
+  if (row.state == State::refused) return 4;
+  if (row.state == State::absent) return 5;
+  if (missed(row)) return 0;
+  if (row.detected) return 3;
+  return row.reached ? 1 : 2;
+}
+
+std::string_view group(int rank) {
+  constexpr std::string_view titles[] = {"reached, not detected", "not reached",
+                                         "no line to measure",    "detected",
+                                         "does not compile",      "absent from this kernel"};
+  return titles[rank];
+}
+
+}  // namespace
+
+props::Verdict verdict_of(const KernelMutantsReport& report) {
+  const auto counts = count(report);
+  if (counts.missed != 0) return props::Verdict::fail;
+  if (report.interrupted || counts.reached == 0) return props::Verdict::no_verdict;
+  return props::Verdict::pass;
+}
+
+std::string reason_of(const KernelMutantsReport& report) {
+  const auto counts = count(report);
+  auto text = fmt::format("{} of {} mutants reached, {} detected", counts.reached, counts.ran,
+                          counts.detected);
+  if (counts.missed != 0) text += fmt::format(", {} reached and not detected", counts.missed);
+  if (report.interrupted) text += "; interrupted";
+  return text;
+}
+
+std::string text_report(const KernelMutantsReport& report) {
+  const auto counts = count(report);
+  std::string text =
+      fmt::format("{}: {}\n", props::headline(verdict_of(report)), reason_of(report));
+  text += fmt::format("{} (linux {}), {:.0f} s; median of detection {:.1f} CPU s\n", report.engine,
+                      report.release, report.seconds, median_seconds(report));
+  if (counts.absent + counts.refused != 0) {
+    text += fmt::format("{} absent from this kernel, {} do not compile\n", counts.absent,
+                        counts.refused);
+  }
+  if (!report.base_findings.empty()) {
+    text += "\nThe kernel without a mutant fails too; this detects nothing:\n";
+    for (const auto& title : report.base_findings) text += fmt::format("  {}\n", title);
+  }
+  std::vector<const MutantRow*> rows;
+  for (const auto& row : report.rows) rows.push_back(&row);
+  std::ranges::stable_sort(rows, {}, [](const MutantRow* row) { return rank(*row); });
+  int last = -1;
+  for (const auto* row : rows) {
+    if (rank(*row) != last) {
+      last = rank(*row);
+      text += fmt::format("\n{:<42} {:>7} {:>8} {:>7}\n", group(last), "reached", "CPU s", "cases");
+    }
+    if (row->state == State::ran) {
+      text += fmt::format("  {:<40} {:>7} {:>8.1f} {:>7}\n", row->name, answer(row->reached),
+                          row->cpu_seconds, row->cases);
+    } else {
+      text += fmt::format("  {}\n", row->name);
+    }
+    if (!row->finding.empty()) {
+      text += fmt::format("      {}{}{}\n", row->kind, row->kind.empty() ? "" : ": ", row->finding);
+    }
+  }
+  return text;
+}
+
+nlohmann::json json_rows(const KernelMutantsReport& report) {
+  constexpr std::string_view states[] = {"absent", "refused", "ran"};
+  auto rows = nlohmann::json::array();
+  for (const auto& row : report.rows) {
+    nlohmann::json object = {{"name", row.name},
+                             {"title", row.title},
+                             {"engine", report.engine},
+                             {"state", states[static_cast<unsigned>(row.state)]},
+                             {"detected", row.detected},
+                             {"kind", row.kind},
+                             {"finding", row.finding},
+                             {"program", row.program.string()},
+                             {"steps", row.steps},
+                             {"cpu_seconds", row.cpu_seconds},
+                             {"build_seconds", row.build_seconds},
+                             {"cases", row.cases}};
+    object["reached"] = row.reached ? nlohmann::json(*row.reached) : nlohmann::json();
+    rows.push_back(std::move(object));
+  }
+  return rows;
+}
+
+}  // namespace lockstep::jobs
