@@ -277,6 +277,8 @@ static int tell_pages(struct kvm *kvm, const struct hosted_view_sink *sink) {
       if (!result) result = tell_page(kvm, sink, sp);
   list_for_each_entry(sp, &kvm->arch.active_mmu_pages, link)
     sink->active(sink->context, __pa(sp->spt) >> PAGE_SHIFT);
+  /* The list of a VM without TDP MMU may never have been set up. */
+  if (!kvm->arch.tdp_mmu_roots.next) return result;
   list_for_each_entry(sp, &kvm->arch.tdp_mmu_roots, link)
     if (!result) result = tell_below(kvm, sink, sp);
   return result;
