@@ -234,6 +234,22 @@ TEST(Deviations, MmioReadOfLinearPageZeroIsRetriedAsAWrite) {
   EXPECT_EQ(dirty_after(tdp(), 0, rwu), refused);
 }
 
+TEST(Deviations, MmioEntryOfAnUnsyncTableOutlivesTheSlotsCreation) {
+  const auto still_mmio = [](const Platform& platform, bool stored, bool flushed) {
+    Modelled m(platform);
+    m.leaf(0x800000 | rwu);
+    EXPECT_EQ(m.run(read, Mmio{false, 0x800000, 8, 0}), admitted);
+    if (stored) m.run(EntrySet{0, TableLevel::pt, 0x4000, 1, 0});
+    m.run(SlotAdd{1, 0x800000, 0x1000, 0x8000});
+    if (flushed) m.run(LoadCr3{0, 0x1000});
+    return m.run(read, Mmio{false, 0x800000, 8, 0});
+  };
+  EXPECT_EQ(still_mmio(shadow(), /*stored=*/true, /*flushed=*/true), admitted);
+  EXPECT_EQ(still_mmio(shadow(), /*stored=*/false, /*flushed=*/true), refused);
+  EXPECT_EQ(still_mmio(shadow(), /*stored=*/true, /*flushed=*/false), refused);
+  EXPECT_EQ(still_mmio(tdp(), /*stored=*/true, /*flushed=*/true), refused);
+}
+
 TEST(Freedom, StoreThroughAnotherGfnOfATable) {
   Modelled m(shadow());
   m.run(SlotAdd{1, 0x800000, 0x400000, 0});  // the same host pages again

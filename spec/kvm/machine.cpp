@@ -25,7 +25,8 @@ std::string_view name(Looseness looseness) {
       "dirty-without-write", "pdpte-reread",    "narrow-maxphyaddr", "mmio-cache",
       "pse36-width",         "host-poke",       "fault-keeps-entry", "no-execute-kept",
       "fetch-flag-32bit",    "wp-exchange",     "pvm-upper-half",    "emulated-host-write",
-      "read-only-table",     "table-as-target", "mmio-page-zero",    "mmio-clean-write"};
+      "read-only-table",     "table-as-target", "mmio-page-zero",    "mmio-clean-write",
+      "mmio-refreshed"};
   return names[static_cast<std::size_t>(looseness)];
 }
 
@@ -63,7 +64,9 @@ std::string_view reason(Looseness looseness) {
       "retried",
       "handle_mmio_page_fault(): an MMIO entry keeps the rights of the access that made it; a "
       "supervisor's write with CR0.WP=0 passes them without a walk, and the dirty flag stays "
-      "clear"};
+      "clear",
+      "sync_mmio_spte() gives an MMIO entry of an unsync table the present memslot generation: a "
+      "slot that was created meanwhile stays unseen there"};
   return reasons[static_cast<std::size_t>(looseness)];
 }
 

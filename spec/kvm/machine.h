@@ -42,8 +42,9 @@ enum class Looseness : std::uint8_t {
   table_as_target,       ///< TDP: a table outside every slot is taken for what was accessed
   mmio_page_zero,        ///< shadow paging: MMIO at linear page 0 is walked as a write too
   mmio_clean_write,      ///< shadow paging with CR0.WP=0: an MMIO write without dirty flag
+  mmio_refreshed,        ///< shadow paging: an MMIO entry outlived the slot's creation
 };
-inline constexpr unsigned looseness_count = 20;
+inline constexpr unsigned looseness_count = 21;
 
 /// Short printable name, such as "stale-translation".
 std::string_view name(Looseness looseness);

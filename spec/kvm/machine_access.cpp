@@ -49,6 +49,8 @@ class AccessRules {
   void read_only_table(const Candidate& base);
   bool exchanged(const PagingState& paging, const Way& way) const;
   void doubt_dirty(const PagingState& paging, Candidate& candidate, Gpa gpa) const;
+  void mmio_refreshed(Candidate candidate, Gpa gpa);
+  void no_slot(Candidate candidate, Gpa gpa);
 
   const Machine::State& state_;
   const Access& access_;
@@ -95,6 +97,17 @@ void AccessRules::add(const PagingState& paging, const Way& way, Loosenesses loo
   const Gpa gpa = way.translation.page | (access_.gva & (way.translation.size - 1));
   doubt_dirty(paging, candidate, gpa);
   data(candidate, gpa);
+  mmio_refreshed(candidate, gpa);
+}
+
+/// An entry that KVM still takes for MMIO: see the looseness' reason.
+void AccessRules::mmio_refreshed(Candidate candidate, Gpa gpa) {
+  const Way& way = candidate.way;
+  if (state_.platform.tdp || way.levels == 0 || !state_.slots.backing(gpa)) return;
+  const auto leaf = state_.mmio_leaves.find(way.reads[way.levels - 1u].address);
+  if (leaf == state_.mmio_leaves.end() || !leaf->second.refreshed) return;
+  candidate.loosenesses |= loose(Looseness::mmio_refreshed);
+  no_slot(candidate, gpa);
 }
 
 /// Where KVM emulates an access without memory slot, whether it walks as a write
@@ -180,24 +193,29 @@ bool AccessRules::exchanged(const PagingState& paging, const Way& way) const {
   return !permission_fault(paging, with_ac, way.translation);
 }
 
+/// api.rst, KVM_EXIT_MMIO and KVM_MEM_READONLY. KVM cannot fetch from MMIO:
+/// handle_emulation_failure() blames user code or gives up.
+void AccessRules::no_slot(Candidate candidate, Gpa gpa) {
+  const bool write = access_.kind == AccessKind::write;
+  if (access_.kind == AccessKind::fetch) {
+    if (access_.cpl == Cpl::user) {
+      candidate.observation = undefined_opcode;
+      out_.push_back(candidate);
+    }
+    candidate.observation = InternalError{emulation_failure};
+  } else {
+    candidate.observation =
+        Mmio{write, gpa, access_.size, write ? truncate(access_.value, access_.size) : 0};
+  }
+  out_.push_back(candidate);
+}
+
 void AccessRules::data(const Candidate& base, Gpa gpa) {
   Candidate candidate = base;
   const auto backing = state_.slots.backing(gpa);
   const bool write = access_.kind == AccessKind::write;
   if (!backing || (write && backing->slot->read_only)) {
-    // api.rst, KVM_EXIT_MMIO and KVM_MEM_READONLY. KVM cannot fetch from MMIO:
-    // handle_emulation_failure() blames user code or gives up.
-    if (access_.kind == AccessKind::fetch) {
-      if (access_.cpl == Cpl::user) {
-        candidate.observation = undefined_opcode;
-        out_.push_back(candidate);
-      }
-      candidate.observation = InternalError{emulation_failure};
-    } else {
-      candidate.observation =
-          Mmio{write, gpa, access_.size, write ? truncate(access_.value, access_.size) : 0};
-    }
-    out_.push_back(candidate);
+    no_slot(candidate, gpa);
     return;
   }
   candidate.hva = backing->hva;
@@ -382,6 +400,7 @@ Judgement Machine::State::judge(const Access& access, const Observation& shown) 
     const bool drops =
         (code & lockstep::fault::present) != 0 && (code & lockstep::fault::reserved) == 0;
     vcpu.processor->page_fault(now, access.gva, /*certain=*/platform.tdp || drops);
+    tables_synchronized();
     return admit();
   }
   const bool write = access.kind == AccessKind::write;
@@ -404,7 +423,7 @@ Judgement Machine::State::judge(const Access& access, const Observation& shown) 
     }
     if (candidate->completed && !platform.tdp && candidate->way.levels != 0 &&
         !slots.backing(gpa)) {
-      mmio_leaves.insert(candidate->way.reads[candidate->way.levels - 1u].address);
+      mmio_leaves.try_emplace(candidate->way.reads[candidate->way.levels - 1u].address);
     }
   }
   if (!std::holds_alternative<Done>(shown) && !std::holds_alternative<Value>(shown)) {

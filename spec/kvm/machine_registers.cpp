@@ -99,6 +99,7 @@ Judgement Machine::State::judge(const LoadCr3& load, const Observation& shown) {
     vcpus[load.vcpu].cr3_low = load.pcid;
     remember_table(load.root, root_level(configuration.paging));
     if (!load.noflush) vcpus[load.vcpu].mmio.clear();
+    tables_synchronized();
   }
   return only(wanted, shown);
 }
@@ -108,6 +109,7 @@ Judgement Machine::State::judge(const Invlpg& invlpg, const Observation& shown) 
   if (!canonical(configuration.paging, invlpg.gva)) return only(Done{}, shown);
   Vcpu& vcpu = vcpus[invlpg.vcpu];
   vcpu.processor->invlpg(now, invlpg.gva);
+  tables_synchronized();
   std::erase_if(vcpu.mmio, [&](const auto& m) { return m.page == (invlpg.gva & page_mask); });
   return only(Done{}, shown);
 }
@@ -129,6 +131,7 @@ Judgement Machine::State::judge(const Invpcid& invpcid, const Observation& shown
   if (std::holds_alternative<Done>(wanted)) {
     Vcpu& vcpu = vcpus[invpcid.vcpu];
     vcpu.processor->invpcid(now, invpcid.type, invpcid.pcid, invpcid.gva);
+    tables_synchronized();
     const bool one_page = invpcid.type == InvpcidType::address;
     std::erase_if(vcpu.mmio,
                   [&](const auto& m) { return !one_page || m.page == (invpcid.gva & page_mask); });
@@ -163,6 +166,7 @@ Judgement Machine::State::judge(const SetControl& set, const Observation& shown)
     processor.set_control(now, set.bit, set.on, pdptes);
     if (set.bit == ControlBit::efer_nx && !set.on) no_execute_was_off = true;
     vcpus[set.vcpu].mmio.clear();
+    tables_synchronized();
   }
   return only(wanted, shown);
 }

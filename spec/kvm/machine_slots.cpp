@@ -71,7 +71,9 @@ Judgement Machine::State::judge(const UserSlots::Region& request, const Observat
   if (configuration.slot_zap_all &&
       (answer.change == SlotChange::remove || answer.change == SlotChange::move)) {
     poked.clear();
+    mmio_leaves.clear();
   }
+  for (auto& [leaf, mmio] : mmio_leaves) mmio.refreshed = false;
   // Any change of slots begins a new memslot generation.
   for (Vcpu& vcpu : vcpus) vcpu.mmio.clear();
   return only(Done{}, shown);
@@ -240,9 +242,17 @@ void Machine::State::remember_table(Gpa table, TableLevel level) {
   page.gfns.insert(gpa_to_gfn(table));
 }
 
+void Machine::State::tables_synchronized() {
+  for (auto& [leaf, mmio] : mmio_leaves) mmio.refreshed = mmio.unsync;
+}
+
 void Machine::State::note_store(Gpa gpa, Hva hva) {
   // KVM write-protects a shadowed table by gfn: a store through another gfn of
   // the same host page is as invisible to it as one through the hva.
+  for (auto leaf = mmio_leaves.lower_bound(gpa & page_mask);
+       leaf != mmio_leaves.end() && (leaf->first & page_mask) == (gpa & page_mask); ++leaf) {
+    leaf->second.unsync = true;
+  }
   const auto table = table_pages.find(hva >> page_shift);
   if (table != table_pages.end() && !platform.tdp &&
       !table->second.gfns.contains(gpa_to_gfn(gpa))) {

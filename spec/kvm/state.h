@@ -151,6 +151,8 @@ struct Machine::State {
   void remember_table(Gpa table, TableLevel level);
   /// The guest stored to this page: does KVM see it if it is a table?
   void note_store(Gpa gpa, Hva hva);
+  /// An event at which KVM may synchronize unsync tables.
+  void tables_synchronized();
   /// Whether some entry that was true at `since` or later lets KVM map the page
   /// writable without an access: sync_page() and prefetching.
   bool mapped_writable_by_some_table(Gpa gpa, Moment since) const;
@@ -190,8 +192,13 @@ struct Machine::State {
   };
   std::map<Hfn, TablePage> table_pages;  ///< host pages that ever held a page table
   std::set<Gpa> exchanged;               ///< leaf entries that a write used under CR0.WP=0
-  std::set<Gpa> mmio_leaves;             ///< leaf entries that lead to no memory slot
-  std::set<Hfn> poked;                   ///< of those, rewritten by user space while live
+  /// An MMIO entry in a shadow page table, as far as it may exist.
+  struct MmioLeaf {
+    bool unsync = false;     ///< the guest stored to its table since
+    bool refreshed = false;  ///< ... and KVM synchronized it since slots changed last
+  };
+  std::map<Gpa, MmioLeaf> mmio_leaves;  ///< by the guest's leaf entry
+  std::set<Hfn> poked;                  ///< of those, rewritten by user space while live
   std::array<std::uint64_t, looseness_count> used{};
   bool no_execute_was_off = false;  ///< EFER.NX was clear at some time
 };
