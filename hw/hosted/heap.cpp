@@ -2,10 +2,20 @@
 #include "hw/hosted/heap.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstdlib>
 #include <new>
 
 namespace lockstep::hw::hosted {
+namespace {
+
+#ifdef __SANITIZE_ADDRESS__
+constexpr bool keeps_blocks = false;
+#else
+constexpr bool keeps_blocks = true;
+#endif
+
+}  // namespace
 
 std::uint64_t Heap::mark_of(const Header* header) {
   return 0x6c69'7665'626c'6f63 ^ reinterpret_cast<std::uintptr_t>(header);
@@ -16,13 +26,22 @@ void* Heap::allocate(std::uint64_t bytes, std::uint64_t alignment) {
   // malloc() aligns to 16; a larger alignment costs that much slack.
   const std::uint64_t slack = alignment > alignof(Header) ? alignment : 0;
   if (bytes > (1ull << 40)) return nullptr;
-  void* const start = std::malloc(sizeof(Header) + slack + bytes);
+  const auto size_class =
+      static_cast<std::uint64_t>(std::bit_width(sizeof(Header) + slack + bytes - 1));
+  void* start = nullptr;
+  if (auto& kept = kept_[size_class]; !kept.empty()) {
+    start = kept.back();
+    kept.pop_back();
+  } else {
+    start = std::malloc(keeps_blocks ? 1ull << size_class : sizeof(Header) + slack + bytes);
+  }
   if (start == nullptr) return nullptr;
   const std::uint64_t first = reinterpret_cast<std::uintptr_t>(start) + sizeof(Header);
   const std::uint64_t user = (first + alignment - 1) & ~(alignment - 1);
   auto* const header = new (reinterpret_cast<void*>(user - sizeof(Header))) Header;
   header->start = start;
   header->mark = mark_of(header);
+  header->size_class = size_class;
   header->next = list_.next;
   header->previous = &list_;
   list_.next->previous = header;
@@ -38,15 +57,30 @@ bool Heap::release(void* memory) {
   header->next->previous = header->previous;
   header->previous->next = header->next;
   --blocks_;
-  std::free(header->start);
+  give_back(header->start, header->size_class);
   return true;
+}
+
+void Heap::give_back(void* start, std::uint64_t size_class) {
+  if (keeps_blocks) {
+    kept_[size_class].push_back(start);
+  } else {
+    std::free(start);
+  }
+}
+
+Heap::~Heap() {
+  drop();
+  for (auto& kept : kept_) {
+    for (void* const start : kept) std::free(start);
+  }
 }
 
 void Heap::drop() {
   while (list_.next != &list_) {
     Header* const header = list_.next;
     list_.next = header->next;
-    std::free(header->start);
+    give_back(header->start, header->size_class);
   }
   list_.previous = &list_;
   blocks_ = 0;

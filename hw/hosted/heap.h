@@ -3,19 +3,21 @@
 #pragma once
 
 #include <cstddef>
+#include <array>
 #include <cstdint>
+#include <vector>
 
 namespace lockstep::hw::hosted {
 
 /// Owns every block until it is released; what is left goes with the heap or
-/// by drop(). Blocks are ordinary ones of malloc(), so that a sanitizer sees
-/// each access beyond them.
+/// by drop(). Blocks are ordinary ones of malloc(); where no sanitizer must see
+/// each access beyond them, released ones are kept warm for the next program.
 class Heap {
  public:
   Heap() { list_.next = list_.previous = &list_; }
   Heap(const Heap&) = delete;
   Heap& operator=(const Heap&) = delete;
-  ~Heap() { drop(); }
+  ~Heap();
 
   /// Null only when the process has no memory. `alignment` is a power of two.
   void* allocate(std::uint64_t bytes, std::uint64_t alignment);
@@ -32,10 +34,15 @@ class Heap {
     Header* previous = nullptr;
     void* start = nullptr;  ///< what malloc() returned
     std::uint64_t mark = 0;
+    std::uint64_t size_class = 0;  ///< the block has 2 to that power bytes
+    std::uint64_t unused = 0;
   };
+  static constexpr unsigned size_classes = 42;
+  void give_back(void* start, std::uint64_t size_class);
   static std::uint64_t mark_of(const Header* header);
 
   Header list_;
+  std::array<std::vector<void*>, size_classes> kept_;
   std::uint64_t blocks_ = 0;
 };
 
