@@ -171,6 +171,7 @@ Observation HostedEngine::with_findings(Observation seen) {
   const bool fatal = host.tainted();
   std::string text = session_->findings();
   if (fatal) abandoned_ = text;
+  if (text.empty()) return seen;  // known ones only
   return Unexpected{std::move(text)};
 }
 
@@ -269,6 +270,9 @@ const std::map<std::string, std::uint64_t>& HostedEngine::reached() const {
     if (count != 0) reached_[name] = count;
   }
   statistics_.report(reached_);
+  for (const auto& [name, count] : session_->known()) {
+    reached_[fmt::format("known {}", name)] = count;
+  }
   return reached_;
 }
 

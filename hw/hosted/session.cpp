@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "hw/hosted/known_findings.h"
+
 namespace lockstep::hw::hosted {
 namespace {
 
@@ -44,6 +46,10 @@ EngineError Session::failed(std::string_view what, std::optional<long> result) {
 std::string Session::findings() {
   std::string text;
   for (const Finding& found : host_->take_findings()) {
+    if (const KnownFinding* one = hosted::known(found, image_->boundary().release)) {
+      ++known_[one->name];
+      continue;
+    }
     text += (text.empty() ? "" : "; ") + found.message();
   }
   return text;

@@ -3,9 +3,11 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -98,7 +100,10 @@ class Session {
     return KernelFile(*host_, image_->boundary(), static_cast<int>(number));
   }
   /// Every finding since the last call, in one line; empty if there is none.
+  /// Those of known_findings() are left out and counted.
   std::string findings();
+  /// How often each known finding was met, by name.
+  const std::map<std::string_view, std::uint64_t>& known() const { return known_; }
 
  private:
   Session() = default;
@@ -115,6 +120,7 @@ class Session {
   KernelFile kvm_;
   GuestCpuid cpuid_;
   std::vector<std::uint8_t> told_;  ///< level, by huge page
+  std::map<std::string_view, std::uint64_t> known_;
 };
 
 }  // namespace lockstep::hw::hosted

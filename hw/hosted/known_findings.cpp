@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "hw/hosted/known_findings.h"
+
+#include <array>
+#include <charconv>
+
+namespace lockstep::hw::hosted {
+namespace {
+
+constexpr std::string_view write_protect_reason =
+    "kvm_mmu_write_protect_fault(): a guest turns an entry that led to MMIO into one that leads "
+    "to a page table, without INVLPG; nothing drops the vCPU's MMIO cache, whose address the next "
+    "write hits (corpus/bugs/mmio-cached-then-write-protected)";
+
+constexpr std::array<KnownFinding, 2> all = {{
+    {"6.12", "arch/x86/kvm/mmu/mmu.c", 6078, "mmio-cached-then-write-protected",
+     write_protect_reason},
+    {"7.2", "arch/x86/kvm/mmu/mmu.c", 6537, "mmio-cached-then-write-protected",
+     write_protect_reason},
+}};
+
+bool is_release(std::string_view release, std::string_view known) {
+  if (!release.starts_with(known)) return false;
+  const std::string_view rest = release.substr(known.size());
+  return rest.empty() || rest.front() < '0' || rest.front() > '9';
+}
+
+bool is_near(std::string_view text, const KnownFinding& finding) {
+  const std::size_t at = text.find(finding.file);
+  if (at == std::string_view::npos) return false;
+  text.remove_prefix(at + finding.file.size());
+  if (!text.starts_with(':')) return false;
+  unsigned line = 0;
+  const auto read = std::from_chars(text.data() + 1, text.data() + text.size(), line);
+  return read.ec == std::errc() && line + line_drift >= finding.line &&
+         line <= finding.line + line_drift;
+}
+
+}  // namespace
+
+std::span<const KnownFinding> known_findings() { return all; }
+
+const KnownFinding* known(const Finding& finding, std::string_view release) {
+  if (finding.kind != HOSTED_WARNING) return nullptr;
+  for (const KnownFinding& one : all) {
+    if (is_release(release, one.release) && is_near(finding.text, one)) return &one;
+  }
+  return nullptr;
+}
+
+}  // namespace lockstep::hw::hosted

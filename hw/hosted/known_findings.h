@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/// Warnings that unmodified kernels give and that are understood: counted, so
+/// that what is new stands out.
+#pragma once
+
+#include <span>
+#include <string_view>
+
+#include "hw/hosted/host.h"
+
+namespace lockstep::hw::hosted {
+
+struct KnownFinding {
+  std::string_view release;  ///< "6.12" stands for 6.12.1 too
+  std::string_view file;
+  unsigned line = 0;  ///< patches may move it by line_drift
+  std::string_view name;
+  std::string_view reason;
+};
+
+/// Less than the distance to the next warning of the same function.
+inline constexpr unsigned line_drift = 30;
+
+std::span<const KnownFinding> known_findings();
+
+/// Which of them a finding of this kernel is; null for every other one. Only
+/// warnings are ever known.
+const KnownFinding* known(const Finding& finding, std::string_view release);
+
+}  // namespace lockstep::hw::hosted

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "hw/hosted/known_findings.h"
+
+#include <gtest/gtest.h>
+
+namespace lockstep::hw::hosted {
+namespace {
+
+Finding warning(std::string text) {
+  return {.kind = HOSTED_WARNING, .text = std::move(text), .symbol = "kvm_mmu_page_fault+0x469"};
+}
+
+TEST(KnownFindings, NameTheirKernelAndLine) {
+  const Finding found = warning("WARNING at arch/x86/kvm/mmu/mmu.c:6537");
+  ASSERT_NE(known(found, "7.2.13"), nullptr);
+  EXPECT_EQ(known(found, "7.2.13")->name, "mmio-cached-then-write-protected");
+  EXPECT_NE(known(found, "7.2"), nullptr);
+  EXPECT_EQ(known(found, "7.20"), nullptr) << "another kernel";
+  EXPECT_EQ(known(found, "6.1.192"), nullptr);
+}
+
+TEST(KnownFindings, APatchMayMoveTheLineButNotToAnotherWarning) {
+  EXPECT_NE(known(warning("WARNING at arch/x86/kvm/mmu/mmu.c:6540"), "7.2"), nullptr);
+  EXPECT_EQ(known(warning("WARNING at arch/x86/kvm/mmu/mmu.c:6601"), "7.2"), nullptr);
+  EXPECT_EQ(known(warning("WARNING at arch/x86/kvm/mmu/tdp_mmu.c:6537"), "7.2"), nullptr);
+  EXPECT_EQ(known(warning("no file"), "7.2"), nullptr);
+}
+
+TEST(KnownFindings, WhatEndsTheKernelIsNeverKnown) {
+  Finding found = warning("kernel BUG at arch/x86/kvm/mmu/mmu.c:6537");
+  found.kind = HOSTED_BUG;
+  EXPECT_EQ(known(found, "7.2"), nullptr);
+}
+
+}  // namespace
+}  // namespace lockstep::hw::hosted
