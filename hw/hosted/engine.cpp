@@ -96,6 +96,7 @@ Result<void> HostedEngine::begin(const Configuration& configuration, bool /*fres
   slots_.clear();
   abandoned_.clear();
   full_rings_ = {};
+  commands_ = 0;
   if (configuration.smm) return tl::unexpected(EngineError{"this engine has no guest for SMM"});
   if (configuration.vcpus == 0 || configuration.vcpus > harness_max_vcpus ||
       configuration.roots.empty()) {
@@ -154,12 +155,13 @@ Result<Observation> HostedEngine::end() {
       statistics_.add(*session_, vcpu.file, /*is_vcpu=*/true);
     }
   }
+  const std::string broken = judge_invariants();
   machine_.reset();
   // What a fatal finding left behind goes with the image.
   if (!abandoned_.empty()) return Unexpected{abandoned_};
   std::string text = leaks();
-  if (const std::string found = session_->findings(); !found.empty()) {
-    text = text.empty() ? found : found + "; " + text;
+  for (const std::string& found : {session_->findings(), broken}) {
+    if (!found.empty()) text = text.empty() ? found : found + "; " + text;
   }
   if (text.empty()) return Done{};
   return Unexpected{text};
@@ -188,9 +190,15 @@ Result<Observation> HostedEngine::execute(const Command& command) {
     return tl::unexpected(EngineError{fmt::format("no vCPU {}", *vcpu)});
   }
   counts_.hit(Path::commands);
+  ++commands_;
   Result<Observation> seen = std::visit([this](const auto& what) { return on(what); }, command);
   if (session_->host().has_findings()) [[unlikely]] {
     return with_findings(seen ? *std::move(seen) : Observation(Done{}));
+  }
+  if (checks_ == InvariantChecks::every_command) {
+    if (std::string broken = broken_invariants(); !broken.empty()) {
+      return Unexpected{std::move(broken)};
+    }
   }
   return seen;
 }

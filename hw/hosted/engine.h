@@ -21,8 +21,15 @@
 #include "hw/kvm/guest_image.h"
 #include "hw/kvm/harness_tables.h"
 #include "spec/engine.h"
+#include "spec/kvm/view.h"
 
 namespace lockstep::hw::hosted {
+
+/// When the inside of the VM is checked (spec/kvm/invariants.h).
+enum class InvariantChecks : std::uint8_t { off, sampled, every_program, every_command };
+
+/// As LOCKSTEP_INVARIANTS says: "off", "all", "step"; else sampled.
+InvariantChecks invariant_checks_wanted();
 
 class HostedEngine final : public Engine {
  public:
@@ -44,6 +51,10 @@ class HostedEngine final : public Engine {
   const std::vector<std::pair<Feature, std::string>>& missing() const { return missing_; }
   /// Which allocations fail, from the next begin() on, until the next call.
   void set_faults(const FaultPlan& plan) { faults_ = plan; }
+  /// Until another call; sampled becomes every program after a violation.
+  void check_invariants(InvariantChecks when) { checks_ = when; }
+  /// The inside of the program's VM, between begin() and end().
+  Result<spec::View> view();
   /// What became of the plan since the last begin().
   const FaultPlan& faults() const { return session_->host().faults(); }
 
@@ -97,6 +108,10 @@ class HostedEngine final : public Engine {
   Result<Observation> on(const Shrink& command);
   Result<Observation> on(const NxRecover& command);
 
+  // engine_view.cpp: the inside of the VM.
+  std::string broken_invariants();
+  std::string judge_invariants();
+
   // engine_platform.cpp
   Result<void> probe();
   void add(Feature feature, bool present, std::string reason);
@@ -128,6 +143,9 @@ class HostedEngine final : public Engine {
   bool roots_planted_ = false;
   DirtyPages full_rings_;  ///< taken because a ring was full
   FaultPlan faults_;
+  InvariantChecks checks_ = invariant_checks_wanted();
+  std::uint64_t programs_ = 0;  ///< ended
+  std::uint64_t commands_ = 0;  ///< of this program
   std::optional<hosted_counters> baseline_;
   std::string abandoned_;  ///< the fatal finding of this program
   Reached counts_;

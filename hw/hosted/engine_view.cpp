@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <cstdlib>
+#include <string_view>
+
+#include "hw/hosted/engine.h"
+#include "hw/hosted/view.h"
+#include "spec/kvm/invariants.h"
+
+namespace lockstep::hw::hosted {
+namespace {
+
+/// Of programs that are not too long, one in so many is checked at its end.
+constexpr std::uint64_t sampled = 16;
+constexpr std::uint64_t longest_sampled = 400;
+
+}  // namespace
+
+InvariantChecks invariant_checks_wanted() {
+  const char* const wish = std::getenv("LOCKSTEP_INVARIANTS");
+  const std::string_view text = wish == nullptr ? "" : wish;
+  if (text == "off") return InvariantChecks::off;
+  if (text == "all") return InvariantChecks::every_program;
+  if (text == "step") return InvariantChecks::every_command;
+  return InvariantChecks::sampled;
+}
+
+Result<spec::View> HostedEngine::view() {
+  if (!machine_) return tl::unexpected(EngineError{"view() without begin()"});
+  if (session_->host().tainted()) {
+    return tl::unexpected(EngineError{"the kernel is dead: " + abandoned_});
+  }
+  return take_view(*session_, machine_->vm().number());
+}
+
+std::string HostedEngine::broken_invariants() {
+  counts_.hit(Path::invariants);
+  const auto seen = view();
+  if (!seen) {
+    // What cannot even be followed is broken.
+    if (session_->host().tainted()) abandoned_ = seen.error().message;
+    return seen.error().message;
+  }
+  std::string text;
+  for (const spec::Violation& violation : spec::violations(*seen)) {
+    text += (text.empty() ? "" : "; ") + spec::print(violation);
+  }
+  // Programs made smaller must show it too.
+  if (!text.empty() && checks_ == InvariantChecks::sampled) {
+    checks_ = InvariantChecks::every_program;
+  }
+  return text;
+}
+
+std::string HostedEngine::judge_invariants() {
+  if (session_->host().tainted() || checks_ == InvariantChecks::off) return {};
+  // The first program of an engine is always checked: it may be a replay.
+  const bool turn = programs_++ % sampled == 0 && commands_ <= longest_sampled;
+  if (checks_ == InvariantChecks::sampled && !turn) return {};
+  return broken_invariants();
+}
+
+}  // namespace lockstep::hw::hosted
