@@ -33,9 +33,9 @@ class Heap {
     Header* next = nullptr;
     Header* previous = nullptr;
     void* start = nullptr;  ///< what malloc() returned
-    std::uint64_t mark = 0;
     std::uint64_t size_class = 0;  ///< the block has 2 to that power bytes
     std::uint64_t unused = 0;
+    std::uint64_t mark = 0;  ///< last, where an underflow hits first
   };
   static constexpr unsigned size_classes = 42;
   void give_back(void* start, std::uint64_t size_class);
