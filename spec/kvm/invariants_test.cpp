@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "spec/kvm/invariants.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <functional>
+
+namespace lockstep::spec {
+namespace {
+
+using Kind = ViewEntry::Kind;
+
+ViewEntry link(unsigned index, Hfn child) {
+  ViewEntry entry;
+  entry.index = index;
+  entry.kind = Kind::link;
+  entry.raw = child << page_shift | 0x807;
+  entry.frame = child;
+  return entry;
+}
+
+ViewEntry leaf(unsigned index, Gfn gfn) {
+  ViewEntry entry;
+  entry.index = index;
+  entry.kind = Kind::leaf;
+  entry.raw = gfn << page_shift | 0x807;
+  entry.frame = entry.gfn = gfn;
+  entry.readable = entry.writable = true;
+  return entry;
+}
+
+/// One vCPU on the root 0x104 of four levels, which shadow the guest's tables at
+/// gfn 1 to 4; gfn 8 is mapped by the lowest, and gfn 0x200 by a huge page.
+View healthy() {
+  View view;
+  for (unsigned level = 1; level <= 4; ++level) {
+    ViewPage page;
+    page.table = 0x100 + level;
+    page.gfn = 5 - level;
+    page.role.level = level;
+    page.role.word = level | 7 << 8;
+    page.role.access = 7;
+    if (level > 1) page.entries.push_back(link(0, 0x100 + level - 1));
+    if (level == 1) page.entries.push_back(leaf(8, 8));
+    if (level == 2) page.entries.push_back(leaf(1, 0x200));
+    if (level < 4) page.parents.push_back({0x100 + level + 1, 0});
+    page.root_count = level == 4 ? 1 : 0;
+    view.active.push_back(page.table);
+    view.pages.emplace(page.table, page);
+  }
+  ViewSlot slot;
+  slot.pages = 0x1000;
+  slot.has_rmaps = slot.has_tracking = true;
+  slot.no_huge = {{2, 0, 4}, {3, 0, 5}};
+  slot.tracked = {{1, 1, 1}, {1, 2, 1}, {1, 3, 1}};
+  slot.rmaps = {{1, 8, {{0x101, 8}}}, {2, 0x200, {{0x102, 1}}}};
+  view.slots.push_back(slot);
+  ViewVcpu vcpu;
+  vcpu.mmus[0].active = ViewRoot{.guest_root = 0x1000, .root = 0x104000};
+  view.vcpus.push_back(vcpu);
+  view.slot_generations = {4, 1};
+  view.counters.used_pages = 4;
+  view.counters.used_pages_everywhere = 4;
+  view.counters.indirect_pages = 4;
+  view.counters.leaves = {1, 1, 0};
+  return view;
+}
+
+/// A page of the TDP MMU's root, or below it.
+ViewPage direct(Hfn table, unsigned level) {
+  ViewPage page;
+  page.table = table;
+  page.role.level = level;
+  page.role.word = level | 1 << 7;
+  page.role.direct = true;
+  page.tdp_mmu = true;
+  page.root_count = level == 4 ? 1 : 0;
+  return page;
+}
+
+/// Numbers of the invariants that the view breaks, each once.
+std::vector<unsigned> broken(const View& view) {
+  std::vector<unsigned> numbers;
+  for (const Violation& violation : violations(view)) numbers.push_back(violation.invariant);
+  numbers.erase(std::unique(numbers.begin(), numbers.end()), numbers.end());
+  return numbers;
+}
+
+struct Plant {
+  unsigned invariant;
+  const char* what;
+  std::function<void(View&)> plant;
+};
+
+ViewEntry& entry(View& view, Hfn table, unsigned index) {
+  auto& entries = view.pages.at(table).entries;
+  return *std::ranges::find(entries, index, &ViewEntry::index);
+}
+
+const std::vector<Plant>& plants() {
+  static const std::vector<Plant> all = {
+      {3, "a page that only the VM counts", [](View& v) { v.counters.used_pages_everywhere = 3; }},
+      {9, "a second page of the role",
+       [](View& v) {
+         ViewPage& page = v.pages.at(0x102);
+         page.gfn = 4;
+         page.role.word = v.pages.at(0x101).role.word;
+         v.slots[0].tracked = {{1, 1, 1}, {1, 2, 1}, {1, 4, 1}};
+       }},
+      {9, "two pages with one table", [](View& v) { v.same_table.push_back(0x101); }},
+      {10, "a link to no page",
+       [](View& v) {
+         entry(v, 0x102, 0).frame = 0x999;
+         v.pages.at(0x101).parents.clear();
+       }},
+      {10, "a child that ignores CR0.WP", [](View& v) { v.pages.at(0x101).role.cr0_wp = true; }},
+      {10, "a child with more access", [](View& v) { v.pages.at(0x102).role.access = 3; }},
+      {10, "a child with the wrong quadrant",
+       [](View& v) {
+         for (auto& [table, page] : v.pages) page.role.has_4_byte_gpte = true;
+         v.pages.at(0x101).role.quadrant = 1;
+       }},
+      {14, "an unsync page that is not counted", [](View& v) { v.pages.at(0x101).unsync = true; }},
+      {14, "an unsync upper table",
+       [](View& v) {
+         v.pages.at(0x102).unsync = true;
+         v.counters.unsync_pages = 1;
+       }},
+      {15, "a valid page that is not active", [](View& v) { v.active.pop_back(); }},
+      {15, "a page that is active twice", [](View& v) { v.active.push_back(0x101); }},
+      {15, "a link to an obsolete page", [](View& v) { v.pages.at(0x101).obsolete = true; }},
+      {16, "a new page behind an old one", [](View& v) { v.pages.at(0x102).valid_generation = 1; }},
+      {19, "a leaf that is in no rmap", [](View& v) { v.slots[0].rmaps.pop_back(); }},
+      {19, "an rmap of another gfn", [](View& v) { v.slots[0].rmaps[0].gfn = 9; }},
+      {19, "an rmap entry that is no leaf",
+       [](View& v) {
+         v.slots[0].rmaps[0].places.push_back({0x101, 9});
+       }},
+      {19, "an rmap entry that is there twice",
+       [](View& v) {
+         v.slots[0].rmaps[0].places.push_back({0x101, 8});
+       }},
+      {19, "a leaf in the rmap of another level", [](View& v) { v.slots[0].rmaps[1].level = 3; }},
+      {20, "a parent that does not link", [](View& v) { v.pages.at(0x103).parents[0].index = 7; }},
+      {20, "a link that its child forgot", [](View& v) { v.pages.at(0x101).parents.clear(); }},
+      {20, "a parent that is there twice",
+       [](View& v) {
+         v.pages.at(0x101).parents.push_back({0x102, 0});
+       }},
+      {22, "a root that is cached and not counted",
+       [](View& v) {
+         v.vcpus[0].mmus[0].previous[1] = ViewRoot{0x1000, 0x104000};
+       }},
+      {22, "a root that nobody has", [](View& v) { v.vcpus[0].mmus[0].active.reset(); }},
+      {25, "slots that overlap",
+       [](View& v) {
+         ViewSlot slot;
+         slot.id = 1;
+         slot.gfn = 0xfff;
+         slot.pages = 2;
+         v.slots.push_back(slot);
+       }},
+      {25, "one generation for two address spaces",
+       [](View& v) {
+         v.slot_generations = {4, 4};
+       }},
+      {25, "an update without end", [](View& v) { v.slot_generations[0] |= 1ull << 63; }},
+      {28, "one shadowed table too few", [](View& v) { v.slots[0].no_huge[0].number = 3; }},
+      {28, "a count that was not taken back", [](View& v) { v.slots[0].no_huge[1].number = 6; }},
+      {28, "a negative count",
+       [](View& v) {
+         v.slots[0].no_huge.push_back({2, 0x400, -1});
+       }},
+      {28, "a count that is missing", [](View& v) { v.slots[0].no_huge.pop_back(); }},
+      {29, "a huge page across the end of its slot", [](View& v) { v.slots[0].pages = 0x3ff; }},
+      {34, "an upper table that is not tracked", [](View& v) { v.slots[0].tracked.pop_back(); }},
+      {34, "tracking that nobody asks for",
+       [](View& v) {
+         v.slots[0].tracked.push_back({1, 0x50, 1});
+       }},
+      {34, "an indirect page that is not counted", [](View& v) { v.counters.indirect_pages = 3; }},
+      {38, "a split that is not in the list", [](View& v) { v.counters.nx_splits = 1; }},
+      {38, "a page in the list that forbids nothing",
+       [](View& v) {
+         v.counters.nx_splits = 1;
+         v.recoverable.push_back(0x101);
+       }},
+      {39, "a leaf that the statistics forgot", [](View& v) { v.counters.leaves[0] = 0; }},
+      {39, "a huge leaf counted as small",
+       [](View& v) {
+         v.counters.leaves = {2, 0, 0};
+       }},
+      {40, "a page that is not counted",
+       [](View& v) { v.counters.used_pages = 3, v.counters.used_pages_everywhere = 3; }},
+  };
+  return all;
+}
+
+TEST(Invariants, HoldInAHealthyView) {
+  for (const Violation& violation : violations(healthy())) ADD_FAILURE() << print(violation);
+  for (const Violation& violation : violations(View{})) ADD_FAILURE() << print(violation);
+}
+
+TEST(Invariants, EachSeesWhatIsPlanted) {
+  for (const Plant& plant : plants()) {
+    View view = healthy();
+    plant.plant(view);
+    const auto numbers = broken(view);
+    // Nothing else is broken, unless one wrong fact is two.
+    EXPECT_TRUE(std::ranges::find(numbers, plant.invariant) != numbers.end()) << plant.what;
+    EXPECT_LE(numbers.size(), 2u) << plant.what;
+  }
+}
+
+TEST(Invariants, EachHasAPlantAndASource) {
+  unsigned before = 0;
+  for (const Invariant& invariant : invariants()) {
+    EXPECT_LT(before, invariant.number);
+    before = invariant.number;
+    EXPECT_FALSE(invariant.title.empty() || invariant.source.empty()) << invariant.number;
+    // Outside every slot is planted below.
+    EXPECT_TRUE(
+        invariant.number == 26 ||
+        std::ranges::any_of(
+            plants(), [&](const Plant& plant) { return plant.invariant == invariant.number; }))
+        << invariant.number;
+  }
+}
+
+TEST(Invariants, SeeWhatIsLeftOfADeletedSlot) {
+  View view = healthy();
+  view.slots.clear();
+  const auto numbers = broken(view);
+  EXPECT_EQ(numbers, (std::vector<unsigned>{19, 26}));
+}
+
+TEST(Invariants, ActiveInvalidPage) {
+  View view = healthy();
+  ViewPage& root = view.pages.at(0x104);
+  root.role.invalid = root.obsolete = true;
+  EXPECT_EQ(broken(view), (std::vector<unsigned>{15, 28, 34}));
+}
+
+TEST(Invariants, FollowTheTreeOfTheTdpMmu) {
+  View view;
+  view.pages.emplace(0x204, direct(0x204, 4));
+  view.pages.emplace(0x203, direct(0x203, 3));
+  view.pages.at(0x204).entries.push_back(link(1, 0x203));
+  view.pages.at(0x203).parents.push_back({0x204, 1});
+  view.pages.at(0x203).gfn = 1ull << 27;
+  EXPECT_EQ(broken(view), std::vector<unsigned>{});
+  view.pages.at(0x203).gfn = 2ull << 27;
+  EXPECT_EQ(broken(view), std::vector<unsigned>{10});
+  view.pages.at(0x203).gfn = 1ull << 27;
+  view.pages.emplace(0x205, direct(0x205, 4));
+  EXPECT_EQ(broken(view), std::vector<unsigned>{9});
+}
+
+TEST(Invariants, SayHowManyMoreThereAre) {
+  View view = healthy();
+  for (unsigned i = 0; i < 9; ++i) view.recoverable.push_back(0x900 + i);
+  view.counters.nx_splits = 9;
+  const auto found = violations(view);
+  ASSERT_EQ(found.size(), 4u);
+  EXPECT_EQ(print(found[0]), "invariant 38: NX recovery may zap 0x900, which is no shadow page");
+  EXPECT_TRUE(found[3].text.ends_with("; and 5 more")) << found[3].text;
+}
+
+TEST(View, IsPrinted) {
+  View view = healthy();
+  view.requests = {{6, "MMU_SYNC"}};
+  view.vcpus[0].requests = 1u << 6 | 1u << 9;
+  view.vcpus[0].mmus[0].used = true;
+  view.pages.erase(0x102);
+  view.pages.erase(0x103);
+  view.pages.erase(0x104);
+  view.pages.at(0x101).unsync = true;
+  ViewEntry mmio;
+  mmio.index = 9;
+  mmio.kind = Kind::mmio;
+  mmio.raw = 0x1234;
+  mmio.gfn = 0x40000;
+  mmio.generation = 6;
+  view.pages.at(0x101).entries.push_back(mmio);
+  EXPECT_EQ(print(view),
+            "view: shadow, generation 0, locks held 0\n"
+            "  pages: used 4 of 0, of every VM 4, indirect 4, unsync 0\n"
+            "  leaves: 4k 1, 2m 1, 1g 0; NX splits 0, longest rmap 0\n"
+            "  events: zapped 0, recycled 0, flooded 0, table writes 0, cache misses 0\n"
+            "  slot generations: 0x4 0x1\n"
+            "  active, newest first: 0x101 0x102 0x103 0x104\n"
+            "vcpu 0: requests 6=MMU_SYNC 9\n"
+            "  mmu: 0x104000 for guest root 0x1000, role 0x0: level 0, access 0x0\n"
+            "slot 0: gfn 0x0 pages 0x1000 flags 0x0, rmaps, write tracking\n"
+            "  no huge page of level 2 at gfn 0x0: 4\n"
+            "  no huge page of level 3 at gfn 0x0: 5\n"
+            "  tracked gfn 0x1: 1\n"
+            "  tracked gfn 0x2: 1\n"
+            "  tracked gfn 0x3: 1\n"
+            "  rmap level 1 gfn 0x8: 0x101[8]\n"
+            "  rmap level 2 gfn 0x200: 0x102[1]\n"
+            "page 0x101: gfn 0x4, role 0x701: level 1, access 0x7, roots 0, unsync, generation 0\n"
+            "  parents: 0x102[0]\n"
+            "  [8] 0x0000000000008807 leaf gfn 0x8 frame 0x8 rw-- access 0x0\n"
+            "  [9] 0x0000000000001234 mmio gfn 0x40000 access 0x0 generation 0x6\n");
+}
+
+}  // namespace
+}  // namespace lockstep::spec
