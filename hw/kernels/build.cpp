@@ -97,8 +97,11 @@ Result<void> Build::make(const std::vector<std::string>& targets, const Progress
   return run_make(targets, {}, progress);
 }
 
-Result<std::vector<std::string>> Build::make_kvm(const Progress& progress) {
-  if (auto made = make({kvm_folder}, progress); !made) return tl::unexpected(made.error());
+Result<std::vector<std::string>> Build::make_kvm(const Progress& progress,
+                                                  const std::vector<std::string>& more) {
+  std::vector<std::string> targets = {kvm_folder};
+  targets.insert(targets.end(), more.begin(), more.end());
+  if (auto made = make(targets, progress); !made) return tl::unexpected(made.error());
   Process list;
   list.words = {"ar", "t", fmt::format("{}built-in.a", kvm_folder)};
   list.folder = folder_;

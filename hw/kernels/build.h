@@ -44,9 +44,11 @@ class Build {
   /// kernel's own file:line.
   Result<void> make(const std::vector<std::string>& targets, const Progress& progress);
 
-  /// Make all of arch/x86/kvm and virt/kvm and name the objects, in link order,
-  /// relative to folder(): kvm itself and the module of each vendor.
-  Result<std::vector<std::string>> make_kvm(const Progress& progress);
+  /// Make all of arch/x86/kvm and virt/kvm, and `more` targets beside, and name the
+  /// objects of KVM, in link order, relative to folder(): kvm itself and the module
+  /// of each vendor.
+  Result<std::vector<std::string>> make_kvm(const Progress& progress,
+                                            const std::vector<std::string>& more = {});
 
   /// The command that kbuild recorded for an object that it made, to compile
   /// another `input` with the same flags to `output`, the words of `more` last among

@@ -234,16 +234,14 @@ Result<fs::path> build_image(const kernels::Cache& cache, const kernels::Source&
 
   auto build = kernels::Build::open(cache, source, *std::move(flavour), progress);
   if (!build) return tl::unexpected(build.error());
-  auto kvm = build->make_kvm(progress);
-  if (!kvm) return tl::unexpected(kvm.error());
   std::vector<std::string> libraries;
   for (const auto& object : library_objects()) {
     const fs::path file = fs::path(object).replace_extension(".c");
     if (fs::exists(source.path / file)) libraries.push_back(object);
   }
-  if (const auto made = build->make(libraries, progress); !made) {
-    return tl::unexpected(made.error());
-  }
+  // One make: a second that has nothing to do takes seconds too.
+  auto kvm = build->make_kvm(progress, libraries);
+  if (!kvm) return tl::unexpected(kvm.error());
   std::vector<std::string> objects;
   for (const auto& object : *kvm) {
     // The entry to the guest is the one thing that the shim replaces.
