@@ -156,6 +156,16 @@ TEST_F(Command, ListNamesItsTopics) {
   EXPECT_NE(err_.find("did you mean 'corpus'?"), std::string::npos) << err_;
 }
 
+TEST_F(Command, MutantsAreListedAndNamed) {
+  EXPECT_EQ(run({"mutants", "--list", "--json", "-"}), 0);
+  EXPECT_GE(object()["mutants"].size(), 25u);
+  EXPECT_EQ(run({"mutants", "--kernel", "6.1", "cache-overflw"}), 2);
+  EXPECT_NE(err_.find("did you mean 'cache-overflow'?"), std::string::npos) << err_;
+  EXPECT_EQ(run({"mutants"}), 2);
+  EXPECT_NE(err_.find("--kernel 6.1"), std::string::npos) << err_;
+  EXPECT_EQ(run({"mutants", "--kernel", "/no/such/tree"}), 2);
+}
+
 TEST_F(Command, JsonFileIsWrittenWhole) {
   const auto path = (folder_ / "list.json").string();
   EXPECT_EQ(run({"list", "properties", "--json", path}), 0);

@@ -37,10 +37,14 @@ double cpu_seconds_of(const std::string& pid) {
 
 }  // namespace
 
-double cpu_seconds_of_children() {
+double cpu_seconds_of_dead_children() {
   rusage dead = {};
   getrusage(RUSAGE_CHILDREN, &dead);
-  double sum = seconds_of(dead.ru_utime) + seconds_of(dead.ru_stime);
+  return seconds_of(dead.ru_utime) + seconds_of(dead.ru_stime);
+}
+
+double cpu_seconds_of_children() {
+  double sum = cpu_seconds_of_dead_children();
   std::ifstream children(fmt::format("/proc/self/task/{}/children", getpid()));
   for (std::string pid; children >> pid;) sum += cpu_seconds_of(pid);
   return sum;
@@ -50,7 +54,7 @@ Hunt hunt(props::CampaignOptions options, std::chrono::milliseconds cpu_budget,
           std::set<std::string>& known, const HuntWorld& world) {
   Hunt result;
   const double begun = world.cpu_seconds();
-  double others = 0;  // spent on questions to the base
+  double others = 0;  // spent on trials
   const auto spent = [&] { return world.cpu_seconds() - begun - others; };
   const double budget = std::chrono::duration<double>(cpu_budget).count();
   const auto* outer = options.stop;
@@ -67,20 +71,25 @@ Hunt hunt(props::CampaignOptions options, std::chrono::milliseconds cpu_budget,
   options.found = [&, inner = options.found](const props::CampaignFinding& found) {
     if (inner) inner(found);
     if (result.detection) return;
+    const double at = spent();
     if (known.contains(found.finding.key())) {
       ++result.excluded;
       return;
     }
-    const double before = world.cpu_seconds();
-    const bool base_too = world.on_base && world.on_base(found);
-    others += world.cpu_seconds() - before;
-    if (base_too) {
+    // The worker goes on meanwhile: only what the trial itself costs is not counted.
+    const auto trial = world.trial(found);
+    others += trial.cpu_seconds;
+    if (trial.on_base) {
       known.insert(found.finding.key());
       ++result.excluded;
       return;
     }
+    if (!trial.again) {
+      result.unconfirmed = found.finding.title;
+      return;
+    }
     result.detection = found;
-    result.cpu_seconds = spent();
+    result.cpu_seconds = at;
     stop = true;
   };
   // What ends the cases is a detection, not the number of the base's findings.

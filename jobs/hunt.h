@@ -15,22 +15,30 @@
 
 namespace lockstep::jobs {
 
+/// The program of a finding, run once more and alone.
+struct Trial {
+  bool on_base = false;  ///< the unchanged kernel fails too
+  bool again = false;    ///< the changed kernel fails again
+  double cpu_seconds = 0;
+};
+
 /// What a hunt needs of the world; tests replace it.
 struct HuntWorld {
   std::function<props::CampaignResult(const props::CampaignOptions&)> campaign =
       props::run_campaign;
-  /// Whether the unchanged kernel fails on the finding's program too.
-  std::function<bool(const props::CampaignFinding&)> on_base;
+  std::function<Trial(const props::CampaignFinding&)> trial;
   /// CPU seconds of all children of this process, living and dead.
   std::function<double()> cpu_seconds;
 };
 
 struct Hunt {
-  /// Not a finding of the base; the program is as it was met.
+  /// Seen again, and not on the base; the program is as it was met.
   std::optional<props::CampaignFinding> detection;
   double cpu_seconds = 0;  ///< to the detection, else in all
   std::uint64_t cases = 0;
   std::size_t excluded = 0;  ///< findings that the base shows too
+  /// Title of a finding that neither kernel shows again: no detection.
+  std::string unconfirmed;
   /// Why an engine could not run or go on; empty if it could.
   std::string broken;
   bool interrupted = false;
@@ -46,5 +54,7 @@ Hunt hunt(props::CampaignOptions options, std::chrono::milliseconds cpu_budget,
 /// CPU seconds of all children of this process, living (with those that they
 /// reaped) and dead.
 double cpu_seconds_of_children();
+/// Those of the dead alone.
+double cpu_seconds_of_dead_children();
 
 }  // namespace lockstep::jobs

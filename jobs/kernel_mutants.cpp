@@ -62,7 +62,6 @@ class Job {
  public:
   explicit Job(const KernelMutantsOptions& options) : options_(options) {
     engine_ = "hosted:" + options.kernel;
-    world_.on_base = [this](const props::CampaignFinding& found) { return base_fails(found); };
     world_.cpu_seconds = cpu_seconds_of_children;
   }
 
@@ -149,7 +148,7 @@ class Job {
     base_ = *std::move(base);
     auto world = world_;
     // Every finding is the base's.
-    world.on_base = [](const auto&) { return true; };
+    world.trial = [](const auto&) { return Trial{.on_base = true}; };
     const auto found = hunt(campaign(base_, true, "base"), options_.budget, known_, world);
     report_.interrupted = found.interrupted;
     if (!found.broken.empty()) {
@@ -161,13 +160,22 @@ class Job {
     return {};
   }
 
-  bool base_fails(const props::CampaignFinding& found) const {
+  bool fails(const props::CampaignFinding& found, const Measured& measured, bool base) const {
     props::TesterSetup setup;
     setup.engines = {"spec", engine_};
-    setup.factory = factory(base_, true);
+    setup.factory = factory(measured, base);
     setup.models = props::machine_models();
     setup.seed = options_.seed;
     return props::Tester(setup).run(found.program).finding.has_value();
+  }
+
+  Trial trial(const props::CampaignFinding& found, const Measured& mutated) const {
+    const double before = cpu_seconds_of_dead_children();
+    Trial trial;
+    trial.on_base = fails(found, base_, true);
+    trial.again = !trial.on_base && fails(found, mutated, false);
+    trial.cpu_seconds = cpu_seconds_of_dead_children() - before;
+    return trial;
   }
 
   kernels::Result<MutantRow> one(const kernels::Mutant& mutant) {
@@ -192,8 +200,9 @@ class Job {
     row.build_seconds = since(begun);
     if (!mutated) return refused(std::move(row), mutated.error());
 
-    const auto found =
-        hunt(campaign(*mutated, false, mutant.name), options_.budget, known_, world_);
+    auto world = world_;
+    world.trial = [this, &mutated](const auto& found) { return trial(found, *mutated); };
+    const auto found = hunt(campaign(*mutated, false, mutant.name), options_.budget, known_, world);
     report_.interrupted = found.interrupted;
     row.cpu_seconds = found.cpu_seconds;
     row.cases = found.cases;
@@ -209,6 +218,9 @@ class Job {
       row.detected = true;
       row.kind = "broken";
       row.finding = found.broken;
+    } else if (!found.unconfirmed.empty()) {
+      row.kind = "not seen again";
+      row.finding = found.unconfirmed;
     }
     // What made the difference has run.
     if (row.detected) row.reached = true;

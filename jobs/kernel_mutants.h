@@ -36,7 +36,8 @@ struct MutantRow {
   /// the same programs; none if no changed line has code.
   std::optional<bool> reached;
   bool detected = false;
-  std::string kind;     ///< of the finding; "broken" if the engine gave up
+  std::string kind;     ///< of the finding; "broken" if the engine gave up;
+                        ///< "not seen again" of what is no detection
   std::string finding;  ///< its title, or why it was refused
   std::filesystem::path program;
   std::size_t steps = 0;   ///< of the program, as it was met
