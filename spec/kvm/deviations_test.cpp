@@ -237,7 +237,7 @@ TEST(Deviations, MmioReadOfLinearPageZeroIsRetriedAsAWrite) {
 TEST(Deviations, MmioEntryOfAnUnsyncTableOutlivesTheSlotsCreation) {
   const auto still_mmio = [](const Platform& platform, bool stored, bool flushed) {
     Modelled m(platform);
-    m.leaf(0x800000 | rwu);
+    m.run(EntrySet{std::nullopt, TableLevel::pt, 0x4000, 0, 0x800000 | rwu});
     EXPECT_EQ(m.run(read, Mmio{false, 0x800000, 8, 0}), admitted);
     if (stored) m.run(EntrySet{0, TableLevel::pt, 0x4000, 1, 0});
     m.run(SlotAdd{1, 0x800000, 0x1000, 0x8000});
@@ -248,6 +248,39 @@ TEST(Deviations, MmioEntryOfAnUnsyncTableOutlivesTheSlotsCreation) {
   EXPECT_EQ(still_mmio(shadow(), /*stored=*/false, /*flushed=*/true), refused);
   EXPECT_EQ(still_mmio(shadow(), /*stored=*/true, /*flushed=*/false), refused);
   EXPECT_EQ(still_mmio(tdp(), /*stored=*/true, /*flushed=*/true), refused);
+}
+
+TEST(Deviations, ShadowPagesOutlivePageSizeExtension) {
+  const Access large{0, AccessKind::read, Cpl::user, 0x400000, 0, 4};
+  for (const auto& [platform, then] : {std::pair{shadow(), admitted}, std::pair{tdp(), refused}}) {
+    Configuration configuration = with(ControlBit::cr4_pse, true);
+    configuration.paging = PagingMode::bits32;
+    Machine machine(configuration, platform);
+    machine.judge(SlotAdd{0, 0, 0x400000, 0}, Done{});
+    machine.judge(EntrySet{std::nullopt, TableLevel::pd, 0x1000, 1, rwu | entry::page_size},
+                  Done{});
+    const Value cell{code_cell(0) & 0xffff'ffff};
+    EXPECT_EQ(machine.judge(large, cell).kind, admitted);
+    machine.judge(SetControl{0, ControlBit::cr4_pse, false}, Done{});
+    machine.judge(LoadCr3{0, 0x1000}, Done{});
+    EXPECT_EQ(machine.judge(large, cell).kind, then) << "page 0 holds no present entries";
+  }
+}
+
+TEST(Deviations, APdpteOutsideEverySlotMayEndTheVcpuUnderShadowPaging) {
+  const Unexpected shutdown{"KVM exit 8"};
+  for (const bool backed : {false, true}) {
+    Configuration configuration;
+    configuration.paging = PagingMode::pae;
+    configuration.roots = {0x1000, 0x3000};
+    Machine machine(configuration, shadow());
+    machine.judge(SlotAdd{0, 0, 0x10000, 0}, Done{});
+    const Gpa table = backed ? 0x4000 : 0x800000;
+    machine.judge(EntrySet{std::nullopt, TableLevel::pdpt, 0x3000, 1, table | entry::present},
+                  Done{});
+    EXPECT_EQ(machine.judge(LoadCr3{0, 0x3000}, shutdown).kind,
+              backed ? refused : Judgement::Kind::undecided);
+  }
 }
 
 TEST(Freedom, StoreThroughAnotherGfnOfATable) {

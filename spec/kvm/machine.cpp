@@ -26,7 +26,7 @@ std::string_view name(Looseness looseness) {
       "pse36-width",         "host-poke",       "fault-keeps-entry", "no-execute-kept",
       "fetch-flag-32bit",    "wp-exchange",     "pvm-upper-half",    "emulated-host-write",
       "read-only-table",     "table-as-target", "mmio-page-zero",    "mmio-clean-write",
-      "mmio-refreshed"};
+      "mmio-refreshed",      "page-size-kept"};
   return names[static_cast<std::size_t>(looseness)];
 }
 
@@ -66,7 +66,10 @@ std::string_view reason(Looseness looseness) {
       "supervisor's write with CR0.WP=0 passes them without a walk, and the dirty flag stays "
       "clear",
       "sync_mmio_spte() gives an MMIO entry of an unsync table the present memslot generation: a "
-      "slot that was created meanwhile stays unseen there"};
+      "slot that was created meanwhile stays unseen there",
+      "kvm_calc_cpu_role() keeps CR4.PSE in the extended role, which shadow pages do not have: "
+      "what "
+      "was shadowed under the other CR4.PSE stays, flushed or not"};
   return reasons[static_cast<std::size_t>(looseness)];
 }
 
@@ -96,6 +99,9 @@ Judgement Machine::judge(const Command& command, const Observation& observation)
     if (*vcpu >= state.vcpus.size()) return state.undecided("the vCPU does not exist");
     if (!state.start(*vcpu))
       return state.undecided("the root table has no memory slot, or no sound PDPTEs");
+    if (std::holds_alternative<Unexpected>(observation) && state.may_lose_root(command)) {
+      return state.undecided("a PDPTE leads outside every memory slot");
+    }
     // A vCPU was up, and may have walked, before its first command.
     ++state.now;
   }

@@ -43,8 +43,9 @@ enum class Looseness : std::uint8_t {
   mmio_page_zero,        ///< shadow paging: MMIO at linear page 0 is walked as a write too
   mmio_clean_write,      ///< shadow paging with CR0.WP=0: an MMIO write without dirty flag
   mmio_refreshed,        ///< shadow paging: an MMIO entry outlived the slot's creation
+  page_size_kept,        ///< shadow paging: MOV CR4.PSE leaves shadow pages as they are
 };
-inline constexpr unsigned looseness_count = 21;
+inline constexpr unsigned looseness_count = 22;
 
 /// Short printable name, such as "stale-translation".
 std::string_view name(Looseness looseness);

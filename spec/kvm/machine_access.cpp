@@ -45,6 +45,7 @@ class AccessRules {
   void host_refuses(Candidate candidate, Gpa gpa);
   void fault(const PagingState& paging, Candidate candidate, std::uint32_t code);
   bool walk_left_memory(const Way& way) const;
+  bool meets_read_only(const Way& way) const;
   void table_as_target(const Candidate& base);
   void read_only_table(const Candidate& base);
   bool exchanged(const PagingState& paging, const Way& way) const;
@@ -134,6 +135,14 @@ bool AccessRules::walk_left_memory(const Way& way) const {
   return way.levels != 0 && !state_.slots.backing(way.reads[way.levels - 1u].address);
 }
 
+/// Whether a table that the walk read stands in a read-only slot.
+bool AccessRules::meets_read_only(const Way& way) const {
+  return std::any_of(way.reads.data(), way.reads.data() + way.levels, [&](const LevelRead& read) {
+    const auto backing = state_.slots.backing(read.address);
+    return backing && backing->slot->read_only;
+  });
+}
+
 /// Under TDP a walk that meets a table outside every slot, or one in a read-only
 /// slot, exits to KVM, which emulates the access at the entry's address:
 /// PFERR_GUEST_PAGE_MASK is not asked.
@@ -158,8 +167,10 @@ void AccessRules::fault(const PagingState& paging, Candidate candidate, std::uin
       !paging.control.has(ControlBit::efer_nx)) {
     return;
   }
-  // Under TDP KVM walks only where hardware met no memory.
-  if (state_.platform.tdp && !walk_left_memory(candidate.way)) return;
+  // Under TDP KVM walks only where it emulates: no memory, or none to write.
+  if (state_.platform.tdp && !walk_left_memory(candidate.way) && !meets_read_only(candidate.way)) {
+    return;
+  }
   candidate.loosenesses |= loose(Looseness::fetch_flag_32bit);
   candidate.observation = PageFault{code | lockstep::fault::fetch, access_.gva};
   out_.push_back(candidate);
@@ -169,13 +180,7 @@ void AccessRules::fault(const PagingState& paging, Candidate candidate, std::uin
 /// versus Guest Page Faults", SDM "Accessed and Dirty Flags for EPT"). In a
 /// read-only slot they fault for ever: kvm_mmu_page_fault() unprotects and retries.
 void AccessRules::read_only_table(const Candidate& base) {
-  if (!state_.platform.tdp) return;
-  const auto in_read_only_slot = [&](const LevelRead& read) {
-    const auto backing = state_.slots.backing(read.address);
-    return backing && backing->slot->read_only;
-  };
-  const auto* end = base.way.reads.data() + base.way.levels;
-  if (std::none_of(base.way.reads.data(), end, in_read_only_slot)) return;
+  if (!state_.platform.tdp || !meets_read_only(base.way)) return;
   Candidate candidate = base;
   candidate.loosenesses |= loose(Looseness::read_only_table);
   candidate.observation = Livelock{livelock_bound};
@@ -330,7 +335,19 @@ std::optional<std::vector<Candidate>> Machine::State::candidates(const Access& a
   if (!platform.tdp && no_execute_was_off) {
     const Processor kept = processor.without_uncertain_drops();
     for (const bool on : {false, true}) {
-      if (!enumerate(kept.with_no_execute(on), exact, loose(Looseness::no_execute_kept))) {
+      if (!enumerate(kept.with_control(ControlBit::efer_nx, on), exact,
+                     loose(Looseness::no_execute_kept))) {
+        return std::nullopt;
+      }
+    }
+  }
+  if (!platform.tdp && page_size_changed) {
+    const Processor kept = processor.without_uncertain_drops();
+    for (const bool on : {false, true}) {
+      PagingState as = exact;
+      as.control.set(ControlBit::cr4_pse, on);
+      if (!enumerate(kept.with_control(ControlBit::cr4_pse, on), as,
+                     loose(Looseness::page_size_kept))) {
         return std::nullopt;
       }
     }
@@ -423,7 +440,8 @@ Judgement Machine::State::judge(const Access& access, const Observation& shown) 
     }
     if (candidate->completed && !platform.tdp && candidate->way.levels != 0 &&
         !slots.backing(gpa)) {
-      mmio_leaves.try_emplace(candidate->way.reads[candidate->way.levels - 1u].address);
+      const Gpa leaf = candidate->way.reads[candidate->way.levels - 1u].address;
+      mmio_leaves.try_emplace(leaf, MmioLeaf{.unsync = stored_tables.contains(gpa_to_gfn(leaf))});
     }
   }
   if (!std::holds_alternative<Done>(shown) && !std::holds_alternative<Value>(shown)) {

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /// What instructions that change registers or drop cached translations do.
+#include <algorithm>
+
 #include "spec/kvm/state.h"
 #include "spec/program.h"
 
@@ -50,6 +52,19 @@ Registers Machine::State::first_registers() const {
   registers.control = configuration.control;
   if (const auto pdptes = load_pdptes(registers.root)) registers.pdptes = *pdptes;
   return registers;
+}
+
+bool Machine::State::may_lose_root(const Command& command) const {
+  if (platform.tdp || configuration.paging != PagingMode::pae) return false;
+  const Registers& registers = processor_of(*vcpu_of(command)).registers();
+  const auto* load = std::get_if<LoadCr3>(&command);
+  const auto loaded = load_pdptes(load != nullptr ? load->root : registers.root);
+  const auto unbacked = [&](std::uint64_t pdpte) {
+    constexpr std::uint64_t address = 0x000f'ffff'ffff'f000;
+    return (pdpte & entry::present) != 0 && !slots.backing(pdpte & address);
+  };
+  return (loaded && std::any_of(loaded->begin(), loaded->end(), unbacked)) ||
+         std::any_of(registers.pdptes.begin(), registers.pdptes.end(), unbacked);
 }
 
 bool Machine::State::start(unsigned vcpu) {
@@ -165,6 +180,9 @@ Judgement Machine::State::judge(const SetControl& set, const Observation& shown)
                                                 : processor.registers().pdptes;
     processor.set_control(now, set.bit, set.on, pdptes);
     if (set.bit == ControlBit::efer_nx && !set.on) no_execute_was_off = true;
+    if (set.bit == ControlBit::cr4_pse && configuration.control.has(set.bit) != set.on) {
+      page_size_changed = true;
+    }
     vcpus[set.vcpu].mmio.clear();
     tables_synchronized();
   }

@@ -249,6 +249,7 @@ void Machine::State::tables_synchronized() {
 void Machine::State::note_store(Gpa gpa, Hva hva) {
   // KVM write-protects a shadowed table by gfn: a store through another gfn of
   // the same host page is as invisible to it as one through the hva.
+  if (!platform.tdp) stored_tables.insert(gpa_to_gfn(gpa));
   for (auto leaf = mmio_leaves.lower_bound(gpa & page_mask);
        leaf != mmio_leaves.end() && (leaf->first & page_mask) == (gpa & page_mask); ++leaf) {
     leaf->second.unsync = true;

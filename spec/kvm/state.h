@@ -133,6 +133,9 @@ struct Machine::State {
   /// Whether ambiguous writes left more than one value possible for a PDPTE.
   bool pdptes_unknown(Gpa root) const;
 
+  /// Linux 6.1 ends the vCPU: mmu_check_root() with a PDPTE outside every slot.
+  bool may_lose_root(const Command& command) const;
+
   /// The engine's KVM is kvm_pvm, with its known deviations.
   bool on_pvm() const;
 
@@ -197,9 +200,11 @@ struct Machine::State {
     bool unsync = false;     ///< the guest stored to its table since
     bool refreshed = false;  ///< ... and KVM synchronized it since slots changed last
   };
+  std::set<Gfn> stored_tables;          ///< to which the guest stored; of no use under TDP
   std::map<Gpa, MmioLeaf> mmio_leaves;  ///< by the guest's leaf entry
   std::set<Hfn> poked;                  ///< of those, rewritten by user space while live
   std::array<std::uint64_t, looseness_count> used{};
+  bool page_size_changed = false;   ///< CR4.PSE was set and clear
   bool no_execute_was_off = false;  ///< EFER.NX was clear at some time
 };
 

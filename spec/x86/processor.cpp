@@ -121,9 +121,9 @@ Processor Processor::without_uncertain_drops() const {
   return other;
 }
 
-Processor Processor::with_no_execute(bool on) const {
+Processor Processor::with_control(ControlBit bit, bool on) const {
   Processor other = *this;
-  for (Registers& registers : other.history_) registers.control.set(ControlBit::efer_nx, on);
+  for (Registers& registers : other.history_) registers.control.set(bit, on);
   return other;
 }
 

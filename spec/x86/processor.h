@@ -70,8 +70,8 @@ class Processor {
   bool doubts(Gva gva) const;
   /// The same processor, had no uncertain page fault dropped anything.
   Processor without_uncertain_drops() const;
-  /// The same processor, had EFER.NX always been as given.
-  Processor with_no_execute(bool on) const;
+  /// The same processor, had the bit always been as given.
+  Processor with_control(ControlBit bit, bool on) const;
 
   /// Earliest moment at which an entry of a still cached, complete, non-global
   /// translation of `gva` under `pcid` may have been read.
