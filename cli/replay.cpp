@@ -21,6 +21,7 @@ struct Options {
   std::vector<std::string> engines;
   std::string deadline = "60s";
   bool step = false;
+  bool view = false;
   JsonOutput json;
 };
 
@@ -33,6 +34,9 @@ constexpr auto footer =
     "lacks what a program needs is left out with the reason, as long as another\n"
     "is left to compare with the spec. An engine that was asked for and cannot\n"
     "run the program makes the verdict `no verdict`.\n"
+    "\n"
+    "Hosted engines check numbered invariants inside the VM at the end; with\n"
+    "LOCKSTEP_INVARIANTS=step after each step, =all in every program, =off never.\n"
     "\n"
     "Exit: 0 pass, 1 FAIL, 2 no such file or no program, 3 no verdict.\n"
     "\n"
@@ -72,6 +76,7 @@ int replay(const Options& options) {
 
   ReplayOptions replaying{.engines = *engines,
                           .steps = options.step || programs == 1,
+                          .view = options.view,
                           .deadline = *deadline,
                           .page = json.page()};
   fmt::print(json.page(), "{}", not_run_lines(*engines));
@@ -117,6 +122,8 @@ void add_replay(CLI::App& app, int& exit) {
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
       ->type_name("NAME");
   verb->add_flag("--step", options->step, "Show every step");
+  verb->add_flag("--view", options->view,
+                 "Show the MMU's inside after the last step (hosted engines)");
   verb->add_option("--deadline", options->deadline, "Of one program or folder; then it hangs")
       ->type_name("TIME")
       ->capture_default_str();

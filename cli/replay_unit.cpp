@@ -10,6 +10,7 @@
 #include "cli/json_output.h"
 #include "cli/read_program.h"
 #include "cli/step_table.h"
+#include "hw/hosted/open.h"
 #include "props/child.h"
 #include "props/death.h"
 #include "props/lockstep.h"
@@ -91,6 +92,19 @@ class Runner {
     return able;
   }
 
+  /// The inside of every engine that shows it.
+  std::string view_lines() {
+    std::string text;
+    for (std::size_t i = 0; i < lockstep_->size(); ++i) {
+      auto& engine = lockstep_->engine(i);
+      const auto view = hw::hosted_view(engine);
+      if (!view) continue;
+      text += fmt::format("{} {}\n", engine.name(),
+                          *view ? spec::print(**view) : view->error().message);
+    }
+    return text.empty() ? "no engine here shows its inside\n" : text;
+  }
+
   props::Outcome run_one(const ReplayUnit::Entry& entry, bool fresh) {
     std::vector<std::string> skipped;
     const auto engines = mask(entry.program, skipped);
@@ -99,13 +113,17 @@ class Runner {
     props::RunOptions running;
     running.fresh = fresh;
     running.position = &position_;
-    if (options_.steps) {
-      fmt::print(options_.page, "{}\n", heading(entry));
+    std::string views;
+    if (options_.steps) fmt::print(options_.page, "{}\n", heading(entry));
+    if (options_.steps || options_.view) {
       running.watch = [&](const props::StepTrace& trace) {
-        fmt::print(options_.page, "{}", table.lines(trace));
+        if (options_.steps) fmt::print(options_.page, "{}", table.lines(trace));
+        // Which step is the last is known when there is no other.
+        if (options_.view) views = view_lines();
       };
     }
     const auto outcome = lockstep_->run(entry.program, running, engines);
+    if (options_.view) fmt::print(options_.page, "{}", views);
     for (const auto& skip : outcome.skips) {
       skipped.push_back(fmt::format("{}: {}", skip.engine, skip.reason));
     }

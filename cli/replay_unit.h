@@ -33,6 +33,7 @@ tl::expected<ReplayUnit, std::string> read_unit(const std::string& path);
 struct ReplayOptions {
   const ChosenEngines& engines;
   bool steps = false;  ///< print every step
+  bool view = false;   ///< print the inside of hosted engines as the last step left it
   std::chrono::milliseconds deadline{60'000};
   std::FILE* page = stdout;  ///< not owned
 };

@@ -61,4 +61,10 @@ Result<std::unique_ptr<Engine>> open_hosted_engine(const std::filesystem::path& 
   return std::move(*engine);
 }
 
+std::optional<Result<spec::View>> hosted_view(Engine& engine) {
+  auto* const hosted = dynamic_cast<hosted::HostedEngine*>(&engine);
+  if (hosted == nullptr) return std::nullopt;
+  return hosted->view();
+}
+
 }  // namespace lockstep::hw

@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "spec/engine.h"
+#include "spec/kvm/view.h"
 
 namespace lockstep::hw {
 
@@ -37,5 +38,9 @@ class Coverage;
 Result<std::unique_ptr<Engine>> open_hosted_engine(const std::filesystem::path& image,
                                                    std::string name,
                                                    hosted::Coverage* coverage = nullptr);
+
+/// The inside of the engine's VM, between begin() and end(); none if it is no
+/// hosted engine.
+std::optional<Result<spec::View>> hosted_view(Engine& engine);
 
 }  // namespace lockstep::hw
