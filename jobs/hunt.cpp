@@ -74,6 +74,7 @@ Hunt hunt(props::CampaignOptions options, std::chrono::milliseconds cpu_budget,
     const double at = spent();
     if (known.contains(found.finding.key())) {
       ++result.excluded;
+      result.masked = found.finding.title;
       return;
     }
     // The worker goes on meanwhile: only what the trial itself costs is not counted.
@@ -82,6 +83,7 @@ Hunt hunt(props::CampaignOptions options, std::chrono::milliseconds cpu_budget,
     if (trial.on_base) {
       known.insert(found.finding.key());
       ++result.excluded;
+      result.masked = found.finding.title;
       return;
     }
     if (!trial.again) {

@@ -37,6 +37,8 @@ struct Hunt {
   double cpu_seconds = 0;  ///< to the detection, else in all
   std::uint64_t cases = 0;
   std::size_t excluded = 0;  ///< findings that the base shows too
+  /// Title of one: what the campaign no longer tells, a mutant may hide behind.
+  std::string masked;
   /// Title of a finding that neither kernel shows again: no detection.
   std::string unconfirmed;
   /// Why an engine could not run or go on; empty if it could.

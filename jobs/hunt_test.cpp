@@ -76,6 +76,7 @@ TEST(Hunt, WhatTheBaseShowsDetectsNothing) {
   ASSERT_TRUE(found.detection);
   EXPECT_EQ(found.detection->finding.title, "bug");
   EXPECT_EQ(found.excluded, 3u);
+  EXPECT_EQ(found.masked, "shown");
   EXPECT_TRUE(known.contains(finding("shown").finding.key()));
   // The base was asked for "shown" and "bug", once each.
   EXPECT_DOUBLE_EQ(fake.cpu, 204);

@@ -221,6 +221,9 @@ class Job {
     } else if (!found.unconfirmed.empty()) {
       row.kind = "not seen again";
       row.finding = found.unconfirmed;
+    } else if (!found.masked.empty()) {
+      row.kind = "masked by the base";
+      row.finding = found.masked;
     }
     // What made the difference has run.
     if (row.detected) row.reached = true;
@@ -244,7 +247,28 @@ class Job {
       for (const auto line : file.added) look(mutated.state(file.file, line));
       for (const auto line : file.removed) look(base_.state(file.file, line));
     }
-    return any_code ? std::optional(any_hit) : std::nullopt;
+    if (any_code) return any_hit;
+    return around(mutation);
+  }
+
+  /// Of removed lines without code of their own, as calls of inlined functions:
+  /// what the nearest lines with code say, if those before and after agree.
+  std::optional<bool> around(const kernels::Mutation& mutation) const {
+    constexpr unsigned reach = 4;
+    std::optional<bool> answer;
+    for (const auto& file : kernels::changed_lines(mutation.patch)) {
+      for (const auto line : file.removed) {
+        auto before = LineState::no_code;
+        auto after = LineState::no_code;
+        for (unsigned i = 1; i <= reach; ++i) {
+          if (before == LineState::no_code) before = base_.state(file.file, line - i);
+          if (after == LineState::no_code) after = base_.state(file.file, line + i);
+        }
+        if (before != after || before == LineState::no_code) continue;
+        answer = answer.value_or(false) || before == LineState::hit;
+      }
+    }
+    return answer;
   }
 
   const KernelMutantsOptions& options_;

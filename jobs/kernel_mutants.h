@@ -37,7 +37,7 @@ struct MutantRow {
   std::optional<bool> reached;
   bool detected = false;
   std::string kind;     ///< of the finding; "broken" if the engine gave up;
-                        ///< "not seen again" of what is no detection
+                        ///< "not seen again" and "masked by the base" of what is no detection
   std::string finding;  ///< its title, or why it was refused
   std::filesystem::path program;
   std::size_t steps = 0;   ///< of the program, as it was met
