@@ -161,7 +161,8 @@ int hosted_module_load(const struct hosted_parameters *p) {
   }
   if (error) return error;
   loaded = 1;
-  set_text("kvm.nx_huge_pages", p->nx_huge_pages ? "force" : "never");
+  /* "never" would forbid them for as long as the image lives. */
+  set_text("kvm.nx_huge_pages", p->nx_huge_pages ? "force" : "off");
   return 0;
 }
 void hosted_module_unload(void) {
