@@ -36,8 +36,7 @@ class HostedEngine final : public Engine {
   /// Map the image and try what it can do. `name` is the engine's. What runs is
   /// counted in `coverage`, if given; not owned.
   static Result<std::unique_ptr<HostedEngine>> open(const std::filesystem::path& image,
-                                                    std::string name,
-                                                    Coverage* coverage = nullptr);
+                                                    std::string name, Coverage* coverage = nullptr);
   ~HostedEngine() override;
 
   std::string_view name() const override { return name_; }

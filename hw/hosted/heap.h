@@ -2,8 +2,8 @@
 /// Memory that a hosted kernel has allocated from the process.
 #pragma once
 
-#include <cstddef>
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -32,7 +32,7 @@ class Heap {
   struct alignas(16) Header {
     Header* next = nullptr;
     Header* previous = nullptr;
-    void* start = nullptr;  ///< what malloc() returned
+    void* start = nullptr;         ///< what malloc() returned
     std::uint64_t size_class = 0;  ///< the block has 2 to that power bytes
     std::uint64_t unused = 0;
     std::uint64_t mark = 0;  ///< last, where an underflow hits first

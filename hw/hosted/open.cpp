@@ -54,8 +54,7 @@ std::optional<std::string> bad_hosted_name(std::string_view name) {
 }
 
 Result<std::unique_ptr<Engine>> open_hosted_engine(const std::filesystem::path& image,
-                                                   std::string name,
-                                                   hosted::Coverage* coverage) {
+                                                   std::string name, hosted::Coverage* coverage) {
   auto engine = hosted::HostedEngine::open(image, std::move(name), coverage);
   if (!engine) return tl::unexpected(engine.error());
   return std::move(*engine);

@@ -47,7 +47,7 @@ inline constexpr std::array<std::string_view, static_cast<std::size_t>(Path::cou
     "access cpl3", "access #PF",  "mmio read",   "mmio write",   "internal error", "vcpu1",
     "entry write", "slot ok",     "slot errno",  "dirty get",    "dirty clear",    "ring collect",
     "mmu pages",   "host change", "shrink",      "nx recover",   "translate",      "cr3",
-    "invlpg",      "invpcid",     "control",     "vm created",   "image reset", "invariants"};
+    "invlpg",      "invpcid",     "control",     "vm created",   "image reset",    "invariants"};
 
 class Reached {
  public:

@@ -64,8 +64,7 @@ class Session {
  public:
   /// Counts what runs in `coverage`, if given; not owned.
   static Result<std::unique_ptr<Session>> open(const std::filesystem::path& image,
-                                               const ArenaSize& size,
-                                               Coverage* coverage = nullptr);
+                                               const ArenaSize& size, Coverage* coverage = nullptr);
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
   ~Session();

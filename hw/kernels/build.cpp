@@ -98,7 +98,7 @@ Result<void> Build::make(const std::vector<std::string>& targets, const Progress
 }
 
 Result<std::vector<std::string>> Build::make_kvm(const Progress& progress,
-                                                  const std::vector<std::string>& more) {
+                                                 const std::vector<std::string>& more) {
   std::vector<std::string> targets = {kvm_folder};
   targets.insert(targets.end(), more.begin(), more.end());
   if (auto made = make(targets, progress); !made) return tl::unexpected(made.error());

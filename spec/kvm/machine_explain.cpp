@@ -117,8 +117,7 @@ std::vector<Observation> Machine::State::translations_of(const Translate& transl
       processors.push_back(reread);
     }
   }
-  for (std::size_t view_number = 0; view_number < views.size() * processors.size();
-       ++view_number) {
+  for (std::size_t view_number = 0; view_number < views.size() * processors.size(); ++view_number) {
     const PagingState& view = views[view_number % views.size()];
     std::vector<Way> ways;
     translations(processors[view_number / views.size()], view, tables(), translate.gva, now, ways);

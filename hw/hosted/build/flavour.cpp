@@ -18,8 +18,8 @@ constexpr std::string_view lockdep_fragment =
     "CONFIG_TRACE_IRQFLAGS=y\n"
     "CONFIG_DEBUG_INFO_DWARF4=y\n";
 
-/// What the compiler adds: GCC's AddressSanitizer, with the process' runtime: fake stacks and globals
-/// would need its constructors.
+/// What the compiler adds: GCC's AddressSanitizer, with the process' runtime: fake stacks and
+/// globals would need its constructors.
 std::vector<std::string> instrumentation_flags(std::string_view flavour) {
   if (flavour == "release") return {};
   // A block that ends in a call must come back to where it is counted.
@@ -31,8 +31,7 @@ std::vector<std::string> instrumentation_flags(std::string_view flavour) {
 }  // namespace
 
 const std::vector<std::string_view>& flavour_names() {
-  static const std::vector<std::string_view> names = {"release", "asan", "lockdep",
-                                                      "coverage"};
+  static const std::vector<std::string_view> names = {"release", "asan", "lockdep", "coverage"};
   return names;
 }
 

@@ -22,11 +22,11 @@ using kernels::Result;
 /// Parts of the kernel beside KVM that are linked as they are. A tree may lack one.
 const std::vector<std::string>& library_objects() {
   static const std::vector<std::string> objects = {
-      "virt/lib/irqbypass.o", "kernel/params.o",  "lib/bitmap.o",     "lib/bsearch.o",
-      "lib/cmdline.o",        "lib/ctype.o",      "lib/find_bit.o",   "lib/hexdump.o",
+      "virt/lib/irqbypass.o", "kernel/params.o",  "lib/bitmap.o",        "lib/bsearch.o",
+      "lib/cmdline.o",        "lib/ctype.o",      "lib/find_bit.o",      "lib/hexdump.o",
       "lib/hweight.o",        "lib/idr.o",        "lib/interval_tree.o", "lib/kstrtox.o",
-      "lib/list_debug.o",     "lib/radix-tree.o", "lib/rbtree.o",     "lib/rcuref.o",
-      "lib/refcount.o",       "lib/sort.o",       "lib/string.o",     "lib/string_helpers.o",
+      "lib/list_debug.o",     "lib/radix-tree.o", "lib/rbtree.o",        "lib/rcuref.o",
+      "lib/refcount.o",       "lib/sort.o",       "lib/string.o",        "lib/string_helpers.o",
       "lib/xarray.o"};
   return objects;
 }
@@ -99,9 +99,8 @@ Result<std::vector<std::string>> compile_shim(const kernels::Build& build, const
   if (!definitions) return tl::unexpected(definitions.error());
   std::vector<std::string> flags = shim_flags(flavour);
   for (auto& definition : *definitions) flags.push_back(std::move(definition));
-  for (const auto& folder :
-       {fs::path(LOCKSTEP_SOURCE_DIR), shim_folder(), tree / "arch/x86/kvm", tree / "arch/x86/kvm/svm",
-        tree / "arch/x86/kvm/vmx", tree}) {
+  for (const auto& folder : {fs::path(LOCKSTEP_SOURCE_DIR), shim_folder(), tree / "arch/x86/kvm",
+                             tree / "arch/x86/kvm/svm", tree / "arch/x86/kvm/vmx", tree}) {
     flags.push_back("-I" + folder.string());
   }
   std::vector<std::string> objects;
@@ -150,9 +149,8 @@ std::vector<std::string> link_words(const Work& work, const ImageOptions& option
           output.string()};
 }
 
-Result<void> write_image(const kernels::Build& build, const Work& work,
-                         const ImageOptions& options, std::vector<std::string> kvm,
-                         const std::vector<std::string>& shim) {
+Result<void> write_image(const kernels::Build& build, const Work& work, const ImageOptions& options,
+                         std::vector<std::string> kvm, const std::vector<std::string>& shim) {
   const std::string all = (work.folder / "kvm.o").string();
   const std::string open = (work.folder / "kvm-open.o").string();
   std::vector<std::string> combine = {"ld", "-r", "-o", all};
@@ -217,9 +215,9 @@ Result<fs::path> build_image(const kernels::Cache& cache, const kernels::Source&
   if (!flavour) return tl::unexpected(flavour.error());
   const auto shim_source = shim_text();
   if (!shim_source) return tl::unexpected(shim_source.error());
-  const std::string name = fmt::format("{}-{}-{}{}", source.key, flavour->key(),
-                                       kernels::content_key(*shim_source),
-                                       options.strict_stubs ? "-strict" : "");
+  const std::string name =
+      fmt::format("{}-{}-{}{}", source.key, flavour->key(), kernels::content_key(*shim_source),
+                  options.strict_stubs ? "-strict" : "");
   Work work;
   work.folder = cache.images() / name;
   work.image = work.folder / fmt::format("image-{}", options.place);

@@ -23,8 +23,9 @@ bool of_process(std::string_view symbol) {
   constexpr std::array<std::string_view, 4> runtimes = {"__asan_", "__tsan_", "__ubsan_",
                                                         "__sanitizer_"};
   return std::find(functions.begin(), functions.end(), symbol) != functions.end() ||
-         std::any_of(runtimes.begin(), runtimes.end(),
-                     [&](std::string_view start) { return symbol.substr(0, start.size()) == start; });
+         std::any_of(runtimes.begin(), runtimes.end(), [&](std::string_view start) {
+           return symbol.substr(0, start.size()) == start;
+         });
 }
 
 }  // namespace

@@ -9,7 +9,8 @@ namespace {
 TEST(Stubs, ReadsUndefinedSymbolsOfTheLinker) {
   const auto symbols = undefined_symbols(
       "ld: x.o: in function `f':\nf.c:1: undefined reference to `schedule'\n"
-      "ld: f.c:2: undefined reference to `jiffies'\nld: f.c:3: undefined reference to `schedule'\n");
+      "ld: f.c:2: undefined reference to `jiffies'\nld: f.c:3: undefined reference to "
+      "`schedule'\n");
   EXPECT_EQ(symbols, (std::set<std::string>{"jiffies", "schedule"}));
 }
 

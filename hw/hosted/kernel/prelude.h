@@ -11,7 +11,8 @@
  * flags, for what it computes. */
 asm(".macro cli\n andl $~0x200, hosted_flags(%rip)\n.endm\n"
     ".macro sti\n orl $0x200, hosted_flags(%rip)\n.endm\n"
-    ".ifnc " KBUILD_BASENAME ", emulate\n"
+    ".ifnc " KBUILD_BASENAME
+    ", emulate\n"
     ".macro pushf\n pushq hosted_flags(%rip)\n.endm\n"
     ".endif\n"
     ".macro hlt\n.endm\n"

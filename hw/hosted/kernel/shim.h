@@ -12,37 +12,37 @@ extern struct hosted_host hosted_host;
 
 /* ---- findings (findings.c) */
 /* Report and leave the image. */
-void hosted_fail(unsigned kind, const char *format, ...)
+void hosted_fail(unsigned kind, const char* format, ...)
     __attribute__((noreturn, format(printf, 2, 3)));
-void hosted_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void hosted_warn(const char* format, ...) __attribute__((format(printf, 1, 2)));
 /* Called by generated stubs: `name` is a kernel symbol without a shim. */
-void hosted_stub(const char *name) __attribute__((noreturn));
-void hosted_format(char *buffer, unsigned size, const char *format, __builtin_va_list arguments);
+void hosted_stub(const char* name) __attribute__((noreturn));
+void hosted_format(char* buffer, unsigned size, const char* format, __builtin_va_list arguments);
 
 /* ---- memory (memory.c, allocators.c) */
 void hosted_memory_start(void);
-void *hosted_object(unsigned long bytes, int zero, unsigned kind, unsigned long caller);
-void hosted_release(void *object);
+void* hosted_object(unsigned long bytes, int zero, unsigned kind, unsigned long caller);
+void hosted_release(void* object);
 unsigned long hosted_page(unsigned order, int zero, unsigned long caller);
 void hosted_page_release(unsigned long address, unsigned order);
 int hosted_page_live(unsigned long frame);
 /* Prepare struct page of a page just handed out; check it when it comes back. */
 void hosted_page_prepare(unsigned long address);
 void hosted_page_check(unsigned long address);
-void *hosted_page_descriptor(unsigned long address);
-unsigned long hosted_page_address(void *descriptor);
+void* hosted_page_descriptor(unsigned long address);
+unsigned long hosted_page_address(void* descriptor);
 extern unsigned hosted_gfp_zero, hosted_gfp_may_sleep;
 extern unsigned long long hosted_live_objects, hosted_live_pages;
 /* A sleeping operation is about to run: a finding if something forbids it. */
-void hosted_may_sleep(const char *what);
+void hosted_may_sleep(const char* what);
 
 /* ---- locks (locks.c) */
 extern int hosted_locks_held;
-void hosted_wait(const char *what, const void *lock);
+void hosted_wait(const char* what, const void* lock);
 extern int hosted_contended;
 
 /* ---- RCU (rcu.c) */
-void hosted_defer(void *head, void (*function)(void *));
+void hosted_defer(void* head, void (*function)(void*));
 void hosted_rcu_run(void);
 extern unsigned long long hosted_rcu_pending;
 extern int hosted_rcu_nesting, hosted_srcu_nesting;
@@ -55,22 +55,22 @@ void hosted_threads_start(void);
 void hosted_cpu_start(void);
 void hosted_user_start(void);
 void hosted_user_levels(void); /* of the host's page tables: 4 or 5 */
-int hosted_module_load(const struct hosted_parameters *parameters);
+int hosted_module_load(const struct hosted_parameters* parameters);
 void hosted_module_unload(void);
 int hosted_file_open(void);
 long hosted_file_ioctl(int file, unsigned command, unsigned long argument);
 int hosted_file_close(int file);
-void *hosted_file_map(int file, unsigned long page_offset);
-void *hosted_file_private(int file);
+void* hosted_file_map(int file, unsigned long page_offset);
+void* hosted_file_private(int file);
 int hosted_notify(unsigned kind, hosted_u64 start, hosted_u64 end);
 long hosted_shrink(unsigned long objects);
 int hosted_references(hosted_u64 frame);
 unsigned long long hosted_extra_references(void);
 int hosted_host_level(hosted_u64 address, unsigned level);
-int hosted_trap(hosted_u64 ip, char *text, unsigned size, hosted_u64 *go_on, int *error_register);
+int hosted_trap(hosted_u64 ip, char* text, unsigned size, hosted_u64* go_on, int* error_register);
 void hosted_contend(int on);
 void hosted_set_processor(int intel, int five_level);
-int hosted_view(int vm_file, const struct hosted_view_sink *sink);
+int hosted_view(int vm_file, const struct hosted_view_sink* sink);
 
 /* ---- vendors (cpu.c, processor_svm.c, processor_vmx.c, vmcs.c) */
 extern int hosted_is_intel;
@@ -82,14 +82,14 @@ void hosted_invalidate_address(unsigned long long address, unsigned asid);
  * address by way of both. */
 #define HOSTED_VMCS_KEY(field) \
   ((((field) >> 13) & 3) << 8 | (((field) >> 10) & 3) << 6 | (((field) >> 1) & 63))
-extern unsigned long long *hosted_vmcs;
+extern unsigned long long* hosted_vmcs;
 extern unsigned short hosted_vmcs_slots[1024];
-unsigned long long *hosted_vmcs_place(unsigned field);
-static inline __attribute__((always_inline)) unsigned long long *hosted_vmcs_field(unsigned field) {
+unsigned long long* hosted_vmcs_place(unsigned field);
+static inline __attribute__((always_inline)) unsigned long long* hosted_vmcs_field(unsigned field) {
   unsigned slot = hosted_vmcs_slots[HOSTED_VMCS_KEY(field)];
   return slot && hosted_vmcs ? hosted_vmcs + slot : hosted_vmcs_place(field);
 }
 /* Check VMLAUNCH or VMRESUME against the state of the VMCS. */
-void hosted_vmcs_enter(const void *vmcs, int launched);
+void hosted_vmcs_enter(const void* vmcs, int launched);
 
 #endif
