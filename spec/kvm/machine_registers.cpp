@@ -76,6 +76,8 @@ bool Machine::State::start(unsigned vcpu) {
     for (const Gpa r : configuration.roots) remember_table(r, root_level(configuration.paging));
     v.processor.emplace(now, first_registers());
     if (!configuration.control.has(ControlBit::efer_nx)) no_execute_was_off = true;
+    // A new vCPU loads a root, which synchronizes what hangs below it.
+    tables_synchronized();
   }
   return true;
 }
