@@ -14,7 +14,7 @@
 extern "C" {
 #endif
 
-#define HOSTED_BOUNDARY_VERSION 2u
+#define HOSTED_BOUNDARY_VERSION 3u
 
 typedef unsigned long long hosted_u64; /* 64 bits on both sides */
 
@@ -182,7 +182,6 @@ struct hosted_counters {
   hosted_u64 references;  /* sum of references above one on user frames */
   hosted_u64 locks;       /* held now */
   hosted_u64 rcu_pending; /* callbacks that wait for a grace period */
-  hosted_u64 rcu_nesting;
   hosted_u64 srcu_nesting;
   hosted_u64 virtual_machines;
 };

@@ -13,8 +13,7 @@ namespace lockstep::hw {
 namespace {
 
 constexpr std::string_view prefix = "hosted";
-constexpr std::array<std::string_view, 5> flavours = {"release", "asan", "asan+schedule", "lockdep",
-                                                      "tsan"};
+constexpr std::array<std::string_view, 3> flavours = {"release", "asan", "lockdep"};
 
 bool is_version(std::string_view text) {
   const bool digits =

@@ -37,9 +37,8 @@ static void counters(struct hosted_counters *c) {
   c->references = hosted_extra_references();
   c->locks = hosted_locks_held;
   c->rcu_pending = hosted_rcu_pending;
-  c->rcu_nesting = hosted_rcu_nesting;
   c->srcu_nesting = hosted_srcu_nesting;
-  c->virtual_machines = 0;
+  c->virtual_machines = hosted_notifiers();
 }
 static int is_table(hosted_u64 frame) { return hosted_page_live(frame); }
 

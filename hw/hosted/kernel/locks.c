@@ -10,7 +10,6 @@
 #include "shim.h"
 
 int hosted_locks_held;
-int hosted_contended;
 
 void hosted_wait(const char *what, const void *lock) {
   hosted_fail(HOSTED_STUCK, "%s of %px waits for what nobody can give", what, lock);

@@ -39,13 +39,11 @@ void hosted_may_sleep(const char* what);
 /* ---- locks (locks.c) */
 extern int hosted_locks_held;
 void hosted_wait(const char* what, const void* lock);
-extern int hosted_contended;
 
 /* ---- RCU (rcu.c) */
-void hosted_defer(void* head, void (*function)(void*));
 void hosted_rcu_run(void);
 extern unsigned long long hosted_rcu_pending;
-extern int hosted_rcu_nesting, hosted_srcu_nesting;
+extern int hosted_srcu_nesting;
 
 /* ---- threads of the kernel (threads.c) */
 int hosted_threads_run(void);
@@ -63,6 +61,7 @@ int hosted_file_close(int file);
 void* hosted_file_map(int file, unsigned long page_offset);
 void* hosted_file_private(int file);
 int hosted_notify(unsigned kind, hosted_u64 start, hosted_u64 end);
+int hosted_notifiers(void); /* registered: one for each VM */
 long hosted_shrink(unsigned long objects);
 int hosted_references(hosted_u64 frame);
 unsigned long long hosted_extra_references(void);

@@ -261,6 +261,11 @@ void mmu_notifier_unregister(struct mmu_notifier *notifier, struct mm_struct *mm
   }
   hosted_fail(HOSTED_BUG, "mmu_notifier_unregister of a notifier that is not registered");
 }
+int hosted_notifiers(void) {
+  int at, count = 0;
+  for (at = 0; at < NOTIFIERS; ++at) count += notifiers[at] != NULL;
+  return count;
+}
 int hosted_notify(unsigned kind, hosted_u64 start, hosted_u64 end) {
   struct mmu_notifier_range range = {
       .mm = &user_mm, .start = start, .end = end, .flags = MMU_NOTIFIER_RANGE_BLOCKABLE};
