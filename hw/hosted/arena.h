@@ -97,7 +97,7 @@ class Arena {
 
   Arena() = default;
   Result<void> map_hva(std::uint64_t page, std::uint64_t count);
-  Result<void> give_frame(std::uint64_t page, Hfn to);
+  void give_frame(std::uint64_t page, Hfn to);
   Hfn take_spare();
   void release(Hfn hfn);
   void fill(Hfn hfn, std::uint64_t page);

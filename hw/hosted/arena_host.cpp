@@ -33,24 +33,24 @@ void Arena::release(Hfn hfn) {
   spares_.push_back(static_cast<std::uint32_t>(hfn));
 }
 
-/// Let the page stand on another frame, whose contents are there already.
-Result<void> Arena::give_frame(std::uint64_t page, Hfn to) {
+/// Let the page stand on another frame, whose contents are there already; the
+/// caller maps it.
+void Arena::give_frame(std::uint64_t page, Hfn to) {
   const Hfn from = std::exchange(table_[page].frame, static_cast<std::uint32_t>(to));
   note_changed(page);
-  auto mapped = map_hva(page, 1);
   release(from);
-  return mapped;
 }
 
 Result<void> Arena::migrate(std::uint64_t first, std::uint64_t count) {
   split(first, count);
-  for (std::uint64_t page = first; page < first + count; ++page) {
-    if (next_spare_ == spares_.size()) return {};  // the host is out of memory: it stays
+  std::uint64_t page = first;
+  // Without spare frames the host is out of memory: what is left stays.
+  for (; page < first + count && next_spare_ != spares_.size(); ++page) {
     const Hfn to = take_spare();
     std::memcpy(frame(to), frame(table_[page].frame), page_size);
-    if (auto given = give_frame(page, to); !given) return given;
+    give_frame(page, to);
   }
-  return {};
+  return map_hva(first, page - first);
 }
 
 Result<void> Arena::discard(std::uint64_t first, std::uint64_t count) {
@@ -63,9 +63,9 @@ Result<void> Arena::discard(std::uint64_t first, std::uint64_t count) {
     }
     const Hfn to = take_spare();
     fill(to, page);
-    if (auto given = give_frame(page, to); !given) return given;
+    give_frame(page, to);
   }
-  return {};
+  return map_hva(first, count);
 }
 
 Result<void> Arena::protect(std::uint64_t first, std::uint64_t count, bool writable) {
@@ -75,13 +75,14 @@ Result<void> Arena::protect(std::uint64_t first, std::uint64_t count, bool writa
   };
   split_at(first);
   split_at(first + count);
+  bool any = false;
   for (std::uint64_t page = first; page < first + count; ++page) {
     if (table_[page].writable == writable) continue;
     table_[page].writable = writable;
     note_changed(page);
-    if (auto mapped = map_hva(page, 1); !mapped) return mapped;
+    any = true;
   }
-  return {};
+  return any ? map_hva(first, count) : Result<void>{};
 }
 
 void Arena::split(std::uint64_t first, std::uint64_t count) {
@@ -105,8 +106,9 @@ Result<void> Arena::collapse(std::uint64_t first, std::uint64_t count) {
       if (table_[page].frame == page) continue;
       std::memcpy(frame(page), frame(table_[page].frame), page_size);
       touch_frame(page);
-      if (auto given = give_frame(page, page); !given) return given;
+      give_frame(page, page);
     }
+    if (auto mapped = map_hva(start, huge_pages); !mapped) return mapped;
     level_[huge] = 2;
   }
   return {};
