@@ -112,14 +112,22 @@ TEST_F(CampaignTest, ACrashIsAFindingWithItsProgram) {
 }
 
 TEST_F(CampaignTest, AHangIsAFindingWithItsProgram) {
-  options_.case_deadline = std::chrono::milliseconds(1'000);
   options_.shrink_budget = std::chrono::seconds(5);
-  const auto result = run({{"a", Bug::hang}});
-  ASSERT_EQ(result.findings.size(), 1u) << result.reason;
-  const auto& finding = result.findings[0];
-  EXPECT_EQ(finding.finding.kind, FindingKind::hang);
-  EXPECT_EQ(finding.finding.command_kind, "fetch");
-  EXPECT_TRUE(std::filesystem::exists(finding.path));
+  for (const auto& [bug, deadline] : {std::pair{Bug::spin, 500}, std::pair{Bug::hang, 200}}) {
+    options_.case_deadline = std::chrono::milliseconds(deadline);
+    const auto result = run({{"a", bug}});
+    ASSERT_EQ(result.findings.size(), 1u) << result.reason;
+    const auto& finding = result.findings[0];
+    EXPECT_EQ(finding.finding.kind, FindingKind::hang);
+    EXPECT_EQ(finding.finding.command_kind, "fetch");
+    EXPECT_TRUE(std::filesystem::exists(finding.path));
+  }
+}
+
+TEST_F(CampaignTest, AWorkerThatWasNotScheduledHasNotHung) {
+  options_.case_deadline = std::chrono::milliseconds(200);
+  const auto result = run({{"a", Bug::waits}, {"b", Bug::none}});
+  EXPECT_EQ(result.verdict, Verdict::pass) << result.reason;
 }
 
 TEST_F(CampaignTest, AFailureThatVanishesSavesTheSequence) {

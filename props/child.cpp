@@ -10,6 +10,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 #include <array>
 #include <cerrno>
@@ -131,6 +132,14 @@ Child& Child::operator=(Child&& other) noexcept {
 }
 
 Child::~Child() { end(); }
+
+std::chrono::nanoseconds Child::processor_time() const {
+  clockid_t clock{};
+  timespec spent{};
+  if (pid_ <= 0 || ::clock_getcpuclockid(pid_, &clock) != 0) return {};
+  if (::clock_gettime(clock, &spent) != 0) return {};
+  return std::chrono::seconds(spent.tv_sec) + std::chrono::nanoseconds(spent.tv_nsec);
+}
 
 void Child::end() {
   if (pid_ <= 0) return;

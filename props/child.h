@@ -64,6 +64,8 @@ class Child {
   ~Child();
 
   Channel& channel() { return channel_; }
+  /// Processor time that it has used, all threads; 0 once it has ended.
+  std::chrono::nanoseconds processor_time() const;
   /// SIGKILL if it still runs, and reap.
   void end();
   /// "signal 11 (Segmentation fault)", "exit status 1"; after end() of a child

@@ -16,6 +16,9 @@ using Clock = std::chrono::steady_clock;
 
 /// Opening /dev/kvm and probing it takes its time on a loaded machine.
 constexpr std::chrono::seconds open_deadline{30};
+/// A loaded machine lets a worker wait: a case is hung once it has used its time
+/// on a processor, or has slept for so many times as long.
+constexpr int patience = 8;
 /// A run in which workers die this often has told what it can.
 constexpr unsigned most_deaths = 64;
 
@@ -28,6 +31,8 @@ struct Crew::Member {
   bool open = false;
   bool bye = false;
   nlohmann::json tally;
+  std::uint64_t watched = ~0ull;  ///< case that ran when its processor time was read
+  std::chrono::nanoseconds spent_before{};
 };
 
 Crew::Crew(WorkerOrders base, unsigned workers, std::chrono::milliseconds case_deadline,
@@ -169,13 +174,24 @@ void Crew::listen(Member& member) {
     }
     break;
   }
-  const auto started = member.state->started.load();
   const auto now = Clock::now();
-  const bool late =
-      member.open ? started != 0 &&
-                        now.time_since_epoch() - std::chrono::nanoseconds(started) > case_deadline_
-                  : now - member.hired > open_deadline;
-  if (late) bury(member, FindingKind::hang);
+  if (member.open ? late(member) : now - member.hired > open_deadline) {
+    bury(member, FindingKind::hang);
+  }
+}
+
+bool Crew::late(Member& member) {
+  const auto started = member.state->started.load();
+  const auto index = member.state->index.load();
+  if (started == 0) return false;
+  const auto spent = member.child->processor_time();
+  if (member.watched != index) {
+    member.watched = index;
+    member.spent_before = spent;
+  }
+  const auto waited = Clock::now().time_since_epoch() - std::chrono::nanoseconds(started);
+  return waited > case_deadline_ &&
+         (spent - member.spent_before > case_deadline_ || waited > case_deadline_ * patience);
 }
 
 bool Crew::attend(std::chrono::milliseconds wait) {

@@ -53,6 +53,7 @@ class Crew {
   struct Member;
   void hire(Member& member, std::uint64_t first);
   void listen(Member& member);
+  bool late(Member& member);
   void hear(Member& member, const std::string& message);
   void bury(Member& member, FindingKind kind);
   void retire(Member& member);

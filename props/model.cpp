@@ -15,6 +15,9 @@ class MachineModel final : public Model {
   std::vector<Observation> admitted(const Command& command) const override {
     return machine_.admitted(command);
   }
+  spec::Machine::Taken take(const Command& command, const spec::Machine::Choice& choose) override {
+    return machine_.take(command, choose);
+  }
   std::string explain(const Command& command) const override { return machine_.explain(command); }
   const std::array<std::uint64_t, spec::looseness_count>& looseness_used() const override {
     return machine_.looseness_used();

@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "spec/kvm/machine.h"
@@ -24,6 +25,16 @@ class Model {
 
   virtual spec::Judgement judge(const Command& command, const Observation& observation) = 0;
   virtual std::vector<Observation> admitted(const Command& command) const = 0;
+  virtual spec::Machine::Taken take(const Command& command, const spec::Machine::Choice& choose) {
+    auto outcomes = admitted(command);
+    if (outcomes.empty()) {
+      constexpr const char* why = "the model admits no outcome at all";
+      return {Unexpected{why}, {spec::Judgement::Kind::undecided, why}};
+    }
+    Observation chosen = std::move(outcomes[choose(outcomes)]);
+    auto judgement = judge(command, chosen);
+    return {std::move(chosen), std::move(judgement)};
+  }
   virtual std::string explain(const Command& command) const = 0;
   virtual const std::array<std::uint64_t, spec::looseness_count>& looseness_used() const = 0;
 };

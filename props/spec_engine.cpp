@@ -34,23 +34,22 @@ Result<void> SpecEngine::begin(const Configuration& configuration, bool) {
   return {};
 }
 
-Result<Observation> SpecEngine::execute(const Command& command) {
-  auto outcomes = model_->admitted(command);
-  if (outcomes.empty()) {
-    return tl::unexpected(EngineError{"the model admits no outcome at all"});
-  }
-  std::size_t chosen = 0;
+std::size_t SpecEngine::choose(std::span<const Observation> outcomes) {
   if (preferred_) {
     const auto found = std::find(outcomes.begin(), outcomes.end(), *preferred_);
-    if (found != outcomes.end()) chosen = static_cast<std::size_t>(found - outcomes.begin());
     preferred_.reset();
-  } else if (outcomes.size() > 1) {
-    const auto draw = splitmix(draw_);
-    if (draw % 4 == 0) chosen = (draw >> 8) % outcomes.size();
+    return found == outcomes.end() ? 0 : static_cast<std::size_t>(found - outcomes.begin());
   }
-  Observation observation = std::move(outcomes[chosen]);
-  judgement_ = model_->judge(command, observation);
-  return observation;
+  if (outcomes.size() == 1) return 0;
+  const auto draw = splitmix(draw_);
+  return draw % 4 == 0 ? (draw >> 8) % outcomes.size() : 0;
+}
+
+Result<Observation> SpecEngine::execute(const Command& command) {
+  auto taken = model_->take(
+      command, [this](std::span<const Observation> outcomes) { return choose(outcomes); });
+  judgement_ = std::move(taken.judgement);
+  return std::move(taken.observation);
 }
 
 Result<Observation> SpecEngine::end() { return Observation{Done{}}; }

@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 
 #include "props/model.h"
@@ -37,6 +38,8 @@ class SpecEngine final : public Engine {
   const Model* model() const { return model_.get(); }
 
  private:
+  std::size_t choose(std::span<const Observation> outcomes);
+
   ModelFactory models_;
   Platform platform_;
   std::uint64_t seed_;

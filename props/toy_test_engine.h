@@ -69,7 +69,9 @@ enum class Bug {
   livelock,            ///< at the first write
   lost,                ///< Unexpected at the first write
   crash,               ///< the process dies at the first fetch
-  hang,                ///< no answer to the first fetch
+  hang,                ///< no answer to the first fetch: it sleeps
+  spin,                ///< ... it works for ever
+  waits,               ///< the first fetch is answered late, without work
   leak,                ///< a teardown finding if the program wrote
   error,               ///< EngineError at the first write
   lingers,             ///< wrong reads once three programs of this VM wrote
@@ -106,6 +108,8 @@ class ToyEngine final : public Engine {
     } else if (access->kind == AccessKind::fetch) {
       if (bug_ == Bug::crash) _exit(42);
       while (bug_ == Bug::hang) sleep(1);
+      while (bug_ == Bug::spin) getppid();
+      if (bug_ == Bug::waits && !std::exchange(waited_, true)) usleep(900'000);
     } else if ((bug_ == Bug::stale_after_invlpg && flushed_) ||
                (bug_ == Bug::lingers && programs_that_wrote_ >= 3) ||
                (bug_ == Bug::stuck_forever && programs_that_wrote_ >= 3)) {
@@ -125,6 +129,7 @@ class ToyEngine final : public Engine {
   Platform platform_;
   World world_;
   bool flushed_ = false;
+  bool waited_ = false;
   bool wrote_ = false;
   int programs_that_wrote_ = 0;
   std::map<std::string, std::uint64_t> reached_;

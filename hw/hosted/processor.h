@@ -91,6 +91,7 @@ class Processors {
     /// PDPTEs of PAE paging under NPT, and the CR3 that they were loaded for.
     bool pdptes_valid = false;
     std::uint64_t pdptes_cr3 = 0;
+    std::uint64_t pdptes_cr4 = 0;
     std::array<std::uint64_t, 4> pdptes{};
     std::uint64_t cr4 = 0;  ///< at the last entry
   };
@@ -104,6 +105,7 @@ class Processors {
   void use(Vcpu& vcpu, Hfn frame);
   void mov_cr(Vcpu& vcpu, hosted_entry& entry, hosted_exit& exit);
   void invpcid(Vcpu& vcpu, hosted_entry& entry, hosted_exit& exit);
+  bool pdptes_current(const Vcpu& vcpu, const hosted_entry& entry) const;
   bool load_pdptes(Vcpu& vcpu, hosted_entry& entry, std::uint64_t cr3, hosted_exit& exit);
   void exit_nested(const Vcpu& vcpu, const spec::NestedFault& fault, hosted_exit& exit);
   bool count_fault(Vcpu& vcpu);

@@ -59,6 +59,13 @@ void Processors::perform(Vcpu& vcpu, hosted_entry& entry, hosted_exit& exit) {
   }
 }
 
+/// The registers hold what the guest's CR3 refers to. A MOV to CR4 that KVM
+/// refuses changes nothing, so CR4 is compared at the next use.
+bool Processors::pdptes_current(const Vcpu& vcpu, const hosted_entry& entry) const {
+  return vcpu.pdptes_valid && vcpu.pdptes_cr3 == entry.cr3 &&
+         vcpu.pdptes_cr4 == (entry.cr4 & reloads_pdptes);
+}
+
 /// Load the PDPTEs that `cr3` refers to; false if that ended the operation or
 /// the entry.
 bool Processors::load_pdptes(Vcpu& vcpu, hosted_entry& entry, std::uint64_t cr3,
@@ -85,6 +92,7 @@ bool Processors::load_pdptes(Vcpu& vcpu, hosted_entry& entry, std::uint64_t cr3,
   }
   vcpu.pdptes = loaded;
   vcpu.pdptes_cr3 = cr3;
+  vcpu.pdptes_cr4 = entry.cr4 & reloads_pdptes;
   vcpu.pdptes_valid = true;
   return true;
 }
@@ -96,9 +104,6 @@ void Processors::mov_cr(Vcpu& vcpu, hosted_entry& entry, hosted_exit& exit) {
     exit.number = operation.number;
     exit.value = operation.value;
     give_instruction(operation, exit);
-    if (operation.number == 4 && ((operation.value ^ entry.cr4) & reloads_pdptes) != 0) {
-      vcpu.pdptes_valid = false;
-    }
     return;
   }
   const bool pcide = (entry.cr4 & cr4::pcide) != 0;

@@ -316,6 +316,77 @@ TEST(Freedom, WriteThroughTheMmioCacheWalksNothing) {
   }
 }
 
+TEST(Freedom, AFaultingWalkMayHaveSetFlagsBeforeTheLogBegan) {
+  Modelled m(tdp());
+  m.leaf(0);
+  EXPECT_EQ(m.run(read, PageFault{fault::user, 0}), admitted);
+  m.leaf(0x200000 | rwu);
+  EXPECT_EQ(m.run(SlotFlags{0, /*log=*/true, false}), admitted);
+  EXPECT_EQ(m.run(read, page(0x200)), admitted);
+  DirtyBitmap leaf_alone{0x400, std::vector<std::uint64_t>(16)};
+  leaf_alone.words[0] = 1ull << 4;
+  EXPECT_EQ(m.run(DirtyGet{0}, leaf_alone), admitted)
+      << "the upper flags may stand since the fault";
+}
+
+TEST(Freedom, AnEmulatedWriteWalkedBeforeItMetTheMmioCache) {
+  for (const bool cached : {true, false}) {
+    Modelled m(shadow());
+    m.leaf(0x800000 | rwu | entry::accessed);
+    const Access write{0, AccessKind::write, Cpl::user, 0, 1};
+    if (cached) m.run(write, Mmio{true, 0x800000, 8, 1});
+    m.leaf(0x200000 | rwu);
+    EXPECT_EQ(m.run(write, Mmio{true, 0x800000, 8, 1}), cached ? admitted : refused);
+    if (!cached) continue;
+    const std::uint64_t walked = 0x200000 | rwu | entry::accessed | entry::dirty;
+    EXPECT_EQ(m.run(Peek{0x4000}, Value{walked}), admitted);
+  }
+}
+
+TEST(Deviations, AStaleMmioEntryTakesACleanWriteWithoutWriteProtection) {
+  const Access write{0, AccessKind::write, Cpl::supervisor, 0x1000, 1};
+  const Access read_one{0, AccessKind::read, Cpl::user, 0x1000};
+  for (const bool protects : {false, true}) {
+    Modelled m(shadow(), with(ControlBit::cr0_wp, protects));
+    m.run(EntrySet{0, TableLevel::pt, 0x4000, 1, 0x800000 | rwu | entry::accessed});
+    m.run(read_one, Mmio{false, 0x800000, 8, 0});
+    m.run(EntrySet{1, TableLevel::pt, 0x4000, 1, 0});
+    m.run(Invlpg{1, 0x1000});
+    EXPECT_EQ(m.run(write, Mmio{true, 0x800000, 8, 1}), protects ? refused : admitted);
+  }
+}
+
+TEST(Deviations, AStaleMmioEntryHidesThatTheHostProtectsAPage) {
+  const Access write{0, AccessKind::write, Cpl::user, 0x1000, 1};
+  for (const bool was_mmio : {true, false}) {
+    Modelled m(shadow());
+    m.run(EntrySet{0, TableLevel::pt, 0x4000, 1, 0x800000 | rwu});
+    if (was_mmio) m.run(write, Mmio{true, 0x800000, 8, 1});
+    m.run(HostChange{HostAction::protect, 0x300000, 0x1000});
+    m.run(EntrySet{0, TableLevel::pt, 0x4000, 1, 0x300000 | rwu});
+    m.run(Invlpg{0, 0x1000});
+    EXPECT_EQ(m.run(write, Mmio{true, 0x300000, 8, 1}), was_mmio ? admitted : refused);
+  }
+}
+
+TEST(Deviations, FetchOutsideMemoryUnderTdpIsWalkedByKvm) {
+  // Hardware maps PSE-36 pages as the manual says; KVM, which emulates the fetch
+  // from no memory, stops at 36 bits and reports I/D.
+  const Access fetch{0, AccessKind::fetch, Cpl::user, 0};
+  const PageFault by_kvm{fault::present | fault::user | fault::reserved | fault::fetch, 0};
+  for (const bool outside : {true, false}) {
+    Configuration configuration = with(ControlBit::cr4_pse, true);
+    configuration.paging = PagingMode::bits32;
+    Machine machine(configuration, tdp());
+    machine.judge(SlotAdd{0, 0, 0x400000, 0}, Done{});
+    machine.judge(SlotAdd{1, 1ull << 36, 0x1000, 0x400000}, Done{});
+    machine.judge(EntrySet{std::nullopt, TableLevel::pd, 0x1000, 0,
+                           rwu | entry::page_size | (1ull << (outside ? 18 : 17))},
+                  Done{});
+    EXPECT_EQ(machine.judge(fetch, by_kvm).kind, outside ? admitted : refused);
+  }
+}
+
 TEST(Freedom, FetchOfOtherBytesIsUndecided) {
   Modelled m(shadow());
   EXPECT_EQ(m.run(Access{0, AccessKind::write, Cpl::user, 0, 7}), admitted);

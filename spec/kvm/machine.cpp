@@ -92,49 +92,74 @@ Machine::~Machine() = default;
 Machine::Machine(Machine&&) noexcept = default;
 Machine& Machine::operator=(Machine&&) noexcept = default;
 
-Judgement Machine::judge(const Command& command, const Observation& observation) {
-  State& state = *state_;
-  ++state.now;
+std::optional<Judgement> Machine::State::begin(const Command& command) {
+  ++now;
   if (const std::optional<unsigned> vcpu = vcpu_of(command)) {
-    if (*vcpu >= state.vcpus.size()) return state.undecided("the vCPU does not exist");
-    if (!state.start(*vcpu))
-      return state.undecided("the root table has no memory slot, or no sound PDPTEs");
-    if (std::holds_alternative<Unexpected>(observation) && state.may_lose_root(command)) {
-      return state.undecided("a PDPTE leads outside every memory slot");
+    if (*vcpu >= vcpus.size()) return undecided("the vCPU does not exist");
+    if (!start(*vcpu)) {
+      return undecided("the root table has no memory slot, or no sound PDPTEs");
     }
     // A vCPU was up, and may have walked, before its first command.
-    ++state.now;
+    ++now;
+  }
+  return std::nullopt;
+}
+
+Judgement Machine::State::conclude(const Command& command, const Observation& observation) {
+  if (std::holds_alternative<Unexpected>(observation) && may_lose_root(command)) {
+    return undecided("a PDPTE leads outside every memory slot");
   }
   return std::visit(
       [&](const auto& c) -> Judgement {
         using C = std::decay_t<decltype(c)>;
         if constexpr (std::is_same_v<C, SlotAdd>) {
-          return state.judge(UserSlots::Region{c.id, c.gpa, c.size, c.hva, c.log, c.read_only},
-                             observation);
+          return judge(UserSlots::Region{c.id, c.gpa, c.size, c.hva, c.log, c.read_only},
+                       observation);
         } else if constexpr (std::is_same_v<C, SlotDelete> || std::is_same_v<C, SlotMove> ||
                              std::is_same_v<C, SlotFlags>) {
-          return state.judge(state.request(c), observation);
+          return judge(request(c), observation);
         } else if constexpr (std::is_same_v<C, Map> || std::is_same_v<C, AliasTable>) {
-          return state.undecided("the program was not lowered");
+          return undecided("the program was not lowered");
         } else {
-          return state.judge(c, observation);
+          return judge(c, observation);
         }
       },
       command);
 }
 
+Judgement Machine::judge(const Command& command, const Observation& observation) {
+  if (auto end = state_->begin(command)) return std::move(*end);
+  return state_->conclude(command, observation);
+}
+
 std::vector<Observation> Machine::admitted(const Command& command) const {
   // A copy takes the step, so that a first command brings its vCPU up.
   State state = *state_;
-  ++state.now;
-  if (const std::optional<unsigned> vcpu = vcpu_of(command)) {
-    if (*vcpu >= state.vcpus.size()) return {};
-    if (!state.start(*vcpu)) return {Unexpected{"no memory slot backs the root table"}};
-    ++state.now;
-  }
+  if (auto end = state.begin(command)) return {Unexpected{std::move(end->why)}};
   std::vector<Observation> admitted = state.admitted(command);
   if (admitted.empty()) admitted.emplace_back(Unexpected{"the model does not say"});
   return admitted;
+}
+
+Machine::Taken Machine::take(const Command& command, const Choice& choose) {
+  if (auto end = state_->begin(command)) {
+    Unexpected unexpected{end->why};
+    return {std::move(unexpected), std::move(*end)};
+  }
+  std::vector<Observation> admitted;
+  if (const auto* access = std::get_if<Access>(&command)) {
+    const auto all = state_->candidates(*access);
+    if (all) admitted = observations(*all);
+    if (admitted.empty()) admitted.emplace_back(Unexpected{"the model does not say"});
+    Observation chosen = std::move(admitted[choose(admitted)]);
+    Judgement judgement = state_->judge(*access, chosen, all);
+    return {std::move(chosen), std::move(judgement)};
+  }
+  admitted = state_->admitted(command);
+  if (admitted.empty()) admitted.emplace_back(Unexpected{"the model does not say"});
+  Observation chosen = std::move(admitted[choose(admitted)]);
+  Judgement judgement = state_->conclude(command, chosen);
+  return {std::move(chosen), std::move(judgement)};
 }
 
 const std::array<std::uint64_t, looseness_count>& Machine::looseness_used() const {

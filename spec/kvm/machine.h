@@ -8,7 +8,9 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -78,6 +80,16 @@ class Machine {
   /// the greatest. An Unexpected, which judge() calls undecided, where the model
   /// says nothing: a fetch of bytes that are no code cell, a root without slot.
   std::vector<Observation> admitted(const Command& command) const;
+
+  /// Which of the admitted observations happens: an index into them.
+  using Choice = std::function<std::size_t(std::span<const Observation>)>;
+  struct Taken {
+    Observation observation;
+    Judgement judgement;
+  };
+  /// admitted(), the choice and judge() in one step, for an engine that is the
+  /// model itself.
+  Taken take(const Command& command, const Choice& choose);
 
   /// A page-walk dump, level by level, for commands that name a linear
   /// address; a line on the slot otherwise.

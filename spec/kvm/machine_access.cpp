@@ -39,6 +39,8 @@ class AccessRules {
  public:
   AccessRules(const Machine::State& state, const Access& access, std::vector<Candidate>& out);
   void add(const PagingState& paging, const Way& way, Loosenesses loosenesses);
+  /// Walks from here on are KVM's own, whatever hardware saw.
+  void kvm_walks() { kvm_walks_ = true; }
 
  private:
   void data(const Candidate& base, Gpa gpa);
@@ -49,6 +51,7 @@ class AccessRules {
   void table_as_target(const Candidate& base);
   void read_only_table(const Candidate& base);
   bool exchanged(const PagingState& paging, const Way& way) const;
+  bool passes_clean(const PagingState& paging, const Way& way, Gpa gpa) const;
   void doubt_dirty(const PagingState& paging, Candidate& candidate, Gpa gpa) const;
   void mmio_refreshed(Candidate candidate, Gpa gpa);
   void no_slot(Candidate candidate, Gpa gpa);
@@ -57,6 +60,7 @@ class AccessRules {
   const Access& access_;
   const AccessRights rights_;
   std::vector<Candidate>& out_;
+  bool kvm_walks_ = false;
 };
 
 AccessRules::AccessRules(const Machine::State& state, const Access& access,
@@ -91,11 +95,14 @@ void AccessRules::add(const PagingState& paging, const Way& way, Loosenesses loo
     if (!exchanged(paging, way)) return;
     candidate.loosenesses |= loose(Looseness::wp_exchange);
   }
+  const Gpa gpa = way.translation.page | (access_.gva & (way.translation.size - 1));
   // SDM "Accessed and Dirty Flags": a write through a cached translation whose
   // dirty flag was clear walks again, and the walk sees memory as it is.
-  if (access_.kind == AccessKind::write && way.cached_leaf && !way.maybe_dirty) return;
+  if (access_.kind == AccessKind::write && way.cached_leaf && !way.maybe_dirty &&
+      !passes_clean(paging, way, gpa)) {
+    return;
+  }
   candidate.completed = true;
-  const Gpa gpa = way.translation.page | (access_.gva & (way.translation.size - 1));
   doubt_dirty(paging, candidate, gpa);
   data(candidate, gpa);
   mmio_refreshed(candidate, gpa);
@@ -111,14 +118,21 @@ void AccessRules::mmio_refreshed(Candidate candidate, Gpa gpa) {
   no_slot(candidate, gpa);
 }
 
+/// Whether a write passes an MMIO entry without a walk: Looseness::mmio_clean_write.
+bool AccessRules::passes_clean(const PagingState& paging, const Way& way, Gpa gpa) const {
+  return !state_.platform.tdp && way.levels != 0 && !state_.slots.backing(gpa) &&
+         access_.kind == AccessKind::write && access_.cpl == Cpl::supervisor &&
+         !paging.control.has(ControlBit::cr0_wp) &&
+         state_.mmio_leaves.contains(way.reads[way.levels - 1u].address);
+}
+
 /// Where KVM emulates an access without memory slot, whether it walks as a write
 /// is its own affair: see the reasons of both loosenesses.
 void AccessRules::doubt_dirty(const PagingState& paging, Candidate& candidate, Gpa gpa) const {
   const Way& way = candidate.way;
   if (state_.platform.tdp || way.levels == 0 || state_.slots.backing(gpa)) return;
   const bool write = access_.kind == AccessKind::write;
-  if (write && access_.cpl == Cpl::supervisor && !paging.control.has(ControlBit::cr0_wp) &&
-      state_.mmio_leaves.contains(way.reads[way.levels - 1u].address)) {
+  if (passes_clean(paging, way, gpa)) {
     candidate.dirty_doubt = true;
     candidate.loosenesses |= loose(Looseness::mmio_clean_write);
   }
@@ -168,7 +182,8 @@ void AccessRules::fault(const PagingState& paging, Candidate candidate, std::uin
     return;
   }
   // Under TDP KVM walks only where it emulates: no memory, or none to write.
-  if (state_.platform.tdp && !walk_left_memory(candidate.way) && !meets_read_only(candidate.way)) {
+  if (state_.platform.tdp && !kvm_walks_ && !walk_left_memory(candidate.way) &&
+      !meets_read_only(candidate.way)) {
     return;
   }
   candidate.loosenesses |= loose(Looseness::fetch_flag_32bit);
@@ -262,8 +277,8 @@ void AccessRules::data(const Candidate& base, Gpa gpa) {
 
 /// A store to a page that the slot lets write and the host does not:
 /// kvm_handle_error_pfn() fails KVM_RUN with EFAULT. What KVM emulates becomes
-/// an MMIO write: stores to shadowed tables, and on kvm_pvm those of ring 0 and
-/// of a guest without paging.
+/// an MMIO write: stores to shadowed tables, stores that meet a shadow entry which
+/// still says MMIO, and on kvm_pvm those of ring 0 and of a guest without paging.
 void AccessRules::host_refuses(Candidate candidate, Gpa gpa) {
   candidate.completed = false;
   candidate.host_refused = true;
@@ -272,7 +287,10 @@ void AccessRules::host_refuses(Candidate candidate, Gpa gpa) {
   const bool table = state_.table_pages.contains(*candidate.hva >> page_shift);
   const bool unpaged = state_.configuration.paging == PagingMode::none;
   const bool interpreted = state_.on_pvm() && (access_.cpl == Cpl::supervisor || unpaged);
-  if (!table && !interpreted) return;
+  const Way& way = candidate.way;
+  const bool was_mmio =
+      way.levels != 0 && state_.mmio_leaves.contains(way.reads[way.levels - 1u].address);
+  if (!table && !interpreted && !was_mmio) return;
   candidate.loosenesses |= loose(Looseness::emulated_host_write);
   candidate.observation =
       Mmio{/*write=*/true, gpa, access_.size, truncate(access_.value, access_.size)};
@@ -281,7 +299,7 @@ void AccessRules::host_refuses(Candidate candidate, Gpa gpa) {
 
 }  // namespace
 
-std::optional<std::vector<Candidate>> Machine::State::candidates(const Access& access) const {
+Candidates Machine::State::candidates(const Access& access) const {
   std::vector<Candidate> out;
   const PagingState exact = paging(access.vcpu);
   if (!canonical(exact.mode, access.gva)) {
@@ -352,10 +370,24 @@ std::optional<std::vector<Candidate>> Machine::State::candidates(const Access& a
       }
     }
   }
-  if (!platform.tdp && exact.mode == PagingMode::bits32 && configuration.maxphyaddr > 36) {
+  // Under TDP KVM walks by itself only to fetch what it emulates.
+  const auto fetched_outside = [&](const Candidate& candidate) {
+    const Translated& to = candidate.way.translation;
+    return candidate.completed && !slots.backing(to.page | (access.gva & (to.size - 1)));
+  };
+  const bool emulates = platform.tdp && access.kind == AccessKind::fetch &&
+                        std::any_of(out.begin(), out.end(), fetched_outside);
+  if (exact.mode == PagingMode::bits32 && (!platform.tdp || emulates)) {
     PagingState shadow = exact;
     shadow.pse36_width = 36;
-    if (!enumerate(processor, shadow, loose(Looseness::pse36_width))) return std::nullopt;
+    if (emulates) {
+      rules.kvm_walks();
+      if (!enumerate(processor, exact, 0)) return std::nullopt;
+    }
+    if (configuration.maxphyaddr > 36 &&
+        !enumerate(processor, shadow, loose(Looseness::pse36_width))) {
+      return std::nullopt;
+    }
   }
   return out;
 }
@@ -365,8 +397,8 @@ bool Machine::State::on_pvm() const {
   return std::find(known.begin(), known.end(), "kvm_pvm") != known.end();
 }
 
-Judgement Machine::State::judge(const Access& access, const Observation& shown) {
-  const auto all = candidates(access);
+Judgement Machine::State::judge(const Access& access, const Observation& shown,
+                                const Candidates& all) {
   if (!all) return undecided("more than " + std::to_string(way_bound) + " ways to translate");
 
   std::vector<const Candidate*> consistent;
@@ -418,8 +450,11 @@ Judgement Machine::State::judge(const Access& access, const Observation& shown) 
         (code & lockstep::fault::present) != 0 && (code & lockstep::fault::reserved) == 0;
     vcpu.processor->page_fault(now, access.gva, /*certain=*/platform.tdp || drops);
     tables_synchronized();
+    apply_possible_flags(consistent, /*write=*/false);
     return admit();
   }
+  // kvm_mmu_find_get_shadow_page() synchronizes the table that an access links.
+  tables_synchronized();
   const bool write = access.kind == AccessKind::write;
   const bool refused =
       std::any_of(consistent.begin(), consistent.end(),
@@ -427,6 +462,18 @@ Judgement Machine::State::judge(const Access& access, const Observation& shown) 
   if (!fewest->completed && !refused) return admit();
 
   if (configuration.paging != PagingMode::none) apply_flags(consistent, write, !refused);
+  const bool from_mmio_cache =
+      std::any_of(consistent.begin(), consistent.end(), [](const Candidate* candidate) {
+        return (candidate->loosenesses & loose(Looseness::mmio_cache)) != 0;
+      });
+  if (from_mmio_cache) {
+    // The fault walked, and only then the emulator took the address that it knew.
+    std::vector<const Candidate*> walks;
+    for (const Candidate& candidate : *all) {
+      if (candidate.completed) walks.push_back(&candidate);
+    }
+    apply_possible_flags(walks, write);
+  }
   for (const Candidate* candidate : consistent) {
     const Translated& to = candidate->way.translation;
     const Gpa gpa = to.page | (access.gva & (to.size - 1));

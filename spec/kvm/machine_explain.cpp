@@ -148,6 +148,18 @@ std::vector<Observation> Machine::State::translations_of(const Translate& transl
   return admitted;
 }
 
+std::vector<Observation> observations(const std::vector<Candidate>& candidates) {
+  std::vector<Observation> out;
+  for (const Candidate& candidate : candidates) {
+    if (candidate.unknown || out.size() >= 64) continue;
+    add_unique(out, candidate.observation);
+    if (candidate.maybe != 0) {
+      add_unique(out, Value{std::get<Value>(candidate.observation).value | candidate.maybe});
+    }
+  }
+  return out;
+}
+
 std::vector<Observation> Machine::State::admitted(const Command& command) const {
   return std::visit(
       [&](const auto& c) -> std::vector<Observation> {
@@ -166,15 +178,7 @@ std::vector<Observation> Machine::State::admitted(const Command& command) const 
           if (out.empty()) out.emplace_back(Errno{EFAULT});
         } else if constexpr (std::is_same_v<C, Access>) {
           const auto all = candidates(c);
-          if (!all) return out;
-          for (const Candidate& candidate : *all) {
-            if (candidate.unknown || out.size() >= 64) continue;
-            add_unique(out, candidate.observation);
-            if (candidate.maybe != 0) {
-              add_unique(out,
-                         Value{std::get<Value>(candidate.observation).value | candidate.maybe});
-            }
-          }
+          return all ? observations(*all) : out;
         } else if constexpr (std::is_same_v<C, Invlpg>) {
           out.emplace_back(Done{});
         } else if constexpr (std::is_same_v<C, Translate>) {

@@ -50,6 +50,11 @@ class TablesOfGuest : public EntryHistory {
   const std::set<Hfn>& poked_;
 };
 
+struct Candidate;
+/// Every admitted outcome of an access, the fresh walk's first; none if there
+/// are too many.
+using Candidates = std::optional<std::vector<Candidate>>;
+
 /// One observation that the model admits for an access, and what follows if it
 /// is what happened.
 struct Candidate {
@@ -64,6 +69,9 @@ struct Candidate {
   bool unknown = false;       ///< what was fetched or walked is not the program's
 };
 
+/// What those candidates show, each once, at most 64; none that is not known.
+std::vector<Observation> observations(const std::vector<Candidate>& candidates);
+
 struct Machine::State {
   State(const Configuration& c, const Platform& p);
 
@@ -74,12 +82,21 @@ struct Machine::State {
   Judgement only(const Observation& wanted, const Observation& shown);
   void use(Loosenesses loosenesses);
 
+  /// The moment of a command comes; its vCPU is brought up if it is the first. A
+  /// judgement only if the model says nothing about what follows.
+  std::optional<Judgement> begin(const Command& command);
+  /// After begin(): judge what was shown, and take the step.
+  Judgement conclude(const Command& command, const Observation& observation);
+
   // The rules, a file a subject.
   Judgement judge(const UserSlots::Region& request, const Observation& shown);
   Judgement judge(const Poke& poke, const Observation& shown);
   Judgement judge(const Peek& peek, const Observation& shown);
   Judgement judge(const EntrySet& set, const Observation& shown);
-  Judgement judge(const Access& access, const Observation& shown);
+  Judgement judge(const Access& access, const Observation& shown) {
+    return judge(access, shown, candidates(access));
+  }
+  Judgement judge(const Access& access, const Observation& shown, const Candidates& all);
   Judgement judge(const LoadCr3& load, const Observation& shown);
   Judgement judge(const Invlpg& invlpg, const Observation& shown);
   Judgement judge(const Invpcid& invpcid, const Observation& shown);
@@ -116,9 +133,7 @@ struct Machine::State {
   DirtyPages ring_contents(bool most) const;
   std::vector<Memory::Possible> expected_peek(const Peek& peek) const;
 
-  /// Every admitted outcome of an access, the fresh walk's first; none if there
-  /// are too many.
-  std::optional<std::vector<Candidate>> candidates(const Access& access) const;
+  Candidates candidates(const Access& access) const;
   /// Observations that KVM_TRANSLATE may return, the plain walk's first.
   std::vector<Observation> translations_of(const Translate& translate) const;
 
@@ -142,6 +157,8 @@ struct Machine::State {
   /// Effects of a translation on accessed and dirty flags; only possible ones
   /// if it is not `certain` that it completed.
   void apply_flags(const std::vector<const Candidate*>& consistent, bool write, bool certain);
+  /// Flags that walks of these ways may have set, whatever was shown.
+  void apply_possible_flags(const std::vector<const Candidate*>& walks, bool write);
   void log_write(Gpa gpa, bool certain);
   void log_map(Gpa gpa);
   /// Flags that the way has set in the bytes [hva, hva + size) before the access

@@ -121,6 +121,28 @@ void Machine::State::apply_flags(const std::vector<const Candidate*>& consistent
   }
 }
 
+/// SDM "Accessed and Dirty Flags": whether a walk that ends in a fault sets the
+/// accessed flags of what it read is the processor's affair.
+void Machine::State::apply_possible_flags(const std::vector<const Candidate*>& walks, bool write) {
+  for (const Candidate* walk : walks) {
+    for (const Flags& flags : flags_of(configuration.paging, walk->way, write, walk->dirty_doubt)) {
+      const auto backing = slots.backing(flags.entry);
+      if (!backing || backing->slot->read_only) continue;
+      const std::uint64_t may = flags.bits | flags.maybe;
+      bool newly = false;
+      bool present = true;
+      for (const Memory::Possible& p :
+           memory.load(backing->hva, entry_size(configuration.paging))) {
+        present = present && (p.value & entry::present) != 0;
+        newly = newly || (may & ~(p.value | p.maybe)) != 0;
+      }
+      if (!present) continue;  // where nothing is set
+      memory.set_flags(backing->hva, 0, may);
+      if (newly) log_write(flags.entry, /*certain=*/false);
+    }
+  }
+}
+
 std::uint64_t Machine::State::flags_set_at(const Way& way, Hva hva, unsigned size) const {
   if (!table_pages.contains(hva >> page_shift)) return 0;
   std::uint64_t bits = 0;
