@@ -90,7 +90,11 @@ Configuration draw_configuration(Draw& draw, const Shape& shape, const Features&
   const bool long_mode = mode == PagingMode::level4 || mode == PagingMode::level5;
   if (draw.chance(8) && has(Feature::mmu_shadow)) configuration.mmu = MmuKind::shadow;
   if (draw.chance(8) && has(Feature::mmu_tdp)) configuration.mmu = MmuKind::tdp;
-  if (host) choose_host(*host, features, configuration);
+  if (host) {
+    choose_host(*host, features, configuration);
+    // Programs of the usual size make a few hundred allocations.
+    if (draw.chance(12)) configuration.host.fail_allocation = draw.below(400);
+  }
   configuration.vcpus = shape.vcpus;
   configuration.maxphyaddr = shape.maxphyaddr;
   configuration.dirty_log = shape.dirty_log;

@@ -25,6 +25,9 @@ bool HostParser::parameter(HostParameters& host) {
     if (!options_.key(parameter.word)) continue;
     return cursor_.choice((host.*parameter.value).emplace(), parameter_names, "a switch");
   }
+  if (options_.key("fail-allocation")) {
+    return cursor_.number(host.fail_allocation.emplace(), "the number of an allocation");
+  }
   return cursor_.fail_listing("a parameter of the host");
 }
 
@@ -44,6 +47,7 @@ void print_host(std::string& out, const HostParameters& host) {
     const std::optional<bool>& value = host.*parameter.value;
     if (value) fmt::format_to(put, " {}={}", parameter.word, word_of(parameter_names, *value));
   }
+  if (host.fail_allocation) fmt::format_to(put, " fail-allocation={}", *host.fail_allocation);
   append_wrapped(out, line);
   out += '\n';
 }

@@ -106,7 +106,8 @@ Result<void> HostedEngine::begin(const Configuration& configuration, bool /*fres
   layout_ = HarnessLayout::of(configuration.paging);
   root_entries_ = harness_root_entries(configuration.paging);
   roots_planted_ = false;
-  session_->host().set_faults(faults_);
+  const auto& failing = configuration.host.fail_allocation;
+  session_->host().set_faults(failing ? FaultPlan::nth(*failing) : faults_);
   configuration_ = configuration;
   auto machine = Machine::create(*session_, configuration);
   if (!machine) {
@@ -277,6 +278,9 @@ const std::map<std::string, std::uint64_t>& HostedEngine::reached() const {
     if (count != 0) reached_[name] = count;
   }
   statistics_.report(reached_);
+  const Host& host = session_->host();
+  if (host.failed() != 0) reached_["allocation failed"] = host.failed();
+  if (host.retries() != 0) reached_["retry after ENOMEM"] = host.retries();
   for (const auto& [name, count] : session_->known()) {
     reached_[fmt::format("known {}", name)] = count;
   }

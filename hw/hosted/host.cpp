@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "hw/hosted/call_chain.h"
 #include "hw/hosted/traps.h"
 
 namespace lockstep::hw::hosted {
@@ -31,11 +32,18 @@ const char* kind_name(hosted_finding kind) {
   return "finding";
 }
 
+/// Where the caller's frame begins.
+[[gnu::always_inline]] inline std::uint64_t frame() {
+  return reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
+}
+
 }  // namespace
 
 std::string Finding::message() const {
-  if (symbol.empty()) return fmt::format("{}: {}", kind_name(kind), text);
-  return fmt::format("{}: {}, at {}", kind_name(kind), text, symbol);
+  std::string message = fmt::format("{}: {}", kind_name(kind), text);
+  if (!symbol.empty()) message += ", at " + symbol;
+  if (!chain.empty()) message += ", " + chain;
+  return message;
 }
 
 Host::Host(Image& image, Arena& arena, Processors& processors)
@@ -50,7 +58,8 @@ Host::Host(Image& image, Arena& arena, Processors& processors)
   boundary_.release = [](void* self, void* memory) {
     auto* const host = static_cast<Host*>(self);
     if (host->heap_.release(memory)) return;
-    host->note(HOSTED_MEMORY, 0, "release of memory that is not allocated, or was written before");
+    host->note(HOSTED_MEMORY, 0, frame(),
+               "release of memory that is not allocated, or was written before");
     host->leave();
   };
   boundary_.should_fail = [](void* self, unsigned kind, hosted_u64) {
@@ -76,7 +85,7 @@ Host::Host(Image& image, Arena& arena, Processors& processors)
   };
   boundary_.finding = [](void* self, unsigned kind, const char* text, hosted_u64 ip) {
     auto* const host = static_cast<Host*>(self);
-    host->note(kind, ip, text);
+    host->note(kind, ip, frame(), text);
     if (kind != HOSTED_WARNING) host->leave();
   };
   boundary_.log = [](void* self, const char* text) {
@@ -97,6 +106,7 @@ Host::Host(Image& image, Arena& arena, Processors& processors)
     return false;
   }
   inside_ = true;
+  outer_ = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
   result = call(argument);
   inside_ = false;
   return true;
@@ -108,7 +118,7 @@ void Host::leave() {
   std::longjmp(leave_, 1);  // NOLINT: no frame between owns anything
 }
 
-void Host::note(unsigned kind, std::uint64_t ip, const char* text) {
+void Host::note(unsigned kind, std::uint64_t ip, std::uint64_t stack, const char* text) {
   // The fatal one is worth more than the last warning.
   const unsigned place = kind == HOSTED_WARNING ? noted_ : std::min(noted_, most_notes - 1);
   ++noted_;
@@ -116,6 +126,7 @@ void Host::note(unsigned kind, std::uint64_t ip, const char* text) {
   Note& made = notes_[place];
   made.kind = kind;
   made.ip = ip;
+  made.depth = inside_ && stack != 0 ? callers(*image_, stack, outer_, made.callers) : 0;
   const std::size_t bytes = std::min(std::strlen(text), sizeof made.text - 1);
   std::memcpy(made.text, text, bytes);
   made.text[bytes] = '\0';
@@ -128,7 +139,8 @@ std::vector<Finding> Host::take_findings() {
     while (text.ends_with('\n')) text.pop_back();
     found.push_back({.kind = static_cast<hosted_finding>(note.kind),
                      .text = std::move(text),
-                     .symbol = note.ip == 0 ? std::string() : image_->symbol_of(note.ip)});
+                     .symbol = note.ip == 0 ? std::string() : image_->symbol_of(note.ip),
+                     .chain = call_chain(*image_, std::span(note.callers).first(note.depth))});
   }
   noted_ = 0;
   return found;

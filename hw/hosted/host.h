@@ -3,6 +3,7 @@
 /// the image and out of it.
 #pragma once
 
+#include <array>
 #include <csetjmp>
 #include <cstdint>
 #include <optional>
@@ -24,7 +25,8 @@ struct Finding {
   hosted_finding kind = HOSTED_WARNING;
   std::string text;
   std::string symbol;  ///< where, as "kvm_mmu_zap_all+0x12"; empty if nowhere
-  /// "WARN: text, at symbol".
+  std::string chain;   ///< "called by a, b"; empty if nowhere
+  /// "WARN: text, at symbol, called by a, b".
   std::string message() const;
 };
 
@@ -59,10 +61,18 @@ class Host {
   /// Drop every allocation: the image was reset, or goes.
   void forget();
 
-  void set_faults(const FaultPlan& plan) { faults_ = plan; }
+  void set_faults(const FaultPlan& plan) {
+    failed_before_ += faults_.failed();
+    faults_ = plan;
+  }
   /// The plan fails nothing more.
   void pause_faults() { faults_.stop(); }
   const FaultPlan& faults() const { return faults_; }
+  /// Allocations that failed, over all plans.
+  std::uint64_t failed() const { return failed_before_ + faults_.failed(); }
+  /// System calls that were made again after ENOMEM, over all plans.
+  std::uint64_t retries() const { return retries_; }
+  void count_retry() { ++retries_; }
   /// What the kernel printed since the last call of this.
   std::string take_log();
 
@@ -73,6 +83,8 @@ class Host {
   struct Note {
     unsigned kind = 0;
     std::uint64_t ip = 0;
+    std::array<std::uint64_t, 16> callers{};
+    std::size_t depth = 0;
     char text[400] = {};
   };
   static constexpr unsigned most_notes = 16;
@@ -80,7 +92,8 @@ class Host {
 
   bool guard(long (*call)(void*), void* argument, long& result);
   [[noreturn]] void leave();
-  void note(unsigned kind, std::uint64_t ip, const char* text);
+  /// `stack` is where the frames of the kernel begin; 0 if none is running.
+  void note(unsigned kind, std::uint64_t ip, std::uint64_t stack, const char* text);
 
   Image* image_;
   Arena* arena_;
@@ -88,7 +101,10 @@ class Host {
   hosted_host boundary_{};
   Heap heap_;
   FaultPlan faults_;
+  std::uint64_t failed_before_ = 0;
+  std::uint64_t retries_ = 0;
   std::jmp_buf leave_{};
+  std::uint64_t outer_ = 0;  ///< stack address behind the kernel's frames
   bool inside_ = false;
   bool in_processor_ = false;  ///< the process' own code runs, not the kernel's
   bool tainted_ = false;

@@ -46,10 +46,10 @@ class HostTest : public testing::Test {
 TEST_F(HostTest, WarningsGoOn) {
   EXPECT_EQ(ioctl(1), 7);
   EXPECT_FALSE(host->tainted());
-  EXPECT_EQ(only().message(), "WARN: toy.c:1, at toy_warn");
+  EXPECT_EQ(only().message(), "WARN: toy.c:1, at toy_warn, called by ioctl");
   EXPECT_FALSE(host->has_findings());
   EXPECT_EQ(ioctl(7, HOSTED_WARNING), 8);
-  EXPECT_EQ(only().message(), "WARN: told, at toy_bug");
+  EXPECT_EQ(only().message(), "WARN: told, at toy_bug, called by ioctl");
 }
 
 TEST_F(HostTest, BugsLeaveTheImage) {

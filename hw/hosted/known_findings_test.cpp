@@ -7,7 +7,10 @@ namespace lockstep::hw::hosted {
 namespace {
 
 Finding warning(std::string text) {
-  return {.kind = HOSTED_WARNING, .text = std::move(text), .symbol = "kvm_mmu_page_fault+0x469"};
+  return {.kind = HOSTED_WARNING,
+          .text = std::move(text),
+          .symbol = "kvm_mmu_page_fault+0x469",
+          .chain = {}};
 }
 
 TEST(KnownFindings, NameTheirKernelAndLine) {

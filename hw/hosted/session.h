@@ -44,12 +44,20 @@ class KernelFile {
   void close();
 
   /// The ioctl's result, a negative errno among them; none if it never came
-  /// back.
+  /// back. One that fails with ENOMEM because an allocation was made to fail is
+  /// asked for again.
   template <typename Argument>
   std::optional<long> ioctl(unsigned long command, Argument argument) const {
     const auto raw = (unsigned long)(argument);  // NOLINT: pointer or number
-    return host_->enter(
-        [&] { return image_->ioctl(number_, static_cast<unsigned>(command), raw); });
+    const auto failed = host_->faults().failed();
+    const auto ask = [&] {
+      return host_->enter(
+          [&] { return image_->ioctl(number_, static_cast<unsigned>(command), raw); });
+    };
+    const auto result = ask();
+    if (result != -ENOMEM || host_->faults().failed() == failed) return result;
+    host_->count_retry();
+    return ask();
   }
   /// What mmap() of a page shows; null if nothing.
   void* map(unsigned long page) const;

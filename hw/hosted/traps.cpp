@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <mutex>
 
+#include "hw/hosted/call_chain.h"
 #include "hw/hosted/host.h"
 #include "hw/hosted/image.h"
 
@@ -28,17 +29,6 @@ constexpr unsigned ud2_size = 2;
 constexpr std::array<int, 16> by_encoding = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP,
                                              REG_RSI, REG_RDI, REG_R8,  REG_R9,  REG_R10, REG_R11,
                                              REG_R12, REG_R13, REG_R14, REG_R15};
-
-/// Nearest return address into the image on the stack, for a fault in a
-/// function of the process that the kernel called.
-std::uint64_t caller_in(const Image& image, std::uint64_t stack) {
-  constexpr unsigned words = 256;
-  const auto* const word = reinterpret_cast<const std::uint64_t*>(stack);
-  for (unsigned i = 0; i < words && (stack + i * 8) % 0x20000 != 0; ++i) {
-    if (image.contains(word[i]) && !image.symbol_of(word[i]).starts_with("0x")) return word[i];
-  }
-  return 0;
-}
 
 void chain(int number, siginfo_t* info, void* context) {
   for (std::size_t i = 0; i < signals.size(); ++i) {
@@ -88,6 +78,7 @@ bool Traps::handled(int number, const siginfo_t& info, ucontext_t& context) {
   if (host == nullptr || !host->inside_ || host->in_processor_ || sent) return false;
   auto& registers = context.uc_mcontext.gregs;
   const auto ip = static_cast<std::uint64_t>(registers[REG_RIP]);
+  const auto stack = static_cast<std::uint64_t>(registers[REG_RSP]);
   const auto address = reinterpret_cast<std::uintptr_t>(info.si_addr);
   char text[300] = {};
   const auto fault = [&](const char* where) {
@@ -98,10 +89,10 @@ bool Traps::handled(int number, const siginfo_t& info, ucontext_t& context) {
     *end.out = '\0';
   };
   if (!image->contains(ip)) {
-    const std::uint64_t caller = caller_in(*image, static_cast<std::uint64_t>(registers[REG_RSP]));
-    if (caller == 0) return false;
+    std::uint64_t caller = 0;
+    if (callers(*image, stack, host->outer_, {&caller, 1}) == 0) return false;
     fault(" in a function of the process");
-    host->note(HOSTED_FAULT, caller, text);
+    host->note(HOSTED_FAULT, caller, stack, text);
     host->leave();
   }
   hosted_u64 go_on = 0;
@@ -110,7 +101,7 @@ bool Traps::handled(int number, const siginfo_t& info, ucontext_t& context) {
       static_cast<Reason>(image->boundary().trap(ip, text, sizeof text, &go_on, &error_register));
   switch (reason) {
     case Reason::warning:
-      host->note(HOSTED_WARNING, ip, text);
+      host->note(HOSTED_WARNING, ip, stack, text);
       registers[REG_RIP] += ud2_size;
       return true;
     case Reason::fixup:
@@ -120,13 +111,13 @@ bool Traps::handled(int number, const siginfo_t& info, ucontext_t& context) {
       }
       return true;
     case Reason::bug:
-      host->note(HOSTED_BUG, ip, text);
+      host->note(HOSTED_BUG, ip, stack, text);
       host->leave();
     case Reason::none:
       break;
   }
   fault("");
-  host->note(HOSTED_FAULT, ip, text);
+  host->note(HOSTED_FAULT, ip, stack, text);
   host->leave();
 }
 

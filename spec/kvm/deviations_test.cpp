@@ -387,6 +387,96 @@ TEST(Deviations, FetchOutsideMemoryUnderTdpIsWalkedByKvm) {
   }
 }
 
+TEST(Deviations, ShadowPagesKnowNoPcid) {
+  for (const auto& [platform, then] : {std::pair{shadow(), admitted}, std::pair{tdp(), refused}}) {
+    Modelled m(platform, with(ControlBit::cr4_pcide, true));
+    m.run(LoadCr3{0, 0x1000, /*pcid=*/1});
+    m.run(Invpcid{0, InvpcidType::all_and_global, 0, 0});
+    EXPECT_EQ(m.run(read, page(0x200)), admitted);
+    m.leaf(0x201000 | rwu);
+    m.run(LoadCr3{0, 0x1000, /*pcid=*/0, /*noflush=*/true});
+    EXPECT_EQ(m.run(read, page(0x200)), then) << "nothing was cached under PCID 0";
+    EXPECT_EQ(m.used(Looseness::pcid_shared), then == admitted ? 1u : 0u);
+  }
+}
+
+TEST(Deviations, AHostPageWithTwoGfnsEscapesTheDirtyLog) {
+  for (const auto& [platform, then] : {std::pair{shadow(), admitted}, std::pair{tdp(), refused}}) {
+    for (const bool aliased : {true, false}) {
+      Modelled m(platform);
+      m.run(SlotAdd{1, 0x800000, 0x1000, 0x200000, /*log=*/true});
+      if (!aliased) m.run(SlotDelete{0});
+      if (!aliased) m.run(SlotAdd{0, 0, 0x200000, 0});
+      m.leaf(0x800000 | rwu | entry::accessed | entry::dirty);
+      EXPECT_EQ(m.run(Access{0, AccessKind::write, Cpl::user, 0, 1}), admitted);
+      EXPECT_EQ(m.run(DirtyGet{1}, DirtyBitmap{1, {0}}), aliased ? then : refused);
+    }
+  }
+}
+
+TEST(Deviations, NestedPagingReadsAPdpteAtAnyMomentSinceTheRootWasLoaded) {
+  Configuration configuration;
+  configuration.paging = PagingMode::pae;
+  configuration.vcpus = 2;
+  Platform amd = tdp();
+  amd.amd = true;
+  for (const auto& [platform, then] : {std::pair{amd, admitted}, std::pair{tdp(), refused}}) {
+    Machine machine(configuration, platform);
+    machine.judge(SlotAdd{0, 0, 0x400000, 0}, Done{});
+    const EntrySet present{0, TableLevel::pdpt, 0x1000, 0, 0x3000 | entry::present};
+    machine.judge(EntrySet{std::nullopt, TableLevel::pdpt, 0x1000, 0, present.value}, Done{});
+    machine.judge(EntrySet{std::nullopt, TableLevel::pd, 0x3000, 0, rwu | entry::page_size},
+                  Done{});
+    machine.judge(Translate{1, 0}, Translation{0});
+    machine.judge(EntrySet{0, TableLevel::pdpt, 0x1000, 0, 0}, Done{});
+    machine.judge(present, Done{});
+    const Access on_the_other{1, AccessKind::read, Cpl::user, 0x5000};
+    EXPECT_EQ(machine.judge(on_the_other, PageFault{fault::user, 0x5000}).kind, then);
+  }
+}
+
+TEST(Freedom, AWalkMaySetFlagsInATableThatIsAlsoAPdpt) {
+  Configuration configuration;
+  configuration.paging = PagingMode::pae;
+  configuration.roots = {0x1000, 0x5000};
+  for (const bool walked : {true, false}) {
+    Machine machine(configuration, shadow());
+    machine.judge(SlotAdd{0, 0, 0x400000, 0}, Done{});
+    const auto set = [&](TableLevel level, Gpa table, std::uint64_t value) {
+      machine.judge(EntrySet{std::nullopt, level, table, 0, value}, Done{});
+    };
+    set(TableLevel::pdpt, 0x1000, 0x3000 | entry::present);
+    set(TableLevel::pd, 0x3000, 0x5000 | rwu);
+    set(TableLevel::pdpt, 0x5000, 0x6000 | entry::present);
+    if (walked) machine.judge(Translate{0, 0}, Translation{0x6000});
+    EXPECT_EQ(machine.judge(LoadCr3{0, 0x5000}, Exception{13, 0}).kind,
+              walked ? Judgement::Kind::undecided : refused);
+  }
+}
+
+TEST(Freedom, WhatWasMappedBeforeASlotMovedExplainsItsDirtyLog) {
+  for (const bool mapped : {true, false}) {
+    Modelled m(shadow());
+    m.run(EntrySet{std::nullopt, TableLevel::pt, 0x4000, 1,
+                   0x800000 | (mapped ? rwu | entry::accessed | entry::dirty : 0)});
+    m.run(SlotAdd{1, 0x800000, 0x1000, 0x300000, /*log=*/true});
+    m.run(read, page(0x200));
+    m.run(SlotMove{1, 0x1000000});
+    EXPECT_EQ(m.run(DirtyGet{1}, DirtyBitmap{1, {1}}), mapped ? admitted : refused);
+  }
+}
+
+TEST(Freedom, AFlagsChangeThatChangesNothingBeginsNoGeneration) {
+  Modelled m(shadow());
+  m.leaf(0x800000 | rwu);
+  EXPECT_EQ(m.run(read, Mmio{false, 0x800000, 8, 0}), admitted);
+  m.run(EntrySet{0, TableLevel::pt, 0x4000, 1, 0});
+  m.run(SlotAdd{1, 0x800000, 0x1000, 0x8000});
+  m.run(LoadCr3{0, 0x1000});
+  m.run(SlotFlags{1, false, false});
+  EXPECT_EQ(m.run(read, Mmio{false, 0x800000, 8, 0}), admitted);
+}
+
 TEST(Freedom, FetchOfOtherBytesIsUndecided) {
   Modelled m(shadow());
   EXPECT_EQ(m.run(Access{0, AccessKind::write, Cpl::user, 0, 7}), admitted);

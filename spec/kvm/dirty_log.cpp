@@ -26,7 +26,10 @@ void DirtyLog::wrote(std::uint64_t page) { must_[page / word_pages] |= bit(page)
 void DirtyLog::may_map_writable(std::uint64_t page) { may_[page / word_pages] |= bit(page); }
 
 void DirtyLog::got(Moment now, const std::vector<std::uint64_t>& words, bool manual) {
-  if (!manual) protected_since_ = now;
+  if (!manual) {
+    protected_since_ = now;
+    earlier_.clear();
+  }
   for (std::size_t i = 0; i < must_.size(); ++i) {
     if (manual) {
       must_[i] |= words[i];

@@ -31,6 +31,11 @@ class DirtyLog {
   /// Something may have mapped the page writable: its bit may show.
   void may_map_writable(std::uint64_t page);
 
+  /// The slot moved: what was mapped where it stood explains bits too, until all
+  /// pages are protected again.
+  void moved(Gpa from) { earlier_.push_back(from); }
+  const std::vector<Gpa>& earlier() const { return earlier_; }
+
   /// Bits that must show, and that may, a word per 64 pages.
   const std::vector<std::uint64_t>& must() const { return must_; }
   const std::vector<std::uint64_t>& may() const { return may_; }
@@ -49,6 +54,7 @@ class DirtyLog {
   std::uint64_t pages_;
   std::vector<std::uint64_t> must_;
   std::vector<std::uint64_t> may_;
+  std::vector<Gpa> earlier_;  ///< where the slot stood
 };
 
 }  // namespace lockstep::spec

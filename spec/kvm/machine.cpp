@@ -26,7 +26,7 @@ std::string_view name(Looseness looseness) {
       "pse36-width",         "host-poke",       "fault-keeps-entry", "no-execute-kept",
       "fetch-flag-32bit",    "wp-exchange",     "pvm-upper-half",    "emulated-host-write",
       "read-only-table",     "table-as-target", "mmio-page-zero",    "mmio-clean-write",
-      "mmio-refreshed",      "page-size-kept"};
+      "mmio-refreshed",      "page-size-kept",  "pcid-shared",       "alias-rmap"};
   return names[static_cast<std::size_t>(looseness)];
 }
 
@@ -69,7 +69,12 @@ std::string_view reason(Looseness looseness) {
       "slot that was created meanwhile stays unseen there",
       "kvm_calc_cpu_role() keeps CR4.PSE in the extended role, which shadow pages do not have: "
       "what "
-      "was shadowed under the other CR4.PSE stays, flushed or not"};
+      "was shadowed under the other CR4.PSE stays, flushed or not",
+      "kvm_mmu_new_pgd(): shadow pages know no PCID, and MOV to CR3 with bit 63 synchronizes "
+      "nothing: a table that changed under one PCID stays as it was under the other",
+      "mmu_set_spte(): a present SPTE of the same host page passes for one of the same gfn, so a "
+      "PTE rewritten from one gfn of the page to another stays in the rmap of the first, and "
+      "write protection of the second misses it"};
   return reasons[static_cast<std::size_t>(looseness)];
 }
 

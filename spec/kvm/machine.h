@@ -46,8 +46,10 @@ enum class Looseness : std::uint8_t {
   mmio_clean_write,      ///< shadow paging with CR0.WP=0: an MMIO write without dirty flag
   mmio_refreshed,        ///< shadow paging: an MMIO entry outlived the slot's creation
   page_size_kept,        ///< shadow paging: MOV CR4.PSE leaves shadow pages as they are
+  pcid_shared,           ///< shadow paging: a translation that another PCID cached
+  alias_rmap,            ///< shadow paging: a host page with two gfns escapes the dirty log
 };
-inline constexpr unsigned looseness_count = 22;
+inline constexpr unsigned looseness_count = 24;
 
 /// Short printable name, such as "stale-translation".
 std::string_view name(Looseness looseness);

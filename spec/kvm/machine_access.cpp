@@ -336,19 +336,21 @@ Candidates Machine::State::candidates(const Access& access) const {
     wide.maxphyaddr = platform.host_maxphyaddr;
     if (!enumerate(processor, wide, loose(Looseness::narrow_maxphyaddr))) return std::nullopt;
   }
-  if (platform.tdp && platform.amd && exact.mode == PagingMode::pae) {
-    if (const auto pdptes = load_pdptes(processor.registers().root)) {
-      Processor reread = processor;
-      reread.load_cr3(now, processor.registers().root, processor.registers().pcid,
-                      /*noflush=*/true, *pdptes);
-      if (!enumerate(reread, exact, loose(Looseness::pdpte_reread))) return std::nullopt;
-    }
+  for (const Processor& reread : with_pdpte_reread(processor, access.gva)) {
+    if (!enumerate(reread, exact, loose(Looseness::pdpte_reread))) return std::nullopt;
   }
   // Deviations of a KVM that shadows page tables. They may have happened even
   // where the manual explains what was shown, so they count for its effects.
   if (!platform.tdp && processor.doubts(access.gva)) {
     const Processor kept = processor.without_uncertain_drops();
     if (!enumerate(kept, exact, loose(Looseness::fault_keeps_entry))) return std::nullopt;
+  }
+  if (!platform.tdp) {
+    for (const unsigned pcid : processor.other_pcids()) {
+      if (!enumerate(processor.as_pcid(pcid), exact, loose(Looseness::pcid_shared))) {
+        return std::nullopt;
+      }
+    }
   }
   if (!platform.tdp && no_execute_was_off) {
     const Processor kept = processor.without_uncertain_drops();

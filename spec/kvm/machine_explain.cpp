@@ -109,13 +109,8 @@ std::vector<Observation> Machine::State::translations_of(const Translate& transl
   }
   std::vector<Processor> processors{processor_of(translate.vcpu)};
   // svm_cache_reg() reads PDPTEs when somebody asks: looseness pdpte-reread.
-  if (platform.tdp && platform.amd && state.mode == PagingMode::pae) {
-    const auto& registers = processors.front().registers();
-    if (const auto pdptes = load_pdptes(registers.root)) {
-      Processor reread = processors.front();
-      reread.load_cr3(now, registers.root, registers.pcid, /*noflush=*/true, *pdptes);
-      processors.push_back(reread);
-    }
+  for (Processor& reread : with_pdpte_reread(processors.front(), translate.gva)) {
+    processors.push_back(std::move(reread));
   }
   for (std::size_t view_number = 0; view_number < views.size() * processors.size(); ++view_number) {
     const PagingState& view = views[view_number % views.size()];

@@ -41,9 +41,39 @@ bool Machine::State::pdptes_unknown(Gpa root) const {
   if (configuration.paging != PagingMode::pae) return false;
   for (unsigned i = 0; i < harness_index(PagingMode::pae); ++i) {
     const auto backing = slots.backing(root + i * 8u);
-    if (backing && memory.load(backing->hva, 8).size() > 1) return true;
+    if (!backing) continue;
+    const auto possible = memory.load(backing->hva, 8);
+    // A walk that took the table for one of another level may have set flags,
+    // which are reserved in a PDPTE.
+    const std::uint64_t reserved = pdpte_reserved_bits(configuration.maxphyaddr);
+    if (possible.size() > 1 || (possible.front().maybe & reserved) != 0) return true;
   }
   return false;
+}
+
+std::vector<Processor> Machine::State::with_pdpte_reread(const Processor& processor,
+                                                         Gva gva) const {
+  std::vector<Processor> out;
+  if (!platform.tdp || !platform.amd || configuration.paging != PagingMode::pae) return out;
+  const Registers& registers = processor.registers();
+  Moment since = registers.since;
+  for (const Registers& earlier : processor.history()) {
+    if (earlier.root == registers.root) since = std::min(since, earlier.since);
+  }
+  const unsigned index = (gva >> 30) & 3;
+  std::vector<EntryVersion> versions;
+  tables().versions(registers.root + index * 8u, 8, since, versions);
+  for (const EntryVersion& version : versions) {
+    const bool present = (version.value & entry::present) != 0;
+    const bool sound = (version.value & pdpte_reserved_bits(configuration.maxphyaddr)) == 0;
+    if (!version.backed || (present && !sound)) continue;
+    auto pdptes = registers.pdptes;
+    pdptes.at(index) = version.value;
+    if (pdptes == registers.pdptes) continue;
+    out.push_back(processor);
+    out.back().load_cr3(now, registers.root, registers.pcid, /*noflush=*/true, pdptes);
+  }
+  return out;
 }
 
 Registers Machine::State::first_registers() const {

@@ -54,7 +54,10 @@ Judgement Machine::State::judge(const UserSlots::Region& request, const Observat
   if (answer.error != 0 || answer.change == SlotChange::none) {
     return only(done_or(answer.error), shown);
   }
+  // kvm_set_memory_region(): what changes nothing begins no generation.
+  if (answer.change == SlotChange::none) return only(Done{}, shown);
   const Slot* old = slots.find(request.id);
+  const Gpa old_gpa = old != nullptr ? old->gpa : 0;
   const bool logged = old != nullptr && old->log;
   if (logged && (answer.change == SlotChange::remove || !request.log)) retire(request.id, *old);
   slots.apply(now, request, answer.change);
@@ -66,6 +69,8 @@ Judgement Machine::State::judge(const UserSlots::Region& request, const Observat
   } else if (!logged) {
     const bool all_set = configuration.dirty_log == DirtyLogMode::manual_all_set;
     logs.insert_or_assign(request.id, DirtyLog(now, request.size >> page_shift, all_set));
+  } else if (answer.change == SlotChange::move) {
+    logs.at(request.id).moved(old_gpa);
   }
   // kvm_mmu_zap_all_fast(): nothing that was shadowed survives.
   if (configuration.slot_zap_all &&
@@ -146,6 +151,8 @@ Judgement Machine::State::judge(const EntrySet& set, const Observation& shown) {
     if (set.vcpu) note_store(gpa, backing->hva);
     remember_table(set.table, set.level);
     if (set.vcpu) log_write(gpa, /*certain=*/true);
+    // The store is an access like any other, and may link tables.
+    if (set.vcpu) tables_synchronized();
   }
   if (set.vcpu && wanted == Observation{Errno{EFAULT}}) {
     // KVM emulates the store if it shadows the table.
@@ -176,8 +183,12 @@ Judgement Machine::State::judge(const DirtyGet& get, const Observation& shown) {
   bool extra = false;
   for (std::size_t i = 0; i < bitmap->words.size(); ++i) {
     const std::uint64_t word = bitmap->words[i];
-    if ((dirty.must()[i] & ~word) != 0) {
-      return refuse("at least " + print(least) + ": a write is missing");
+    for (unsigned bit = 0; bit < 64; ++bit) {
+      if ((((dirty.must()[i] & ~word) >> bit) & 1u) == 0) continue;
+      if (!has_another_gfn(slot, i * 64 + bit)) {
+        return refuse("at least " + print(least) + ": a write is missing");
+      }
+      use(loose(Looseness::alias_rmap));
     }
     std::uint64_t unexplained = word & ~dirty.must()[i];
     extra = extra || unexplained != 0;
@@ -195,11 +206,25 @@ Judgement Machine::State::judge(const DirtyGet& get, const Observation& shown) {
   return admit();
 }
 
+bool Machine::State::has_another_gfn(const Slot& slot, std::uint64_t page) const {
+  if (platform.tdp) return false;
+  const Hva hva = slot.hva + gfn_to_gpa(page);
+  const auto& layout = slots.current();
+  return std::any_of(layout.begin(), layout.end(), [&](const auto& entry) {
+    const Slot& other = entry.second;
+    return hva >= other.hva && hva - other.hva < other.size &&
+           other.gpa + (hva - other.hva) != slot.gpa + gfn_to_gpa(page);
+  });
+}
+
 bool Machine::State::explains(const DirtyLog& log, const Slot& slot, std::uint64_t page) const {
   if (page >= log.pages()) return false;
   if (((log.may()[page / 64] >> (page % 64)) & 1u) != 0) return true;
   if (table_pages.contains((slot.hva + gfn_to_gpa(page)) >> page_shift)) return true;
-  return mapped_writable_by_some_table(slot.gpa + gfn_to_gpa(page), log.protected_since());
+  const auto mapped_at = [&](Gpa gpa) {
+    return mapped_writable_by_some_table(gpa + gfn_to_gpa(page), log.protected_since());
+  };
+  return mapped_at(slot.gpa) || std::any_of(log.earlier().begin(), log.earlier().end(), mapped_at);
 }
 
 Observation Machine::State::expected(const DirtyClear& clear) const {

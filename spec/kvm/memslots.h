@@ -42,6 +42,8 @@ class Memslots {
   /// Carry out an accepted request.
   void apply(Moment now, const UserSlots::Region& request, SlotChange change);
 
+  /// Slots as they are now, by id.
+  const std::map<unsigned, Slot>& current() const { return layouts_.back().slots; }
   const Slot* find(unsigned id) const;
   /// Slot that holds the gpa, with its id; slots never overlap.
   struct Backing {

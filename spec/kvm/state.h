@@ -145,6 +145,9 @@ struct Machine::State {
   PagingState paging(unsigned vcpu) const;
   /// PDPTEs as MOV CR3 would load them; none if the load faults.
   std::optional<std::array<std::uint64_t, 4>> load_pdptes(Gpa root) const;
+  /// Under SVM with NPT: the processor as it would be, had it read the PDPTE of
+  /// `gva` at some moment since the root was loaded. Looseness::pdpte_reread.
+  std::vector<Processor> with_pdpte_reread(const Processor& processor, Gva gva) const;
   /// Whether ambiguous writes left more than one value possible for a PDPTE.
   bool pdptes_unknown(Gpa root) const;
 
@@ -186,6 +189,9 @@ struct Machine::State {
   }
   /// Whether something explains that the page of the slot is logged as dirty.
   bool explains(const DirtyLog& log, const Slot& slot, std::uint64_t page) const;
+  /// Whether shadow paging may hold the page of the slot under another gfn:
+  /// Looseness::alias_rmap.
+  bool has_another_gfn(const Slot& slot, std::uint64_t page) const;
   /// The slot goes, or its logging: what the rings hold of it stays.
   void retire(unsigned id, const Slot& slot);
 

@@ -127,6 +127,22 @@ Processor Processor::with_control(ControlBit bit, bool on) const {
   return other;
 }
 
+std::vector<unsigned> Processor::other_pcids() const {
+  std::vector<unsigned> out;
+  for (const Registers& r : history_) {
+    if (r.pcid != registers().pcid && std::find(out.begin(), out.end(), r.pcid) == out.end()) {
+      out.push_back(r.pcid);
+    }
+  }
+  return out;
+}
+
+Processor Processor::as_pcid(unsigned pcid) const {
+  Processor other = *this;
+  other.history_.back().pcid = pcid;
+  return other;
+}
+
 Moment Processor::translations_since(unsigned pcid, Gva gva) const {
   const std::pair key{pcid, page_of(gva)};
   return std::max(

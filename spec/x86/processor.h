@@ -73,6 +73,11 @@ class Processor {
   /// The same processor, had the bit always been as given.
   Processor with_control(ControlBit bit, bool on) const;
 
+  /// PCIDs that may have something cached, the current one apart.
+  std::vector<unsigned> other_pcids() const;
+  /// The same processor, were its CR3 that PCID's.
+  Processor as_pcid(unsigned pcid) const;
+
   /// Earliest moment at which an entry of a still cached, complete, non-global
   /// translation of `gva` under `pcid` may have been read.
   Moment translations_since(unsigned pcid, Gva gva) const;
