@@ -92,6 +92,7 @@ Configuration draw_configuration(Draw& draw, const Shape& shape, const Features&
   if (draw.chance(8) && has(Feature::mmu_tdp)) configuration.mmu = MmuKind::tdp;
   if (host) {
     choose_host(*host, features, configuration);
+    if (draw.chance(12)) configuration.host.contended = true;
     // Programs of the usual size make a few hundred allocations.
     if (draw.chance(12)) configuration.host.fail_allocation = draw.below(400);
   }

@@ -115,12 +115,13 @@ TEST(Generator, HostParametersTakeTurns) {
     }
     ++shares[key];
     if (host.fail_allocation) ++shares["failing"];
+    if (host.contended) ++shares["contended"];
     if (host.ad_bits) {
       EXPECT_EQ(*host.vendor, Vendor::intel);
       ++shares[*host.ad_bits ? "ad" : "no ad"];
     }
   }
-  EXPECT_EQ(shares.size(), 32u + 3u);
+  EXPECT_EQ(shares.size(), 32u + 4u);
   for (const auto& [key, count] : shares) EXPECT_GE(count, cases / 50) << key;
 
   options.everywhere.reset(static_cast<unsigned>(Feature::host_parameters));

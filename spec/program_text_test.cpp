@@ -88,7 +88,7 @@ const Canonical canonical[] = {
      "lockstep 1\n"
      "config paging=4-level dirty-log=ring slot-zap-all=0\n"
      "host vendor=intel tdp-mmu=off eager-split=off nx-huge-pages=on \\\n"
-     "    ad-bits=off fail-allocation=17\n"
+     "    ad-bits=off contended=on fail-allocation=17\n"
      "mmu-pages 64\n"
      "host migrate hva=0x200000 size=0x1000 -> ok\n"
      "host protect hva=0x0 size=0x200000\n"

@@ -41,6 +41,7 @@ class FaultPlan {
       failed = random_ % one_in_ == 0;
     }
     failed_ += failed ? 1 : 0;
+    user_pages_failed_ += failed && kind == HOSTED_USER_PAGE ? 1 : 0;
     return failed;
   }
 
@@ -52,6 +53,8 @@ class FaultPlan {
 
   std::uint64_t sites() const { return sites_; }
   std::uint64_t failed() const { return failed_; }
+  /// Of those, pages of the user's that get_user_pages() did not give.
+  std::uint64_t user_pages_failed() const { return user_pages_failed_; }
   /// Sites of one enum hosted_allocation.
   std::uint64_t sites(hosted_allocation kind) const { return by_kind_[kind]; }
 
@@ -62,6 +65,7 @@ class FaultPlan {
   std::uint32_t one_in_ = 0;
   std::uint64_t sites_ = 0;
   std::uint64_t failed_ = 0;
+  std::uint64_t user_pages_failed_ = 0;
   std::array<std::uint64_t, HOSTED_USER_PAGE + 1> by_kind_{};
 };
 

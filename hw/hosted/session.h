@@ -44,18 +44,23 @@ class KernelFile {
   void close();
 
   /// The ioctl's result, a negative errno among them; none if it never came
-  /// back. One that fails with ENOMEM because an allocation was made to fail is
-  /// asked for again.
+  /// back. One that fails because an allocation was made to fail is asked for
+  /// again.
   template <typename Argument>
   std::optional<long> ioctl(unsigned long command, Argument argument) const {
     const auto raw = (unsigned long)(argument);  // NOLINT: pointer or number
-    const auto failed = host_->faults().failed();
+    const FaultPlan before = host_->faults();
     const auto ask = [&] {
       return host_->enter(
           [&] { return image_->ioctl(number_, static_cast<unsigned>(command), raw); });
     };
     const auto result = ask();
-    if (result != -ENOMEM || host_->faults().failed() == failed) return result;
+    const FaultPlan& after = host_->faults();
+    // hva_to_pfn() makes KVM_PFN_ERR_FAULT of every failure of get_user_pages().
+    const bool out_of_memory = result == -ENOMEM && after.failed() != before.failed();
+    const bool no_page =
+        result == -EFAULT && after.user_pages_failed() != before.user_pages_failed();
+    if (!out_of_memory && !no_page) return result;
     host_->count_retry();
     return ask();
   }
@@ -93,6 +98,14 @@ class Session {
 
   Image& image() { return *image_; }
   Host& host() { return *host_; }
+  /// Rescheduling points and contended locks of the kernel yield from now on, or
+  /// never.
+  void contend(bool on) {
+    (void)host_->enter([&] {
+      image_->boundary().contend(on ? 1 : 0);
+      return 0l;
+    });
+  }
   Arena& arena() { return *arena_; }
   Processors& processors() { return *processors_; }
 

@@ -269,11 +269,23 @@ void mod_node_page_state(struct pglist_data *node, enum node_stat_item item, lon
 
 const struct x86_cpu_id *x86_match_cpu(const struct x86_cpu_id *match) { return NULL; }
 
+/* need_resched() stays true for a system call, until a vCPU wants to enter its
+ * guest: there the scheduler runs, or the vCPU would never get in. */
+static int contended;
 void hosted_contend(int on) {
-  if (on)
+  contended = on;
+  hosted_system_call();
+}
+void hosted_system_call(void) {
+  if (contended)
     set_tsk_need_resched(&main_task);
   else
     clear_tsk_need_resched(&main_task);
+}
+struct kvm_vcpu;
+int xfer_to_guest_mode_handle_work(struct kvm_vcpu *vcpu) {
+  clear_tsk_need_resched(&main_task);
+  return 0;
 }
 
 extern struct mm_struct *hosted_user_mm(void);

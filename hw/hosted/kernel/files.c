@@ -132,6 +132,7 @@ void *hosted_file_private(int fd) {
 long hosted_file_ioctl(int fd, unsigned command, unsigned long argument) {
   struct file *file = file_of(fd);
   if (!file) return -EBADF;
+  hosted_system_call();
   return file->f_op->unlocked_ioctl(file, command, argument);
 }
 long hosted_file_read(int fd, void *buffer, unsigned long bytes, unsigned long offset) {

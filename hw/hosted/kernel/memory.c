@@ -87,8 +87,12 @@ static unsigned long block_take(unsigned order, int zero) {
 }
 
 unsigned long hosted_page(unsigned order, int zero, unsigned long caller) {
-  unsigned long frame, address;
   if (hosted_host.should_fail(hosted_host.context, HOSTED_PAGE, caller)) return 0;
+  return hosted_page_of_host(order, zero);
+}
+
+unsigned long hosted_page_of_host(unsigned order, int zero) {
+  unsigned long frame, address;
   if (order) return block_take(order, zero);
   if (fresh < hosted_host.arena.pages && queue_length < RESTING_FRAMES) {
     frame = fresh++;

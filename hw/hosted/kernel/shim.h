@@ -24,6 +24,8 @@ void hosted_memory_start(void);
 void* hosted_object(unsigned long bytes, int zero, unsigned kind, unsigned long caller);
 void hosted_release(void* object);
 unsigned long hosted_page(unsigned order, int zero, unsigned long caller);
+/* Of the host itself: never made to fail. */
+unsigned long hosted_page_of_host(unsigned order, int zero);
 void hosted_page_release(unsigned long address, unsigned order);
 int hosted_page_live(unsigned long frame);
 /* Prepare struct page of a page just handed out; check it when it comes back. */
@@ -68,6 +70,8 @@ unsigned long long hosted_extra_references(void);
 int hosted_host_level(hosted_u64 address, unsigned level);
 int hosted_trap(hosted_u64 ip, char* text, unsigned size, hosted_u64* go_on, int* error_register);
 void hosted_contend(int on);
+/* One begins. */
+void hosted_system_call(void);
 void hosted_set_processor(int intel, int five_level);
 int hosted_view(int vm_file, const struct hosted_view_sink* sink);
 

@@ -207,7 +207,7 @@ int follow_pte(struct mm_struct *mm, unsigned long address, pte_t **entry, spinl
 static unsigned long *top_table, *fifth_table;
 static void *table_of(unsigned long entry) { return __va(entry & PTE_PFN_MASK); }
 static unsigned long new_table(void) {
-  return __pa(hosted_page(0, 1, (unsigned long)__builtin_return_address(0))) | _KERNPG_TABLE;
+  return __pa(hosted_page_of_host(0, 1)) | _KERNPG_TABLE;
 }
 int hosted_host_level(hosted_u64 address, unsigned level) {
   unsigned long *table = top_table, *entry = NULL;
@@ -323,8 +323,8 @@ void hosted_user_start(void) {
   atomic_set(&user_mm.mm_count, 1);
   user_mm.task_size = TASK_SIZE_MAX;
   __init_rwsem(&user_mm.mmap_lock, "mmap_lock", NULL);
-  top_table = (unsigned long *)hosted_page(0, 1, 0);
-  fifth_table = (unsigned long *)hosted_page(0, 1, 0);
+  top_table = (unsigned long *)hosted_page_of_host(0, 1);
+  fifth_table = (unsigned long *)hosted_page_of_host(0, 1);
   for (at = 0; at < 512; ++at) fifth_table[at] = __pa(top_table) | _KERNPG_TABLE;
   hosted_user_levels();
   memset(notifiers, 0, sizeof(notifiers));

@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "spec/kvm/access_rules.h"
+
+#include <algorithm>
+#include <cerrno>
+
+#include "spec/program.h"
+
+namespace lockstep::spec {
+namespace {
+
+constexpr unsigned emulation_failure = 1;
+constexpr Exception undefined_opcode{6, 0};
+
+std::uint64_t truncate(std::uint64_t value, unsigned size) {
+  return size == 8 ? value : value & ((1ull << (size * 8)) - 1);
+}
+
+/// Immediate of a code cell, if the bytes are one.
+std::optional<std::uint32_t> immediate(std::uint64_t bytes) {
+  const auto value = static_cast<std::uint32_t>(bytes >> 8);
+  return bytes == code_cell(value) ? std::optional(value) : std::nullopt;
+}
+
+Loosenesses loosenesses_of(const Way& way) {
+  if (!way.stale) return 0;
+  return loose(way.cached_leaf ? Looseness::stale_translation : Looseness::stale_prefix);
+}
+
+}  // namespace
+
+AccessRules::AccessRules(const Machine::State& state, const Access& access,
+                         std::vector<Candidate>& out)
+    : state_(state), access_(access), rights_{access.kind, access.cpl, access.ac}, out_(out) {}
+
+void AccessRules::add(const PagingState& paging, const Way& way, Loosenesses loosenesses) {
+  Candidate candidate;
+  candidate.way = way;
+  candidate.loosenesses = loosenesses | loosenesses_of(way);
+  // walk_addr_generic() fails as a page fault where it cannot set an accessed
+  // flag, a walk by hardware under TDP as EFAULT: see HostChange.
+  for (std::size_t i = 0; i < way.levels; ++i) {
+    const auto backing = state_.slots.backing(way.reads[i].address);
+    candidate.unknown = candidate.unknown || (backing && state_.host_protects(backing->hva));
+  }
+  read_only_table(candidate);
+  table_as_target(candidate);
+  if (way.kind != Way::Kind::translated) {
+    const bool reserved = way.kind == Way::Kind::reserved;
+    fault(paging, candidate, fault_code(paging, rights_, /*present=*/reserved, reserved));
+    return;
+  }
+  for (std::size_t i = 0; i < way.levels; ++i) {
+    const auto backing = state_.slots.backing(way.reads[i].address);
+    const bool owned = backing && state_.engines_own(backing->hva, entry_size(paging.mode));
+    candidate.unknown = candidate.unknown || owned;
+  }
+  if (const auto code = permission_fault(paging, rights_, way.translation)) {
+    if (way.cached_leaf && way.stale) candidate.loosenesses |= loose(Looseness::spurious_fault);
+    fault(paging, candidate, *code);
+    if (!exchanged(paging, way)) return;
+    candidate.loosenesses |= loose(Looseness::wp_exchange);
+  }
+  const Gpa gpa = way.translation.page | (access_.gva & (way.translation.size - 1));
+  // SDM "Accessed and Dirty Flags": a write through a cached translation whose
+  // dirty flag was clear walks again, and the walk sees memory as it is.
+  if (access_.kind == AccessKind::write && way.cached_leaf && !way.maybe_dirty &&
+      !passes_clean(paging, way, gpa)) {
+    return;
+  }
+  candidate.completed = true;
+  doubt_dirty(paging, candidate, gpa);
+  data(candidate, gpa);
+  mmio_refreshed(candidate, gpa);
+}
+
+/// An entry that KVM still takes for MMIO: see the looseness' reason.
+void AccessRules::mmio_refreshed(Candidate candidate, Gpa gpa) {
+  const Way& way = candidate.way;
+  if (state_.platform.tdp || way.levels == 0 || !state_.slots.backing(gpa)) return;
+  const auto leaf = state_.mmio_leaves.find(way.reads[way.levels - 1u].address);
+  if (leaf == state_.mmio_leaves.end() || !leaf->second.refreshed) return;
+  candidate.loosenesses |= loose(Looseness::mmio_refreshed);
+  no_slot(candidate, gpa);
+}
+
+/// Whether a write passes an MMIO entry without a walk: Looseness::mmio_clean_write.
+bool AccessRules::passes_clean(const PagingState& paging, const Way& way, Gpa gpa) const {
+  return !state_.platform.tdp && way.levels != 0 && !state_.slots.backing(gpa) &&
+         access_.kind == AccessKind::write && access_.cpl == Cpl::supervisor &&
+         !paging.control.has(ControlBit::cr0_wp) &&
+         state_.mmio_leaves.contains(way.reads[way.levels - 1u].address);
+}
+
+/// Where KVM emulates an access without memory slot, whether it walks as a write
+/// is its own affair: see the reasons of both loosenesses.
+void AccessRules::doubt_dirty(const PagingState& paging, Candidate& candidate, Gpa gpa) const {
+  const Way& way = candidate.way;
+  if (state_.platform.tdp || way.levels == 0 || state_.slots.backing(gpa)) return;
+  const bool write = access_.kind == AccessKind::write;
+  if (passes_clean(paging, way, gpa)) {
+    candidate.dirty_doubt = true;
+    candidate.loosenesses |= loose(Looseness::mmio_clean_write);
+  }
+  const AccessRights as_write{AccessKind::write, access_.cpl, access_.ac};
+  if (!write && (access_.gva & page_mask) == 0 &&
+      !permission_fault(paging, as_write, way.translation)) {
+    candidate.dirty_doubt = true;
+    candidate.loosenesses |= loose(Looseness::mmio_page_zero);
+  }
+}
+
+/// Whether the last entry that the walk read is in no slot.
+bool AccessRules::walk_left_memory(const Way& way) const {
+  return way.levels != 0 && !state_.slots.backing(way.reads[way.levels - 1u].address);
+}
+
+/// Whether a table that the walk read stands in a read-only slot.
+bool AccessRules::meets_read_only(const Way& way) const {
+  return std::any_of(way.reads.data(), way.reads.data() + way.levels, [&](const LevelRead& read) {
+    const auto backing = state_.slots.backing(read.address);
+    return backing && backing->slot->read_only;
+  });
+}
+
+/// Under TDP a walk that meets a table outside every slot, or one in a read-only
+/// slot, exits to KVM, which emulates the access at the entry's address:
+/// PFERR_GUEST_PAGE_MASK is not asked.
+void AccessRules::table_as_target(const Candidate& base) {
+  if (!state_.platform.tdp || access_.kind == AccessKind::fetch) return;
+  for (std::size_t i = 0; i < base.way.levels; ++i) {
+    const Gpa entry = base.way.reads[i].address;
+    const auto backing = state_.slots.backing(entry);
+    if ((backing && !backing->slot->read_only) || ((entry ^ access_.gva) & ~page_mask) != 0) {
+      continue;
+    }
+    Candidate candidate = base;
+    candidate.loosenesses |= loose(Looseness::table_as_target);
+    data(candidate, entry);
+  }
+}
+
+void AccessRules::fault(const PagingState& paging, Candidate candidate, std::uint32_t code) {
+  candidate.observation = PageFault{code, access_.gva};
+  out_.push_back(candidate);
+  if (paging.mode != PagingMode::bits32 || access_.kind != AccessKind::fetch ||
+      !paging.control.has(ControlBit::efer_nx)) {
+    return;
+  }
+  // Under TDP KVM walks only where it emulates: no memory, or none to write.
+  if (state_.platform.tdp && !kvm_walks_ && !walk_left_memory(candidate.way) &&
+      !meets_read_only(candidate.way)) {
+    return;
+  }
+  candidate.loosenesses |= loose(Looseness::fetch_flag_32bit);
+  candidate.observation = PageFault{code | lockstep::fault::fetch, access_.gva};
+  out_.push_back(candidate);
+}
+
+/// Under TDP processors treat reads of guest tables as writes (AMD64 APM "Nested
+/// versus Guest Page Faults", SDM "Accessed and Dirty Flags for EPT"). In a
+/// read-only slot they fault for ever: kvm_mmu_page_fault() unprotects and retries.
+void AccessRules::read_only_table(const Candidate& base) {
+  if (!state_.platform.tdp || !meets_read_only(base.way)) return;
+  Candidate candidate = base;
+  candidate.loosenesses |= loose(Looseness::read_only_table);
+  candidate.observation = Livelock{livelock_bound};
+  out_.push_back(candidate);
+}
+
+/// Whether only SMAP denies the access, to a page that shadow paging may have
+/// turned into a kernel page for an earlier write with CR0.WP=0.
+bool AccessRules::exchanged(const PagingState& paging, const Way& way) const {
+  if (way.levels == 0 || !state_.exchanged.contains(way.reads[way.levels - 1u].address)) {
+    return false;
+  }
+  AccessRights with_ac = rights_;
+  with_ac.ac = true;
+  return !permission_fault(paging, with_ac, way.translation);
+}
+
+/// api.rst, KVM_EXIT_MMIO and KVM_MEM_READONLY. KVM cannot fetch from MMIO:
+/// handle_emulation_failure() blames user code or gives up.
+void AccessRules::no_slot(Candidate candidate, Gpa gpa) {
+  const bool write = access_.kind == AccessKind::write;
+  if (access_.kind == AccessKind::fetch) {
+    if (access_.cpl == Cpl::user) {
+      candidate.observation = undefined_opcode;
+      out_.push_back(candidate);
+    }
+    candidate.observation = InternalError{emulation_failure};
+  } else {
+    candidate.observation =
+        Mmio{write, gpa, access_.size, write ? truncate(access_.value, access_.size) : 0};
+  }
+  out_.push_back(candidate);
+}
+
+void AccessRules::data(const Candidate& base, Gpa gpa) {
+  Candidate candidate = base;
+  const auto backing = state_.slots.backing(gpa);
+  const bool write = access_.kind == AccessKind::write;
+  if (!backing || (write && backing->slot->read_only)) {
+    no_slot(candidate, gpa);
+    return;
+  }
+  candidate.hva = backing->hva;
+  if (write && state_.host_protects(backing->hva)) {
+    host_refuses(candidate, gpa);
+    return;
+  }
+  if (write) {
+    candidate.observation = Done{};
+    out_.push_back(candidate);
+    return;
+  }
+  candidate.unknown = candidate.unknown || state_.engines_own(backing->hva, access_.size);
+  const std::uint64_t set = state_.flags_set_at(candidate.way, backing->hva, access_.size);
+  for (Memory::Possible p : state_.memory.load(backing->hva, access_.size)) {
+    p.value |= set;
+    p.maybe &= ~set;
+    Candidate one = candidate;
+    if (access_.kind == AccessKind::fetch) {
+      const auto value = immediate(p.value);
+      one.unknown = one.unknown || !value || p.maybe != 0;
+      one.observation = Value{value.value_or(0)};
+    } else {
+      const std::uint64_t flags = state_.speculative_flags(backing->hva, access_.size, p.value);
+      one.observation = Value{p.value};
+      one.maybe = p.maybe;
+      if ((flags & ~(p.value | p.maybe)) != 0) {
+        Candidate speculative = one;
+        speculative.maybe |= flags;
+        speculative.loosenesses |= loose(Looseness::speculative_accessed);
+        out_.push_back(one);
+        out_.push_back(speculative);
+        continue;
+      }
+    }
+    out_.push_back(one);
+  }
+}
+
+/// A store to a page that the slot lets write and the host does not:
+/// kvm_handle_error_pfn() fails KVM_RUN with EFAULT. What KVM emulates becomes
+/// an MMIO write: stores to shadowed tables, stores that meet a shadow entry which
+/// still says MMIO, and on kvm_pvm those of ring 0 and of a guest without paging.
+void AccessRules::host_refuses(Candidate candidate, Gpa gpa) {
+  candidate.completed = false;
+  candidate.host_refused = true;
+  candidate.observation = Errno{EFAULT};
+  out_.push_back(candidate);
+  const bool table = state_.table_pages.contains(*candidate.hva >> page_shift);
+  const bool unpaged = state_.configuration.paging == PagingMode::none;
+  const bool interpreted = state_.on_pvm() && (access_.cpl == Cpl::supervisor || unpaged);
+  const Way& way = candidate.way;
+  const bool was_mmio =
+      way.levels != 0 && state_.mmio_leaves.contains(way.reads[way.levels - 1u].address);
+  if (!table && !interpreted && !was_mmio) return;
+  candidate.loosenesses |= loose(Looseness::emulated_host_write);
+  candidate.observation =
+      Mmio{/*write=*/true, gpa, access_.size, truncate(access_.value, access_.size)};
+  out_.push_back(candidate);
+}
+
+}  // namespace lockstep::spec

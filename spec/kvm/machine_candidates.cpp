@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/// In which ways the manual and KVM let an access be translated.
+#include <algorithm>
+
+#include "spec/kvm/access_rules.h"
+#include "spec/kvm/state.h"
+
+namespace lockstep::spec {
+
+Candidates Machine::State::candidates(const Access& access) const {
+  std::vector<Candidate> out;
+  const PagingState exact = paging(access.vcpu);
+  if (!canonical(exact.mode, access.gva)) {
+    Candidate fault;
+    fault.observation = Exception{13, 0};
+    out.push_back(fault);
+    return out;
+  }
+  AccessRules rules(*this, access, out);
+  const Processor& processor = processor_of(access.vcpu);
+  const auto enumerate = [&](const Processor& with, const PagingState& as, Loosenesses why) {
+    std::vector<Way> ways;
+    if (!translations(with, as, tables(), access.gva, now, ways)) return false;
+    for (const Way& way : ways) rules.add(as, way, why);
+    return true;
+  };
+  if (!enumerate(processor, exact, 0)) return std::nullopt;
+
+  const Vcpu& vcpu = vcpus[access.vcpu];
+  for (const Vcpu::MmioCache& cached : vcpu.mmio) {
+    if (cached.page != (access.gva & page_mask)) continue;
+    Way way;
+    way.translation.page = cached.gpa;
+    way.translation.size = page_size;
+    way.translation.rights = cached.rights;
+    way.maybe_dirty = true;
+    // vcpu_mmio_gva_to_gpa() walks if the cached rights deny the access.
+    const AccessRights rights{access.kind, access.cpl, access.ac};
+    if (permission_fault(exact, rights, way.translation)) continue;
+    rules.add(exact, way, loose(Looseness::mmio_cache));
+  }
+  if (platform.tdp && configuration.maxphyaddr < platform.host_maxphyaddr) {
+    PagingState wide = exact;
+    wide.maxphyaddr = platform.host_maxphyaddr;
+    if (!enumerate(processor, wide, loose(Looseness::narrow_maxphyaddr))) return std::nullopt;
+  }
+  for (const Processor& reread : with_pdpte_reread(processor, access.gva)) {
+    if (!enumerate(reread, exact, loose(Looseness::pdpte_reread))) return std::nullopt;
+  }
+  // Deviations of a KVM that shadows page tables. They may have happened even
+  // where the manual explains what was shown, so they count for its effects.
+  if (!platform.tdp && processor.doubts(access.gva)) {
+    const Processor kept = processor.without_uncertain_drops();
+    if (!enumerate(kept, exact, loose(Looseness::fault_keeps_entry))) return std::nullopt;
+  }
+  if (!platform.tdp) {
+    for (const unsigned pcid : processor.other_pcids()) {
+      if (!enumerate(processor.as_pcid(pcid), exact, loose(Looseness::pcid_shared))) {
+        return std::nullopt;
+      }
+    }
+  }
+  if (!platform.tdp && no_execute_was_off) {
+    const Processor kept = processor.without_uncertain_drops();
+    for (const bool on : {false, true}) {
+      if (!enumerate(kept.with_control(ControlBit::efer_nx, on), exact,
+                     loose(Looseness::no_execute_kept))) {
+        return std::nullopt;
+      }
+    }
+  }
+  if (!platform.tdp && page_size_changed) {
+    const Processor kept = processor.without_uncertain_drops();
+    for (const bool on : {false, true}) {
+      PagingState as = exact;
+      as.control.set(ControlBit::cr4_pse, on);
+      if (!enumerate(kept.with_control(ControlBit::cr4_pse, on), as,
+                     loose(Looseness::page_size_kept))) {
+        return std::nullopt;
+      }
+    }
+  }
+  // Under TDP KVM walks by itself only to fetch what it emulates.
+  const auto fetched_outside = [&](const Candidate& candidate) {
+    const Translated& to = candidate.way.translation;
+    return candidate.completed && !slots.backing(to.page | (access.gva & (to.size - 1)));
+  };
+  const bool emulates = platform.tdp && access.kind == AccessKind::fetch &&
+                        std::any_of(out.begin(), out.end(), fetched_outside);
+  if (exact.mode == PagingMode::bits32 && (!platform.tdp || emulates)) {
+    PagingState shadow = exact;
+    shadow.pse36_width = 36;
+    if (emulates) {
+      rules.kvm_walks();
+      if (!enumerate(processor, exact, 0)) return std::nullopt;
+    }
+    if (configuration.maxphyaddr > 36 &&
+        !enumerate(processor, shadow, loose(Looseness::pse36_width))) {
+      return std::nullopt;
+    }
+  }
+  return out;
+}
+
+}  // namespace lockstep::spec
