@@ -47,6 +47,9 @@ std::vector<Item> properties() {
           {"page-walk-matrix",
            "every page-table flag, access and paging register: the walk of spec and of impl "
            "(run --property page-walk-matrix)"},
+          {"failed-allocations",
+           "random programs, again for each allocation of a hosted kernel: it fails, user space "
+           "asks again, nothing else may change (run --property failed-allocations)"},
           {"canary", "a seeded lie that each run must find before its pass counts (run)"}};
 }
 

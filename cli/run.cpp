@@ -2,6 +2,7 @@
 /// `lockstep run`: random programs on engines side by side.
 #include <fmt/format.h>
 #include <unistd.h>
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <filesystem>
@@ -49,6 +50,7 @@ constexpr auto footer =
     "  lockstep run\n"
     "  lockstep run --engines spec,kvm --budget 8h --jobs 4\n"
     "  lockstep run --property page-walk-matrix --engines spec,impl,kvm\n"
+    "  lockstep run --property failed-allocations --engines spec,hosted:6.12\n"
     "  lockstep run --seed 42 --json result.json\n";
 
 /// A whole number in 64 bits, all of the word.
@@ -96,6 +98,12 @@ int run(const Options& options) {
   }
   const std::uint64_t seed = options.seeded ? *parsed : draw_seed();
   if (const auto reason = json.unwritable()) return input_error({}, *reason);
+  if (options.property == "failed-allocations" &&
+      std::none_of(options.engines.begin(), options.engines.end(),
+                   [](const std::string& name) { return name.starts_with("hosted"); })) {
+    return input_error(json.target(),
+                       "failed-allocations needs a hosted engine: --engines spec,hosted:6.12");
+  }
   if (options.property == "page-walk-matrix") {
     return run_matrix(
         {.engines = options.engines, .budget = *budget, .seed = seed, .failures = options.failures},
@@ -109,6 +117,7 @@ int run(const Options& options) {
   campaign.engines = engines->names;
   campaign.budget = *budget;
   campaign.seed = seed;
+  if (options.property == "failed-allocations") campaign.cases_of = props::Cases::every_allocation;
   campaign.jobs =
       options.jobs != 0 ? options.jobs : std::max(1u, std::thread::hardware_concurrency());
   campaign.failures = options.failures;
@@ -159,7 +168,7 @@ void add_run(CLI::App& app, int& exit) {
   verb->footer(footer);
   verb->add_option("--property", options->property, "What to check; see `lockstep list properties`")
       ->type_name("NAME")
-      ->check(CLI::IsMember({"side-by-side", "page-walk-matrix"}))
+      ->check(CLI::IsMember({"side-by-side", "page-walk-matrix", "failed-allocations"}))
       ->capture_default_str();
   verb->add_option("--engines", options->engines, "Engines, with commas: spec, impl, kvm")
       ->delimiter(',')

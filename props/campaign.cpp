@@ -98,6 +98,7 @@ class Campaign {
     auto orders = this->orders();
     const auto begun = Clock::now();
     orders.until = begun + options_.budget;
+    orders.cases = options_.cases_of;
     if (options_.max_cases != 0) orders.last = options_.max_cases;
     Crew* self = nullptr;
     Crew crew(orders, options_.jobs, options_.case_deadline, [&](const Sighting& sighting) {
@@ -112,6 +113,7 @@ class Campaign {
     report_progress("cases", &crew);
     result_.case_seconds = std::chrono::duration<double>(Clock::now() - begun).count();
     broken_ = crew.broken();
+    result_.programs = crew.programs();
     std::map<std::string, std::uint64_t> again;
     crew.add_to(result_, again);
     ledger_.count_again(again);
@@ -169,8 +171,15 @@ class Campaign {
           engine.skipped.empty() ? "no case was for it" : engine.skipped.begin()->first;
       return no_verdict(fmt::format("{} ran nothing: {}", engine.name, why));
     }
+    if (options_.cases_of == Cases::every_allocation && result_.programs == 0) {
+      return no_verdict("no program came to the end of its allocations");
+    }
     result_.verdict = Verdict::pass;
     result_.reason = fmt::format("{} cases without a finding", result_.cases);
+    if (options_.cases_of == Cases::every_allocation) {
+      result_.reason +=
+          fmt::format(", every allocation of {} programs made to fail", result_.programs);
+    }
     if (result_.undecided != 0) {
       result_.reason +=
           fmt::format(", {} undecided ({})", result_.undecided, result_.first_undecided);

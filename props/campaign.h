@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "props/cases.h"
 #include "props/engine_factory.h"
 #include "props/finding.h"
 #include "props/model.h"
@@ -77,6 +78,7 @@ struct CampaignOptions {
   std::vector<std::string> engines = {"spec", "impl"};
   std::chrono::milliseconds budget{60'000};  ///< of the cases; shrinking comes after
   std::uint64_t seed = 1;
+  Cases cases_of = Cases::any;
   unsigned jobs = 1;
   std::filesystem::path failures = "failures";
   std::chrono::milliseconds shrink_budget{10'000};  ///< of each finding
@@ -105,6 +107,8 @@ struct CampaignResult {
   std::uint64_t seed = 0;
   bool interrupted = false;
   std::uint64_t cases = 0;
+  /// Cases::every_allocation: programs of which every allocation failed once.
+  std::uint64_t programs = 0;
   std::uint64_t discards = 0;   ///< validate() failed, or no engine could run it
   std::uint64_t undecided = 0;  ///< the model passed a bound
   std::string first_discard;    ///< an example of why

@@ -82,6 +82,14 @@ std::uint64_t Crew::cases() const {
   return sum;
 }
 
+std::uint64_t Crew::programs() const {
+  auto sum = past_programs_;
+  for (const auto& member : members_) {
+    if (member->child) sum += member->state->programs.load(std::memory_order_relaxed);
+  }
+  return sum;
+}
+
 std::uint64_t Crew::commands() const {
   auto sum = past_commands_;
   for (const auto& member : members_) {
@@ -102,6 +110,7 @@ void Crew::retire(Member& member) {
   member.tally = nullptr;
   past_cases_ += member.state->cases.load();
   past_commands_ += member.state->commands.load();
+  past_programs_ += member.state->programs.load();
   member.child.reset();
 }
 
@@ -117,7 +126,7 @@ void Crew::hear(Member& member, const std::string& message) {
     for (const auto& platform : wire.at("platforms")) {
       platforms_.push_back(platform_from(platform));
     }
-    maker_.emplace(base_.engines, platforms_, base_.seed);
+    maker_.emplace(base_.engines, platforms_, base_.seed, base_.cases);
   } else if (wire.contains("finding")) {
     sighted_({finding_from(wire.at("finding")), wire.at("index").get<std::uint64_t>(),
               wire.at("fresh").get<std::uint64_t>(), base_.stride});

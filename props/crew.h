@@ -46,6 +46,8 @@ class Crew {
   const std::vector<Platform>& platforms() const { return platforms_; }
   std::uint64_t cases() const;
   std::uint64_t commands() const;
+  /// See WorkerState::programs.
+  std::uint64_t programs() const;
   /// Add what all workers, the dead ones included, have counted.
   void add_to(CampaignResult& result, std::map<std::string, std::uint64_t>& again) const;
 
@@ -68,6 +70,7 @@ class Crew {
   std::vector<nlohmann::json> past_;
   std::uint64_t past_cases_ = 0;
   std::uint64_t past_commands_ = 0;
+  std::uint64_t past_programs_ = 0;
   unsigned deaths_ = 0;
   bool stopping_ = false;
 };

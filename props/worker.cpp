@@ -51,6 +51,7 @@ class Worker {
     auto flush = Clock::now() + tally_period;
     unsigned since_fresh = orders_.fresh_every;
     for (auto index = orders_.first; index < orders_.last; index += orders_.stride) {
+      if (index < skip_until_) continue;
       const auto now = Clock::now();
       if (now >= orders_.until || state_.stop.load(std::memory_order_relaxed)) break;
       if (now >= flush) {
@@ -64,6 +65,13 @@ class Worker {
       if (!one(index, options, now)) break;
       // What a failure leaves behind must not touch the next case.
       if (failed_) since_fresh = orders_.fresh_every;
+      if (orders_.cases == Cases::every_allocation && !some_allocation_failed()) {
+        skip_until_ = CaseMaker::next_program(index);
+        // Workers share the allocations of each program; one counts it.
+        if (orders_.first % orders_.stride == 0) {
+          state_.programs.fetch_add(1, std::memory_order_relaxed);
+        }
+      }
     }
     state_.started.store(0);
     send_tally();
@@ -88,6 +96,18 @@ class Worker {
       return false;
     }
     return true;
+  }
+
+  /// Whether the allocation that the case named was reached.
+  bool some_allocation_failed() {
+    std::uint64_t failed = 0;
+    for (std::size_t i = 0; i < lockstep_.size(); ++i) {
+      const auto& reached = lockstep_.engine(i).reached();
+      if (const auto found = reached.find("allocation failed"); found != reached.end()) {
+        failed += found->second;
+      }
+    }
+    return std::exchange(allocations_failed_, failed) != failed;
   }
 
   bool tell(std::uint64_t index, const Finding& finding) {
@@ -117,13 +137,15 @@ class Worker {
   Lockstep lockstep_;
   std::set<std::string> seen_;
   bool failed_ = false;
+  std::uint64_t skip_until_ = 0;
+  std::uint64_t allocations_failed_ = 0;
 };
 
 }  // namespace
 
 CaseMaker::CaseMaker(std::vector<std::string> engines, std::span<const Platform> platforms,
-                     std::uint64_t seed)
-    : seed_(seed), quick_mask_(quick_engines(engines)) {
+                     std::uint64_t seed, Cases cases)
+    : seed_(seed), cases_(cases), quick_mask_(quick_engines(engines)) {
   // The model can do everything: what only it can do compares with nothing.
   std::vector<Platform> all, quick;
   for (std::size_t i = 0; i < engines.size(); ++i) {
@@ -137,12 +159,20 @@ CaseMaker::CaseMaker(std::vector<std::string> engines, std::span<const Platform>
 }
 
 std::uint64_t CaseMaker::mask(std::uint64_t index) const {
+  if (cases_ == Cases::every_allocation) return ~0ull;
   // One case in four on every engine: the quick ones cost little time beside.
   std::uint64_t state = seed_ ^ (index << 1);
   return quick_mask_ == 0 || splitmix(state) % 4 == 0 ? ~0ull : quick_mask_;
 }
 
 Case CaseMaker::make(std::uint64_t index) const {
+  if (cases_ == Cases::every_allocation) {
+    // Far apart, so that programs in a row differ in shape and host parameters.
+    constexpr std::uint64_t apart = 1'009;
+    Case made{generate(all_, seed_, index / allocations * apart), ~0ull};
+    made.program.configuration.host.fail_allocation = index % allocations;
+    return made;
+  }
   const auto engines = mask(index);
   return {generate(engines == ~0ull ? all_ : quick_, seed_, index), engines};
 }
@@ -165,7 +195,7 @@ void work(Channel& channel, WorkerState& state, const WorkerOrders& orders) {
     engine = std::move(canary);
   }
   channel.send(text_of({{"platforms", std::move(wire)}}));
-  CaseMaker maker(orders.engines, platforms, orders.seed);
+  CaseMaker maker(orders.engines, platforms, orders.seed, orders.cases);
   Worker(channel, state, orders, std::move(*opened), std::move(canaries), std::move(maker)).run();
   channel.send(text_of({{"bye", true}}));
 }

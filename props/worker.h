@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "props/cases.h"
 #include "props/child.h"
 #include "props/engine_factory.h"
 #include "props/generator.h"
@@ -27,6 +28,8 @@ struct WorkerState {
   std::atomic<std::uint64_t> cases{0};
   /// Over all engines.
   std::atomic<std::uint64_t> commands{0};
+  /// Programs of which every allocation was made to fail.
+  std::atomic<std::uint64_t> programs{0};
   std::atomic<bool> stop{false};
   Position position;
 };
@@ -36,6 +39,7 @@ struct WorkerOrders {
   EngineFactory factory;
   ModelFactory models;
   std::uint64_t seed = 1;
+  Cases cases = Cases::any;
   /// Cases first, first + stride, ... below `last`.
   std::uint64_t first = 0;
   std::uint64_t stride = 1;
@@ -57,13 +61,22 @@ struct Case {
 class CaseMaker {
  public:
   CaseMaker(std::vector<std::string> engines, std::span<const Platform> platforms,
-            std::uint64_t seed);
+            std::uint64_t seed, Cases cases = Cases::any);
   Case make(std::uint64_t index) const;
   /// Engines of a case without its program.
   std::uint64_t mask(std::uint64_t index) const;
+  /// First case of the next program, once an allocation was beyond the last of
+  /// this one.
+  static std::uint64_t next_program(std::uint64_t index) {
+    return (index / allocations + 1) * allocations;
+  }
 
  private:
+  /// More than a program makes.
+  static constexpr std::uint64_t allocations = 4096;
+
   std::uint64_t seed_;
+  Cases cases_;
   GeneratorOptions all_;
   GeneratorOptions quick_;
   std::uint64_t quick_mask_;

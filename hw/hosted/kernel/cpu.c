@@ -282,8 +282,12 @@ void hosted_system_call(void) {
   else
     clear_tsk_need_resched(&main_task);
 }
+#ifdef HOSTED_GUEST_WORK_WITHOUT_VCPU
+int xfer_to_guest_mode_handle_work(void) {
+#else
 struct kvm_vcpu;
 int xfer_to_guest_mode_handle_work(struct kvm_vcpu *vcpu) {
+#endif
   clear_tsk_need_resched(&main_task);
   return 0;
 }
