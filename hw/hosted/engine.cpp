@@ -97,6 +97,7 @@ Result<void> HostedEngine::begin(const Configuration& configuration, bool /*fres
   abandoned_.clear();
   full_rings_ = {};
   commands_ = 0;
+  check_commands_ = checks_commands();
   if (configuration.smm) return tl::unexpected(EngineError{"this engine has no guest for SMM"});
   if (configuration.vcpus == 0 || configuration.vcpus > harness_max_vcpus ||
       configuration.roots.empty()) {
@@ -196,7 +197,8 @@ Result<Observation> HostedEngine::execute(const Command& command) {
   if (session_->host().has_findings()) [[unlikely]] {
     return with_findings(seen ? *std::move(seen) : Observation(Done{}));
   }
-  if (checks_ == InvariantChecks::every_command) {
+  if (check_commands_ &&
+      (commands_ <= longest_checked || checks_ == InvariantChecks::every_command)) {
     if (std::string broken = broken_invariants(); !broken.empty()) {
       return Unexpected{std::move(broken)};
     }

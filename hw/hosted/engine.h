@@ -31,6 +31,10 @@ enum class InvariantChecks : std::uint8_t { off, sampled, every_program, every_c
 /// As LOCKSTEP_INVARIANTS says: "off", "all", "step"; else sampled.
 InvariantChecks invariant_checks_wanted();
 
+/// Of a program with more commands than this, the rest goes unchecked unless
+/// asked for.
+inline constexpr std::uint64_t longest_checked = 400;
+
 class HostedEngine final : public Engine {
  public:
   /// Map the image and try what it can do. `name` is the engine's. What runs is
@@ -108,6 +112,7 @@ class HostedEngine final : public Engine {
   Result<Observation> on(const NxRecover& command);
 
   // engine_view.cpp: the inside of the VM.
+  bool checks_commands() const;
   std::string broken_invariants();
   std::string judge_invariants();
 
@@ -143,6 +148,7 @@ class HostedEngine final : public Engine {
   DirtyPages full_rings_;  ///< taken because a ring was full
   FaultPlan faults_;
   InvariantChecks checks_ = invariant_checks_wanted();
+  bool check_commands_ = false;  ///< of this program
   std::uint64_t programs_ = 0;  ///< ended
   std::uint64_t commands_ = 0;  ///< of this program
   std::optional<hosted_counters> baseline_;

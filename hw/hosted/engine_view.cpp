@@ -9,9 +9,10 @@
 namespace lockstep::hw::hosted {
 namespace {
 
-/// Of programs that are not too long, one in so many is checked at its end.
+/// Of programs that are not too long, one in so many is checked at its end, and
+/// one after each command: what a later command mends shows there alone.
 constexpr std::uint64_t sampled = 16;
-constexpr std::uint64_t longest_sampled = 400;
+constexpr std::uint64_t sampled_commands = 256;
 
 }  // namespace
 
@@ -46,15 +47,20 @@ std::string HostedEngine::broken_invariants() {
   }
   // Programs made smaller must show it too.
   if (!text.empty() && checks_ == InvariantChecks::sampled) {
-    checks_ = InvariantChecks::every_program;
+    checks_ = check_commands_ ? InvariantChecks::every_command : InvariantChecks::every_program;
   }
   return text;
 }
 
+// The first program of an engine is always checked: it may be a replay.
+bool HostedEngine::checks_commands() const {
+  return checks_ == InvariantChecks::every_command ||
+         (checks_ == InvariantChecks::sampled && programs_ % sampled_commands == 0);
+}
+
 std::string HostedEngine::judge_invariants() {
   if (session_->host().tainted() || checks_ == InvariantChecks::off) return {};
-  // The first program of an engine is always checked: it may be a replay.
-  const bool turn = programs_++ % sampled == 0 && commands_ <= longest_sampled;
+  const bool turn = programs_++ % sampled == 0 && commands_ <= longest_checked;
   if (checks_ == InvariantChecks::sampled && !turn) return {};
   return broken_invariants();
 }

@@ -18,9 +18,10 @@ Candidates Machine::State::candidates(const Access& access) const {
   }
   AccessRules rules(*this, access, out);
   const Processor& processor = processor_of(access.vcpu);
+  bool met_reserved = false;
   const auto enumerate = [&](const Processor& with, const PagingState& as, Loosenesses why) {
     std::vector<Way> ways;
-    if (!translations(with, as, tables(), access.gva, now, ways)) return false;
+    if (!translations(with, as, tables(), access.gva, now, ways, &met_reserved)) return false;
     for (const Way& way : ways) rules.add(as, way, why);
     return true;
   };
@@ -39,7 +40,7 @@ Candidates Machine::State::candidates(const Access& access) const {
     if (permission_fault(exact, rights, way.translation)) continue;
     rules.add(exact, way, loose(Looseness::mmio_cache));
   }
-  if (platform.tdp && configuration.maxphyaddr < platform.host_maxphyaddr) {
+  if (platform.tdp && configuration.maxphyaddr < platform.host_maxphyaddr && met_reserved) {
     PagingState wide = exact;
     wide.maxphyaddr = platform.host_maxphyaddr;
     if (!enumerate(processor, wide, loose(Looseness::narrow_maxphyaddr))) return std::nullopt;

@@ -80,19 +80,4 @@ std::optional<Memslots::Backing> Memslots::backing_in(const Layout& layout, Gpa 
   return std::nullopt;
 }
 
-void Memslots::backing_since(Gpa gpa, Moment since, std::vector<BackedInterval>& out) const {
-  const std::size_t first = out.size();
-  for (std::size_t i = 0; i < layouts_.size(); ++i) {
-    const Moment until = i + 1 < layouts_.size() ? layouts_[i + 1].since : still_true;
-    if (until <= since) continue;
-    const std::optional<Backing> found = backing_in(layouts_[i], gpa);
-    const std::optional<Hva> hva = found ? std::optional(found->hva) : std::nullopt;
-    if (out.size() > first && out.back().hva == hva) {
-      out.back().until = until;
-    } else {
-      out.push_back({layouts_[i].since, until, hva});
-    }
-  }
-}
-
 }  // namespace lockstep::spec

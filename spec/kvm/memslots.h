@@ -60,7 +60,23 @@ class Memslots {
     Moment until = still_true;
     std::optional<Hva> hva;
   };
-  void backing_since(Gpa gpa, Moment since, std::vector<BackedInterval>& out) const;
+  template <typename Take>
+  void backing_since(Gpa gpa, Moment since, Take take) const {
+    std::optional<BackedInterval> last;
+    for (std::size_t i = 0; i < layouts_.size(); ++i) {
+      const Moment until = i + 1 < layouts_.size() ? layouts_[i + 1].since : still_true;
+      if (until <= since) continue;
+      const std::optional<Backing> found = backing_in(layouts_[i], gpa);
+      const std::optional<Hva> hva = found ? std::optional(found->hva) : std::nullopt;
+      if (last && last->hva == hva) {
+        last->until = until;
+        continue;
+      }
+      if (last) take(*last);
+      last = BackedInterval{layouts_[i].since, until, hva};
+    }
+    if (last) take(*last);
+  }
 
  private:
   struct Layout {

@@ -9,12 +9,10 @@ namespace lockstep::spec {
 
 void TablesOfGuest::versions(Gpa gpa, unsigned size, Moment since,
                              std::vector<EntryVersion>& out) const {
-  std::vector<Memslots::BackedInterval> intervals;
-  slots_.backing_since(gpa, since, intervals);
-  for (const Memslots::BackedInterval& interval : intervals) {
+  slots_.backing_since(gpa, since, [&](const Memslots::BackedInterval& interval) {
     if (!interval.hva) {
       out.push_back({interval.since, interval.until, 0, 0, /*backed=*/false});
-      continue;
+      return;
     }
     // KVM does not see stores through the hva: whatever a poked table held
     // may stay in shadow pages, past any flush.
@@ -28,7 +26,7 @@ void TablesOfGuest::versions(Gpa gpa, unsigned size, Moment since,
         out[i].until = still_true;
       }
     }
-  }
+  });
 }
 
 namespace {

@@ -27,6 +27,16 @@ Way unpaged(Gva gva) {
   return way;
 }
 
+/// Whether two ways that are true now read the same entries.
+bool same_reads(const Way& a, const Way& b) {
+  const auto same = [](const LevelRead& x, const LevelRead& y) {
+    return x.address == y.address && x.value == y.value && x.current == y.current;
+  };
+  return !b.stale && a.maybe_dirty == b.maybe_dirty &&
+         std::equal(a.reads.begin(), a.reads.begin() + a.levels, b.reads.begin(),
+                    b.reads.begin() + b.levels, same);
+}
+
 class Enumeration {
  public:
   Enumeration(const Processor& processor, const PagingState& state, const EntryHistory& memory,
@@ -72,6 +82,7 @@ class Enumeration {
   }
 
   bool overflowed() const { return overflowed_; }
+  bool met_reserved() const { return met_reserved_; }
 
  private:
   enum class Wanted { walk_now, walk_from_prefix, complete, complete_global };
@@ -93,30 +104,30 @@ class Enumeration {
   }
 
   void from_root(const Registers& registers, Moment at) {
-    Way way;
-    way.stale = registers.root != processor_.registers().root;
+    way_ = {};
+    way_.stale = registers.root != processor_.registers().root;
     if (state_.mode != PagingMode::pae) {
-      descend(root_level(state_.mode), registers.root, everything, at, /*now=*/at == now_, way);
+      descend(root_level(state_.mode), registers.root, everything, at, /*now=*/at == now_);
       return;
     }
     // PDPTE registers stand in for the first level and have no flags to set.
     const std::uint64_t pdpte = registers.pdptes[(gva_ >> 30) & 3];
     const EntryRead read = read_entry(state_, TableLevel::pdpt, pdpte, everything);
     const Gpa address = entry_address(PagingMode::pae, TableLevel::pdpt, registers.root, gva_);
-    way.reads[way.levels++] = {TableLevel::pdpt, address, pdpte, /*current=*/false, true};
+    way_.reads[way_.levels++] = {TableLevel::pdpt, address, pdpte, /*current=*/false, true};
     if (read.kind == EntryRead::Kind::not_present) {
       if (registers.until == still_true && wanted_ != Wanted::complete &&
           wanted_ != Wanted::complete_global) {
-        add(way, Way::Kind::not_present);
+        add(way_, Way::Kind::not_present);
       }
       return;
     }
-    descend(TableLevel::pd, read.next, read.rights, at, /*now=*/at == now_, way);
+    descend(TableLevel::pd, read.next, read.rights, at, /*now=*/at == now_);
   }
 
   /// Read the entry at this level at every moment from `at` on that the
   /// enumeration wants. `now`: an upper level was read now, so this one is too.
-  void descend(TableLevel level, Gpa table, Combined before, Moment at, bool now, Way way) {
+  void descend(TableLevel level, Gpa table, Combined before, Moment at, bool now) {
     if (overflowed_) return;
     const Gpa address = entry_address(state_.mode, level, table, gva_);
     const std::size_t first = versions_.size();
@@ -125,7 +136,7 @@ class Enumeration {
     for (std::size_t i = first; i < last; ++i) {
       const EntryVersion version = versions_[i];
       if (now && version.until != still_true) continue;
-      read_under_each_control(level, address, version, before, at, now, way);
+      read_under_each_control(level, address, version, before, at, now);
     }
     versions_.resize(first);
   }
@@ -133,7 +144,7 @@ class Enumeration {
   /// CR4.PSE and EFER.NX change what an entry means and drop nothing, so a
   /// version counts once for each meaning it could be read with.
   void read_under_each_control(TableLevel level, Gpa address, const EntryVersion& version,
-                               Combined before, Moment at, bool now, const Way& way) {
+                               Combined before, Moment at, bool now) {
     std::array<ControlBits, 8> meanings;
     std::size_t count = 0;
     for (const Registers& registers : processor_.history()) {
@@ -147,37 +158,42 @@ class Enumeration {
         continue;
       }
       meanings.at(count++) = meaning;
-      read(level, address, version, registers.control, before, now ? now_ : read_at, now, way);
+      const bool stale = way_.stale;
+      read(level, address, version, registers.control, before, now ? now_ : read_at, now);
+      way_.stale = stale;
+      --way_.levels;
     }
   }
 
   void read(TableLevel level, Gpa address, const EntryVersion& version, ControlBits control,
-            Combined before, Moment at, bool now, Way way) {
+            Combined before, Moment at, bool now) {
     state_.control = control;
     const EntryRead read =
         version.backed ? read_entry(state_, level, version.value, before) : EntryRead{};
     const bool current = version.until == still_true &&
                          of_entries(control) == of_entries(processor_.registers().control);
     const bool in_memory = version.until == still_true && !version.held;
-    way.reads[way.levels++] = {level, address, version.value, in_memory, version.backed};
-    way.stale = way.stale || !in_memory;
+    way_.reads[way_.levels++] = {level, address, version.value, in_memory, version.backed};
+    way_.stale = way_.stale || !in_memory;
     const bool may_end_now =
         current && (wanted_ == Wanted::walk_now || wanted_ == Wanted::walk_from_prefix);
     switch (read.kind) {
       case EntryRead::Kind::not_present:
-        if (may_end_now) add(way, Way::Kind::not_present);
+        if (may_end_now) add(way_, Way::Kind::not_present);
         return;
       case EntryRead::Kind::reserved:
-        if (may_end_now) add(way, Way::Kind::reserved);
+        met_reserved_ = true;
+        if (may_end_now) add(way_, Way::Kind::reserved);
         return;
       case EntryRead::Kind::table: {
         const auto below = static_cast<TableLevel>(static_cast<unsigned>(level) - 1);
-        descend(below, read.next, read.rights, at, now, way);
+        descend(below, read.next, read.rights, at, now);
         return;
       }
       case EntryRead::Kind::leaf:
         break;
     }
+    Way way = way_;
     if (wanted_ == Wanted::walk_now || wanted_ == Wanted::walk_from_prefix) {
       if (!current) return;
     } else {
@@ -190,13 +206,19 @@ class Enumeration {
     add(way, Way::Kind::translated);
   }
 
-  void add(Way way, Way::Kind kind) {
-    way.kind = kind;
+  void add(const Way& way, Way::Kind kind) {
+    // What is cached and still true says nothing that a walk now does not.
+    if (!way.stale && std::any_of(ways_.begin(), ways_.end(), [&](const Way& other) {
+          return other.kind == kind && same_reads(way, other);
+        })) {
+      return;
+    }
     if (ways_.size() >= way_bound) {
       overflowed_ = true;
       return;
     }
     ways_.push_back(way);
+    ways_.back().kind = kind;
   }
 
   const Processor& processor_;
@@ -206,16 +228,18 @@ class Enumeration {
   const Moment now_;
   std::vector<Way>& ways_;
   std::vector<EntryVersion> versions_;
+  Way way_;  ///< as far as it has come
   Wanted wanted_ = Wanted::walk_now;
   unsigned pcid_ = 0;
   Moment since_ = 0;
   bool overflowed_ = false;
+  bool met_reserved_ = false;
 };
 
 }  // namespace
 
 bool translations(const Processor& processor, PagingState state, const EntryHistory& memory,
-                  Gva gva, Moment now, std::vector<Way>& ways) {
+                  Gva gva, Moment now, std::vector<Way>& ways, bool* met_reserved) {
   if (state.mode == PagingMode::none) {
     ways.push_back(unpaged(gva));
     return true;
@@ -225,6 +249,7 @@ bool translations(const Processor& processor, PagingState state, const EntryHist
   enumeration.from_prefixes();
   enumeration.complete();
   if (processor.registers().control.has(ControlBit::cr4_pge)) enumeration.complete_global();
+  if (met_reserved != nullptr) *met_reserved = *met_reserved || enumeration.met_reserved();
   return !enumeration.overflowed();
 }
 

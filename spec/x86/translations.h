@@ -72,8 +72,10 @@ inline constexpr std::size_t way_bound = 256;
 /// Append every way to translate `gva` on the processor at `now`. The first is
 /// the fresh walk. False if there are more than way_bound.
 /// `state.control` is taken from the processor's history, not from `state`.
+/// `met_reserved`, if given, is set if some entry had a reserved bit set: without
+/// one, other reserved bits give the same ways as long as they are fewer.
 bool translations(const Processor& processor, PagingState state, const EntryHistory& memory,
-                  Gva gva, Moment now, std::vector<Way>& ways);
+                  Gva gva, Moment now, std::vector<Way>& ways, bool* met_reserved = nullptr);
 
 /// The fresh walk alone.
 Way fresh_walk(const Processor& processor, PagingState state, const EntryHistory& memory, Gva gva,
