@@ -35,6 +35,11 @@ bool Coverage::hit(std::uint64_t address) const {
   return at < mapping_.size() && mapping_.data()[at] != std::byte{0};
 }
 
+void Coverage::forget(std::uint64_t address) {
+  const std::uint64_t at = address - begin_;
+  if (at < mapping_.size()) mapping_.data()[at] = std::byte{0};
+}
+
 std::size_t Coverage::hits() const {
   return mapping_.size() - static_cast<std::size_t>(std::count(
                                mapping_.data(), mapping_.data() + mapping_.size(), std::byte{0}));

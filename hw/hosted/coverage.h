@@ -28,6 +28,8 @@ class Coverage {
   /// Whether a block ran whose call to __sanitizer_cov_trace_pc() returns to this
   /// address.
   bool hit(std::uint64_t address) const;
+  /// As if that block had not run.
+  void forget(std::uint64_t address);
   /// Number of blocks that ran.
   std::size_t hits() const;
   void clear();

@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "hw/kernels/diagnostics.h"
+#include "hw/kernels/sandbox.h"
 #include "hw/kernels/warm_start.h"
 
 namespace lockstep::hw::kernels {
@@ -59,7 +60,7 @@ Result<Build> Build::open(const Cache& cache, Source source, Flavour flavour,
 }
 
 Result<void> Build::run_make(std::vector<std::string> words, std::vector<std::string> environment,
-                             const Progress& progress) const {
+                             const Progress& progress) {
   Process process;
   process.words = {"make",
                    "-C",
@@ -71,6 +72,8 @@ Result<void> Build::run_make(std::vector<std::string> words, std::vector<std::st
                    fmt::format("-j{}", std::max(1U, std::thread::hardware_concurrency())),
                    "--no-print-directory",
                    "--output-sync=target"};
+  // A patch may break more than one file.
+  if (source_.key != source_.base_key) process.words.emplace_back("--keep-going");
   process.words.insert(process.words.end(), words.begin(), words.end());
   process.environment = std::move(environment);
   // Scripts of the tree must not leave compiled copies in it.
@@ -78,8 +81,11 @@ Result<void> Build::run_make(std::vector<std::string> words, std::vector<std::st
   process.on_line = [&progress](std::string_view line) {
     if (progress && line.starts_with("  ")) progress(trimmed(line));
   };
-  const auto outcome = run(process);
+  const auto guarded_process = guarded(std::move(process), folder_);
+  if (!guarded_process) return tl::unexpected(guarded_process.error());
+  const auto outcome = run(*guarded_process);
   if (!outcome) return tl::unexpected(outcome.error());
+  said_ = outcome->err;
   if (outcome->ok()) return {};
   auto reason = first_error(outcome->err, source_.path);
   if (reason.empty()) reason = first_error(outcome->out, source_.path);
@@ -91,6 +97,12 @@ Result<void> Build::run_make(std::vector<std::string> words, std::vector<std::st
   return input_error(fmt::format("linux {}{} does not {}:\n{}", source_.tree.release,
                                  source_.key == source_.base_key ? "" : " with the patch",
                                  compiles ? "compile" : "build", reason));
+}
+
+Result<Process> Build::guarded(Process process, const fs::path& output) const {
+  if (!source_.untrusted) return process;
+  process.readable = {source_.path, source_.base_path, fs::path(LOCKSTEP_SOURCE_DIR)};
+  return sandboxed(std::move(process), {folder_, output});
 }
 
 Result<void> Build::make(const std::vector<std::string>& targets, const Progress& progress) {
@@ -112,7 +124,13 @@ Result<std::vector<std::string>> Build::make_kvm(const Progress& progress,
     const auto newline = rest.find('\n');
     // KVM's Makefile reaches virt/kvm by way of "..".
     const fs::path member(rest.substr(0, newline));
-    objects.push_back(member.lexically_normal().string());
+    auto name = member.lexically_normal().string();
+    // They become words of a linker's command line.
+    if (!name.ends_with(".o") || name.starts_with('-') || name.starts_with('@') ||
+        name.starts_with('/') || name.starts_with("..")) {
+      return input_error(fmt::format("'{}' is no object of KVM's", name));
+    }
+    objects.push_back(std::move(name));
     rest = newline == std::string_view::npos ? "" : rest.substr(newline + 1);
   }
   if (objects.empty()) {

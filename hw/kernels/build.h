@@ -8,6 +8,7 @@
 
 #include "hw/kernels/cache.h"
 #include "hw/kernels/config.h"
+#include "hw/kernels/process.h"
 #include "hw/kernels/source.h"
 
 namespace lockstep::hw::kernels {
@@ -62,6 +63,10 @@ class Build {
                             const std::filesystem::path& output,
                             const std::vector<std::string>& more, const Progress& progress) const;
 
+  /// What the compiler said when make() last ran: errors and warnings of what it
+  /// compiled then, also where all went well.
+  const std::string& said() const { return said_; }
+
   const std::filesystem::path& folder() const { return folder_; }
   const Source& source() const { return source_; }
   const Flavour& flavour() const { return flavour_; }
@@ -77,13 +82,16 @@ class Build {
 
   Result<void> configure(const Progress& progress);
   Result<void> run_make(std::vector<std::string> words, std::vector<std::string> environment,
-                        const Progress& progress) const;
+                        const Progress& progress);
+  /// The process, in a sandbox if the source is untrusted; it may write `output` too.
+  Result<Process> guarded(Process process, const std::filesystem::path& output) const;
 
   Lock lock_;
   std::filesystem::path folder_;
   Source source_;
   Flavour flavour_;
   std::string config_;
+  std::string said_;
 };
 
 /// The words of a kbuild .cmd file's first command, as a shell would split them.

@@ -137,7 +137,9 @@ Result<void> Build::compile_like(const std::string& object, const fs::path& inpu
   Process process;
   process.words = std::move(command->words);
   process.folder = command->folder;
-  const auto outcome = run(process);
+  const auto guarded_process = guarded(std::move(process), output.parent_path());
+  if (!guarded_process) return tl::unexpected(guarded_process.error());
+  const auto outcome = run(*guarded_process);
   if (!outcome) return tl::unexpected(outcome.error());
   if (outcome->ok()) return {};
   return input_error(fmt::format("{} does not compile against linux {}:\n{}", input.string(),

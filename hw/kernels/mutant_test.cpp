@@ -142,5 +142,22 @@ TEST(MutantTree, HoldsOneMutationAtATime) {
             std::filesystem::last_write_time(tree->path / name));
 }
 
+TEST(MutantTree, HoldsNewFilesAndMissesRemovedOnes) {
+  TestFolder folder;
+  tiny_tree(folder, "tree");
+  const Cache cache(folder.path() / "cache");
+  const auto tree = open_tree(folder.path() / "tree");
+  ASSERT_TRUE(tree);
+  auto held = MutantTree::open(cache, *tree, {}, "review");
+  ASSERT_TRUE(held) << held.error().message;
+  const std::string mmu = "arch/x86/kvm/mmu/mmu.c";
+  ASSERT_TRUE(held->hold_files({{mmu, std::nullopt}, {"virt/kvm/new/new.h", "new\n"}}));
+  EXPECT_FALSE(std::filesystem::exists(held->path() / mmu));
+  EXPECT_EQ(*read_file(held->path() / "virt/kvm/new/new.h"), "new\n");
+  ASSERT_TRUE(held->hold_files({}));
+  EXPECT_EQ(*read_file(held->path() / mmu), *read_file(tree->path / mmu));
+  EXPECT_FALSE(std::filesystem::exists(held->path() / "virt/kvm/new/new.h"));
+}
+
 }  // namespace
 }  // namespace lockstep::hw::kernels

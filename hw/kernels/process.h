@@ -22,6 +22,8 @@ struct Process {
   std::vector<std::string> environment;  ///< NAME=VALUE, beside the caller's and LC_ALL=C
   std::string input = {};                ///< what it reads on standard input
   Progress on_line = {};                 ///< every line of both outputs as it comes
+  /// What a sandbox that hides homes and /tmp must still show.
+  std::vector<std::filesystem::path> readable = {};
 };
 
 struct Outcome {

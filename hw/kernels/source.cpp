@@ -46,7 +46,7 @@ std::set<std::string> names(const AppliedPatch& applied) {
 
 Result<Source> plain_source(const Cache& cache, const Tree& tree, const Progress& progress) {
   const auto key = tree.identity();
-  Source source{tree, tree.path, key, tree.path, key, {}, {}};
+  Source source{tree, tree.path, key, tree.path, key, {}, {}, false};
   if (!tree.built) return source;
   source.path = source.base_path = cache.overlay(key);
   const auto lock = Lock::take(source.path.string() + ".lock", progress);

@@ -17,6 +17,8 @@ struct Source {
   std::string base_key;              ///< names that in the cache
   std::vector<std::string> changed;  ///< files that the patch touches, relative to the tree
   std::vector<std::string> notes;    ///< hunks that applied with an offset or with fuzz
+  /// The patch decides how the kernel is built: whatever make runs, runs in a sandbox.
+  bool untrusted = false;
 };
 
 /// The tree as it is. A tree that was built in place is copied to the cache

@@ -162,6 +162,13 @@ LineCoverage::LineCoverage(const std::vector<LineRow>& rows, std::span<const std
   }
 }
 
+std::vector<std::uint64_t> LineCoverage::blocks(std::string_view file, unsigned line) const {
+  const auto lines = lines_.find(file);
+  if (lines == lines_.end()) return {};
+  const auto sites = lines->second.find(line);
+  return sites == lines->second.end() ? std::vector<std::uint64_t>{} : sites->second;
+}
+
 LineCoverage::State LineCoverage::state(std::string_view file, unsigned line,
                                         const Hit& hit) const {
   const auto lines = lines_.find(file);

@@ -48,6 +48,8 @@ class LineCoverage {
 
   /// A line is hit if any of its blocks ran: inlined code has many.
   State state(std::string_view file, unsigned line, const Hit& hit) const;
+  /// The blocks of a line, as Hit wants them; empty if it has no code.
+  std::vector<std::uint64_t> blocks(std::string_view file, unsigned line) const;
   /// Blocks in all.
   std::size_t blocks() const { return blocks_; }
 
