@@ -166,6 +166,20 @@ TEST_F(Command, MutantsAreListedAndNamed) {
   EXPECT_EQ(run({"mutants", "--kernel", "/no/such/tree"}), 2);
 }
 
+TEST_F(Command, ReviewSaysWhatIsNoPatch) {
+  const auto file = [this](const std::string& name, const std::string& text) {
+    std::ofstream(folder_ / name) << text;
+    return (folder_ / name).string();
+  };
+  EXPECT_EQ(run({"review"}), 2);
+  EXPECT_EQ(run({"review", file("empty.mbox", ""), "--json", "-"}), 2);
+  EXPECT_NE(err_.find("no diff"), std::string::npos) << err_;
+  EXPECT_EQ(run({"review", "/no/such/file"}), 2);
+  const auto binary = file("b.patch", "diff --git a/x b/x\nGIT binary patch\nliteral 1\nA\n");
+  EXPECT_EQ(run({"review", binary, "--kernel", "/no/such/tree"}), 2);
+  EXPECT_EQ(run({"review", binary, "--budget", "soon"}), 2);
+}
+
 TEST_F(Command, JsonFileIsWrittenWhole) {
   const auto path = (folder_ / "list.json").string();
   EXPECT_EQ(run({"list", "properties", "--json", path}), 0);

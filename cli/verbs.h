@@ -17,6 +17,7 @@ void add_replay(CLI::App& app, int& exit);
 void add_list(CLI::App& app, int& exit);
 void add_kernels(CLI::App& app, int& exit);
 void add_mutants(CLI::App& app, int& exit);
+void add_review(CLI::App& app, int& exit);
 void add_test(CLI::App& app, int& exit);
 
 /// Every verb of the design's command that exists.

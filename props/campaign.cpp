@@ -55,6 +55,7 @@ class Campaign {
     orders.factory = options_.factory;
     orders.models = options_.models;
     orders.seed = options_.seed;
+    orders.wanted = options_.wanted;
     return orders;
   }
 

@@ -86,6 +86,9 @@ struct CampaignOptions {
   std::uint64_t max_cases = 0;   ///< 0: as many as the budget allows
   std::size_t max_findings = 8;  ///< distinct; then the cases stop
   bool canary = true;
+  /// Which generated programs to run; all if empty. Called in the workers: what it
+  /// says must depend on the program and what it was made with alone.
+  std::function<bool(const Program&)> wanted;
   /// Some times a second, from the calling thread. May be empty.
   std::function<void(const Progress&)> progress;
   /// At once when a finding has been saved, unshrunk, and again when it has

@@ -86,6 +86,7 @@ class Worker {
     state_.position.step.store(0, std::memory_order_relaxed);
     options.position = &state_.position;
     const auto made = maker_.make(index);
+    if (orders_.wanted && !orders_.canary && !orders_.wanted(made.program)) return true;
     const auto outcome = lockstep_.run(made.program, options, made.mask);
     state_.cases.fetch_add(1, std::memory_order_relaxed);
     state_.commands.fetch_add(tally_.add(outcome, lockstep_), std::memory_order_relaxed);

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -47,6 +48,8 @@ struct WorkerOrders {
   std::chrono::steady_clock::time_point until;
   /// A new VM after so many cases: bounds the history of a failure.
   unsigned fresh_every = 256;
+  /// See CampaignOptions.
+  std::function<bool(const Program&)> wanted;
   /// Engines lie, and the worker ends with the first lie that is found.
   bool canary = false;
 };

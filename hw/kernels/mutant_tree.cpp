@@ -11,8 +11,8 @@
 namespace lockstep::hw::kernels {
 namespace fs = std::filesystem;
 
-Result<MutantTree> MutantTree::open(const Cache& cache, const Tree& tree,
-                                    const Progress& progress, const std::string& purpose) {
+Result<MutantTree> MutantTree::open(const Cache& cache, const Tree& tree, const Progress& progress,
+                                    const std::string& purpose) {
   auto source = plain_source(cache, tree, progress);
   if (!source) return tl::unexpected(source.error());
   const auto origin = source->path;

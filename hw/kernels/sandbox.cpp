@@ -23,17 +23,27 @@ std::vector<std::string> hidden_folders() {
 }
 
 std::vector<std::string> bubblewrap() {
-  std::vector<std::string> words = {
-      "prlimit", fmt::format("--cpu={}", cpu_seconds),
-      fmt::format("--fsize={}", file_bytes), "--core=0",
-      "bwrap",   "--unshare-all",
-      "--die-with-parent", "--new-session",
-      "--cap-drop", "ALL",
-      "--uid", "65534",
-      "--gid", "65534",
-      "--ro-bind", "/", "/",
-      "--dev", "/dev",
-      "--proc", "/proc"};
+  std::vector<std::string> words = {"prlimit",
+                                    fmt::format("--cpu={}", cpu_seconds),
+                                    fmt::format("--fsize={}", file_bytes),
+                                    "--core=0",
+                                    "bwrap",
+                                    "--unshare-all",
+                                    "--die-with-parent",
+                                    "--new-session",
+                                    "--cap-drop",
+                                    "ALL",
+                                    "--uid",
+                                    "65534",
+                                    "--gid",
+                                    "65534",
+                                    "--ro-bind",
+                                    "/",
+                                    "/",
+                                    "--dev",
+                                    "/dev",
+                                    "--proc",
+                                    "/proc"};
   std::error_code error;
   for (const auto& folder : hidden_folders()) {
     if (!fs::is_directory(folder, error)) continue;

@@ -28,8 +28,8 @@ TEST_F(Sandboxed, WritesOnlyWhereItMay) {
   const auto source = folder_.file("source/Makefile", "all:\n");
   const auto kept = folder_.file("kept", "kept\n");
   std::filesystem::create_directories(folder_.path() / "build");
-  const auto outcome = shell("echo made > " + (folder_.path() / "build/made").string() + "; rm -f " +
-                             source.string() + " " + kept.string() +
+  const auto outcome = shell("echo made > " + (folder_.path() / "build/made").string() +
+                             "; rm -f " + source.string() + " " + kept.string() +
                              "; touch /usr/lockstep-was-here; cat " + source.string());
   ASSERT_TRUE(outcome) << outcome.error().message;
   EXPECT_EQ(outcome->out, "all:\n") << outcome->err;

@@ -111,8 +111,7 @@ std::string decode_words(std::string_view header) {
     const auto begin = header.find("=?");
     // The text begins after "charset?Q?"; a "?=" before that is none.
     const auto charset = begin == std::string_view::npos ? begin : header.find('?', begin + 2);
-    const auto end =
-        charset == std::string_view::npos ? charset : header.find("?=", charset + 3);
+    const auto end = charset == std::string_view::npos ? charset : header.find("?=", charset + 3);
     const auto word = end == std::string_view::npos
                           ? std::nullopt
                           : decode_word(header.substr(begin + 2, end - begin - 2));

@@ -74,8 +74,8 @@ class Taker {
       taken_.files_only = true;
       return;
     }
-    const bool pair = line.starts_with("--- ") && at_ + 1 < lines_.size() &&
-                      lines_[at_ + 1].starts_with("+++ ");
+    const bool pair =
+        line.starts_with("--- ") && at_ + 1 < lines_.size() && lines_[at_ + 1].starts_with("+++ ");
     if (pair) {
       keep(line);
       keep(lines_[++at_]);
@@ -100,16 +100,17 @@ class Taker {
       }
       const bool known = kind == ' ' || kind == '-' || kind == '+' || kind == '\t';
       if (!known || kind == '\t' || (kind != '+' && before == 0) || (kind != '-' && after == 0)) {
-        return damaged(header, fmt::format("has {} where {} old and {} new lines are left",
-                                           line.empty() ? "an empty line"
-                                                        : "'" + std::string(line) + "'",
-                                           before, after));
+        return damaged(header,
+                       fmt::format("has {} where {} old and {} new lines are left",
+                                   line.empty() ? "an empty line" : "'" + std::string(line) + "'",
+                                   before, after));
       }
       if (kind != '+') --before;
       if (kind != '-') --after;
       lines.push_back(line);
     }
-    if (at_ + 1 < lines_.size() && lines_[at_ + 1].starts_with('\\')) lines.push_back(lines_[++at_]);
+    if (at_ + 1 < lines_.size() && lines_[at_ + 1].starts_with('\\'))
+      lines.push_back(lines_[++at_]);
     for (const auto line : lines) keep(line.empty() ? " " : line);
     ++taken_.hunks;
   }

@@ -8,7 +8,9 @@
 namespace lockstep::jobs::review {
 namespace {
 
-std::size_t tabs_of(std::string_view line) { return std::min(line.find_first_not_of('\t'), line.size()); }
+std::size_t tabs_of(std::string_view line) {
+  return std::min(line.find_first_not_of('\t'), line.size());
+}
 
 /// Opened and not closed.
 long open_parentheses(std::string_view line) {
@@ -19,8 +21,8 @@ long open_parentheses(std::string_view line) {
 bool wants_statement(std::string_view text) {
   if (text.ends_with(';') || text.ends_with('{')) return false;
   if (text.ends_with("else")) return true;
-  for (const std::string_view word : {"if (", "else if (", "} else if (", "for (", "while (",
-                                      "list_for_each", "kvm_for_each"}) {
+  for (const std::string_view word :
+       {"if (", "else if (", "} else if (", "for (", "while (", "list_for_each", "kvm_for_each"}) {
     if (text.starts_with(word)) return true;
   }
   return false;

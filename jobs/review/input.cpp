@@ -68,8 +68,18 @@ bool may_be_range(const std::string& word) {
 Result<std::string> git_range(const std::string& range, const fs::path& checkout) {
   kernels::Process git;
   // A checkout may be somebody else's: none of its hooks or programs is run.
-  git.words = {"git", "-C", checkout.string(), "-c", "core.fsmonitor=false",
-               "-c", "core.hooksPath=/dev/null", "log", "--format=%H", "--max-count=2", range, "--"};
+  git.words = {"git",
+               "-C",
+               checkout.string(),
+               "-c",
+               "core.fsmonitor=false",
+               "-c",
+               "core.hooksPath=/dev/null",
+               "log",
+               "--format=%H",
+               "--max-count=2",
+               range,
+               "--"};
   const bool single = range.find("..") == std::string::npos;
   const auto known = kernels::run(git);
   if (!known) return tl::unexpected(known.error());
@@ -78,8 +88,16 @@ Result<std::string> git_range(const std::string& range, const fs::path& checkout
                                    checkout.string(), known->last_words()));
   }
   if (known->out.empty()) return input_error(fmt::format("the range '{}' is empty", range));
-  git.words = {"git", "-C", checkout.string(), "-c", "core.fsmonitor=false",
-               "format-patch", "--stdout", "--no-signature", "--no-ext-diff", "--no-textconv"};
+  git.words = {"git",
+               "-C",
+               checkout.string(),
+               "-c",
+               "core.fsmonitor=false",
+               "format-patch",
+               "--stdout",
+               "--no-signature",
+               "--no-ext-diff",
+               "--no-textconv"};
   if (single) git.words.emplace_back("-1");
   git.words.push_back(range);
   const auto made = kernels::run_or_fail(git);

@@ -144,9 +144,8 @@ bool is_separator(std::string_view line) {
   if (!line.starts_with("From ") || line.size() < 10) return false;
   // A year ends it, or a year and a zone.
   const auto words = trimmed(line);
-  const auto digits = std::ranges::count_if(words.substr(words.size() - 5), [](unsigned char c) {
-    return std::isdigit(c) != 0;
-  });
+  const auto digits = std::ranges::count_if(words.substr(words.size() - 5),
+                                            [](unsigned char c) { return std::isdigit(c) != 0; });
   return digits >= 4 && words.find(':') != std::string_view::npos;
 }
 

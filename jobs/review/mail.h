@@ -14,7 +14,7 @@ struct Mail {
   std::map<std::string, std::string> headers;  ///< names in lower case, values unfolded, UTF-8
   /// Decoded text: of several parts those that are plain text or patches, in order.
   std::string body;
-  bool flowed = false;      ///< Content-Type: ...; format=flowed
+  bool flowed = false;        ///< Content-Type: ...; format=flowed
   bool delete_space = false;  ///< ...; delsp=yes
 
   /// Empty if there is none.

@@ -110,9 +110,7 @@ std::optional<Placed> lay(const LooseHunk& hunk, std::size_t first, std::size_t 
   const auto old_lines = std::ranges::count_if(
       hunk.lines, [](const LooseLine& line) { return line.kind != '+' && !line.squeezed.empty(); });
   auto broken = std::max(0L, static_cast<long>(old_lines) - static_cast<long>(hunk.count));
-  const auto keep_blank = [&] {
-    placed.lines.emplace_back(' ', text.lines[at++]);
-  };
+  const auto keep_blank = [&] { placed.lines.emplace_back(' ', text.lines[at++]); };
   for (auto i = first; i < last; ++i) {
     const auto& line = hunk.lines[i];
     if (line.kind == '+') {
@@ -171,7 +169,7 @@ class Repairer {
     made_.hunks += file.hunks.size();
     const hw::kernels::Result<std::string> read =
         file.name.empty() ? hw::kernels::Result<std::string>(hw::kernels::input_error(""))
-                                        : hw::kernels::read_file(tree_ / file.name);
+                          : hw::kernels::read_file(tree_ / file.name);
     if (!read) {
       for (const auto& hunk : file.hunks) fail(file, hunk, "the tree has no such file");
       return;
@@ -193,7 +191,8 @@ class Repairer {
       from = placed->begin + placed->old_lines;
     }
     if (hunks.empty()) return;
-    made_.diff += fmt::format("diff --git a/{0} b/{0}\n--- a/{0}\n+++ b/{0}\n{1}", file.name, hunks);
+    made_.diff +=
+        fmt::format("diff --git a/{0} b/{0}\n--- a/{0}\n+++ b/{0}\n{1}", file.name, hunks);
   }
 
   Repair take() { return std::move(made_); }

@@ -130,9 +130,10 @@ tl::expected<Submission, std::string> arrange(std::vector<SubmittedPatch> patche
   const auto silent = std::ranges::count_if(patches, [](const auto& p) { return !has_patch(p); });
   std::erase_if(patches, [](const auto& patch) { return !has_patch(patch); });
   if (patches.empty()) {
-    return tl::unexpected(fmt::format("no diff in {} mail{} or file{}: a unified diff with '--- ', "
-                                      "'+++ ' and '@@' lines was expected",
-                                      silent, silent == 1 ? "" : "s", silent == 1 ? "" : "s"));
+    return tl::unexpected(
+        fmt::format("no diff in {} mail{} or file{}: a unified diff with '--- ', "
+                    "'+++ ' and '@@' lines was expected",
+                    silent, silent == 1 ? "" : "s", silent == 1 ? "" : "s"));
   }
   const bool originals = std::ranges::any_of(patches, [](const auto& p) { return !p.reply; });
   if (originals) {
@@ -140,18 +141,21 @@ tl::expected<Submission, std::string> arrange(std::vector<SubmittedPatch> patche
     if (answers != 0) made.notes.push_back(fmt::format("{} answers that quote a diff", answers));
   }
   if (silent != 0) {
-    made.notes.push_back(fmt::format("{} mail{} without a diff left out", silent,
-                                     silent == 1 ? "" : "s"));
+    made.notes.push_back(
+        fmt::format("{} mail{} without a diff left out", silent, silent == 1 ? "" : "s"));
   }
   const auto newest = std::ranges::max(patches, {}, &SubmittedPatch::version).version;
   if (std::ranges::any_of(patches, [](const auto& p) { return p.total != 0; })) {
     const auto older = std::erase_if(patches, [&](const auto& p) { return p.version != newest; });
     if (older != 0) {
-      made.notes.push_back(fmt::format("{} patches of versions before v{} left out", older, newest));
+      made.notes.push_back(
+          fmt::format("{} patches of versions before v{} left out", older, newest));
     }
     std::ranges::stable_sort(patches, {}, &SubmittedPatch::number);
     std::set<std::pair<unsigned, std::string>> seen;
-    std::erase_if(patches, [&](const auto& p) { return !seen.insert({p.number, p.subject}).second; });
+    std::erase_if(patches, [&](const auto& p) {
+      return !seen.insert({p.number, p.subject}).second;
+    });
     std::set<unsigned> numbers;
     for (const auto& patch : patches) numbers.insert(patch.number);
     const auto total = patches.back().total;

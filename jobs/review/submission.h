@@ -16,12 +16,12 @@ struct SubmittedPatch {
   unsigned version = 1;  ///< [PATCH v3]
   unsigned number = 0;   ///< [PATCH 1/9]; 0 if it is alone
   unsigned total = 0;
-  bool reply = false;              ///< the mail answers another one
-  std::string diff;                ///< unified, level -p1; empty if it came damaged
-  std::vector<std::string> notes;  ///< what was undone to read it
-  std::vector<std::string> damaged;  ///< lines for repair(), if the diff is empty
-  std::string damage;                ///< what is wrong with them
-  std::string base_commit;           ///< git format-patch --base; may be empty
+  bool reply = false;                      ///< the mail answers another one
+  std::string diff;                        ///< unified, level -p1; empty if it came damaged
+  std::vector<std::string> notes;          ///< what was undone to read it
+  std::vector<std::string> damaged;        ///< lines for repair(), if the diff is empty
+  std::string damage;                      ///< what is wrong with them
+  std::string base_commit;                 ///< git format-patch --base; may be empty
   std::vector<std::string> prerequisites;  ///< prerequisite-patch-id lines
 };
 

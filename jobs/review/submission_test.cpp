@@ -62,8 +62,9 @@ TEST(Submission, APlainDiffIsOnePatch) {
 }
 
 TEST(Submission, MessageStatisticsAndSignatureAreLeftOut) {
-  const auto made = only(mail("[PATCH] KVM: x", "From: Author <a@x>\n\nWhy.\n---\n mmu.c | 3 +-\n\n" +
-                                                    diff + "-- \n2.39.0\n\nbase-commit: 0123456789\n"));
+  const auto made =
+      only(mail("[PATCH] KVM: x", "From: Author <a@x>\n\nWhy.\n---\n mmu.c | 3 +-\n\n" + diff +
+                                      "-- \n2.39.0\n\nbase-commit: 0123456789\n"));
   ASSERT_EQ(made.patches.size(), 1u);
   EXPECT_EQ(made.patches[0].diff, diff);
   EXPECT_EQ(made.patches[0].author, "Author <a@x>");
@@ -71,10 +72,10 @@ TEST(Submission, MessageStatisticsAndSignatureAreLeftOut) {
 }
 
 TEST(Submission, ASeriesIsSortedAndItsNewestVersionTaken) {
-  const auto made = only(mail("[PATCH v3 2/3] b", diff) + "\n" + mail("[PATCH v3 0/3] cover", "hi") +
-                         "\n" + mail("[PATCH v3 1/3] a", diff) + "\n" +
-                         mail("[PATCH v2 1/3] old", diff) + "\n" +
-                         mail("Re: [PATCH v3 1/3] a", quoted(diff)));
+  const auto made =
+      only(mail("[PATCH v3 2/3] b", diff) + "\n" + mail("[PATCH v3 0/3] cover", "hi") + "\n" +
+           mail("[PATCH v3 1/3] a", diff) + "\n" + mail("[PATCH v2 1/3] old", diff) + "\n" +
+           mail("Re: [PATCH v3 1/3] a", quoted(diff)));
   ASSERT_EQ(made.patches.size(), 2u);
   EXPECT_EQ(made.patches[0].subject, "a");
   EXPECT_EQ(made.patches[1].subject, "b");
@@ -138,9 +139,9 @@ class Repairs : public testing::Test {
 
 TEST_F(Repairs, BlanksComeBackFromTheTree) {
   // Indentation and markers of context are gone.
-  const auto made = of(
-      "> --- a/arch/x86/kvm/mmu/mmu.c\n> +++ b/arch/x86/kvm/mmu/mmu.c\n> @@ -2,3 +2,4 @@\n> {\n"
-      "> - return 1;\n> + int x = 2;\n> + return x;\n> }\n> --\n> 2.39\n");
+  const auto made =
+      of("> --- a/arch/x86/kvm/mmu/mmu.c\n> +++ b/arch/x86/kvm/mmu/mmu.c\n> @@ -2,3 +2,4 @@\n> {\n"
+         "> - return 1;\n> + int x = 2;\n> + return x;\n> }\n> --\n> 2.39\n");
   EXPECT_EQ(made.placed, 1u);
   EXPECT_EQ(made.hunks, 1u);
   EXPECT_TRUE(made.failures.empty());
@@ -153,16 +154,16 @@ TEST_F(Repairs, BlanksComeBackFromTheTree) {
 }
 
 TEST_F(Repairs, LongLinesThatWereBrokenAreJoined) {
-  const auto made = of(
-      "> --- a/arch/x86/kvm/mmu/mmu.c\n> +++ b/arch/x86/kvm/mmu/mmu.c\n> @@ -5,3 +5,3 @@\n> {\n"
-      "> - return 1;\n> + return 1 +\n> 2;\n> }\n");
+  const auto made =
+      of("> --- a/arch/x86/kvm/mmu/mmu.c\n> +++ b/arch/x86/kvm/mmu/mmu.c\n> @@ -5,3 +5,3 @@\n> {\n"
+         "> - return 1;\n> + return 1 +\n> 2;\n> }\n");
   EXPECT_NE(made.diff.find("+\treturn 1 + 2;\n }\n"), std::string::npos) << made.diff;
 }
 
 TEST_F(Repairs, ALineThatTheTreeLacksIsNamed) {
-  const auto made = of(
-      "> --- a/arch/x86/kvm/mmu/mmu.c\n> +++ b/arch/x86/kvm/mmu/mmu.c\n> @@ -2,3 +2,4 @@\n> {\n"
-      "> - return 17;\n> + int x = 2;\n> + return x;\n> }\n");
+  const auto made =
+      of("> --- a/arch/x86/kvm/mmu/mmu.c\n> +++ b/arch/x86/kvm/mmu/mmu.c\n> @@ -2,3 +2,4 @@\n> {\n"
+         "> - return 17;\n> + int x = 2;\n> + return x;\n> }\n");
   EXPECT_EQ(made.placed, 0u);
   ASSERT_EQ(made.failures.size(), 1u);
   EXPECT_NE(made.failures[0].find("has no line 'return 17;'"), std::string::npos)
@@ -170,8 +171,9 @@ TEST_F(Repairs, ALineThatTheTreeLacksIsNamed) {
 }
 
 TEST_F(Repairs, FilesOutsideOfTheTreeAreNotRead) {
-  const auto made = of(
-      "> --- a/../../etc/passwd\n> +++ b/../../etc/passwd\n> @@ -1,2 +1,2 @@\n> root\n> -x\n> +y\n");
+  const auto made =
+      of("> --- a/../../etc/passwd\n> +++ b/../../etc/passwd\n> @@ -1,2 +1,2 @@\n> root\n> -x\n> "
+         "+y\n");
   EXPECT_EQ(made.placed, 0u);
   EXPECT_EQ(made.failures.size(), 1u);
 }

@@ -239,6 +239,7 @@ Result<fs::path> build_image(const kernels::Cache& cache, const kernels::Source&
   }
   // One make: a second that has nothing to do takes seconds too.
   auto kvm = build->make_kvm(progress, libraries);
+  if (options.heard) options.heard(build->said());
   if (!kvm) return tl::unexpected(kvm.error());
   std::vector<std::string> objects;
   for (const auto& object : *kvm) {

@@ -4,7 +4,9 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
+#include <string_view>
 
 #include "hw/kernels/build.h"
 #include "hw/kernels/cache.h"
@@ -20,6 +22,8 @@ struct ImageOptions {
   unsigned place = 0;
   /// Functions that return 0 for a reason are fatal too: shows which are reached.
   bool strict_stubs = false;
+  /// Gets what the compiler said while KVM was made, also of a build that fails.
+  std::function<void(std::string_view)> heard = {};
 };
 
 /// Places of 64 MiB each, from 256 MiB up.

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "jobs/review/pairs.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "hw/kernels/cache.h"
+
+namespace lockstep::jobs::review {
+namespace {
+
+namespace fs = std::filesystem;
+using Clock = std::chrono::steady_clock;
+
+/// More of one kind tell nothing new.
+constexpr std::size_t most_failures = 4;
+constexpr std::size_t most_differences = 8;
+
+/// Written by the child where the answers differ first.
+struct Noted {
+  std::atomic<bool> any{false};
+  std::size_t step = 0;
+  std::array<char, 160> command{};
+  std::array<char, 240> base{};
+  std::array<char, 240> patched{};
+};
+
+template <std::size_t size>
+void store(std::array<char, size>& target, const std::string& text) {
+  target = {};
+  std::memcpy(target.data(), text.data(), std::min(text.size(), size - 1));
+}
+
+/// Counters that say how much work was done: KVM's own, and those of the shim.
+bool is_cost(std::string_view name) { return name.starts_with("kvm "); }
+
+/// Each engine is told by these what the host is.
+std::vector<std::pair<std::string, HostParameters>> hosts() {
+  std::vector<std::pair<std::string, HostParameters>> all;
+  for (const auto vendor : {Vendor::amd, Vendor::intel}) {
+    const std::string name = vendor == Vendor::amd ? "amd" : "intel";
+    HostParameters host;
+    host.vendor = vendor;
+    all.emplace_back(name, host);
+    host.tdp_mmu = false;
+    all.emplace_back(name + " tdp-mmu=off", host);
+    host.tdp_mmu.reset();
+    host.nx_huge_pages = true;
+    host.eager_page_split = false;
+    all.emplace_back(name + " nx-huge-pages=on eager-split=off", host);
+  }
+  return all;
+}
+
+}  // namespace
+
+std::vector<NamedProgram> corpus_programs(const fs::path& folder) {
+  std::vector<NamedProgram> programs;
+  std::vector<fs::path> files;
+  std::error_code error;
+  for (auto at = fs::recursive_directory_iterator(folder, error);
+       !error && at != fs::recursive_directory_iterator(); at.increment(error)) {
+    if (at->path().extension() == ".lockstep") files.push_back(at->path());
+  }
+  std::ranges::sort(files);
+  std::vector<std::pair<std::string, Program>> read;
+  for (const auto& file : files) {
+    const auto text = hw::kernels::read_file(file);
+    auto program = text ? parse(*text) : tl::unexpected(ParseError{});
+    if (!program) continue;
+    // What the text expects may be meant for other engines.
+    for (auto& step : program->steps) step.expected.reset();
+    read.emplace_back(file.lexically_relative(folder).string(), *std::move(program));
+  }
+  // Every program once before any is run again elsewhere.
+  const auto variants = hosts();
+  for (std::size_t i = 0; i < variants.size() + 2; ++i) {
+    for (const auto& [name, program] : read) {
+      auto variant = program;
+      const bool shadow = i >= variants.size();
+      if (shadow && program.configuration.mmu != MmuKind::any) continue;
+      if (!shadow && i > 0 && program.configuration.mmu == MmuKind::shadow && i % 3 != 0) continue;
+      const auto& host = variants[shadow ? (i - variants.size()) * 3 : i];
+      variant.configuration.host = host.second;
+      if (shadow) variant.configuration.mmu = MmuKind::shadow;
+      programs.push_back({fmt::format("{} ({}{})", name, host.first, shadow ? " shadow" : ""),
+                          std::move(variant)});
+    }
+  }
+  return programs;
+}
+
+std::optional<props::Finding> fails_on(const Workbench& bench, const std::string& engine,
+                                       const Program& program) {
+  return props::Tester(bench.setup({engine})).run(program).finding;
+}
+
+PairsResult run_pairs(Workbench& bench, const std::vector<NamedProgram>& programs,
+                      Clock::time_point deadline,
+                      const std::function<void(std::size_t, bool)>& reached,
+                      const std::function<bool()>& stop) {
+  PairsResult result;
+  const props::SharedObject<Noted> noted;
+  if (!noted) {
+    result.broken = "no shared memory";
+    return result;
+  }
+  auto setup = bench.setup({Workbench::base_name, Workbench::patched_name});
+  setup.watch = [notes = noted.get()](const props::StepTrace& trace) {
+    if (notes->any || trace.answers.size() != 2) return;
+    const auto* const base = trace.answers[0].observation;
+    const auto* const patched = trace.answers[1].observation;
+    if (base == nullptr || patched == nullptr || *base == *patched) return;
+    notes->step = trace.step;
+    store(notes->command, print(*trace.command, PagingMode::level4));
+    store(notes->base, print(*base));
+    store(notes->patched, print(*patched));
+    notes->any = true;
+  };
+  props::Tester tester(setup);
+  for (std::size_t i = 0; i < programs.size(); ++i) {
+    if (Clock::now() >= deadline || (stop && stop())) break;
+    noted->any = false;
+    const auto& program = programs[i].program;
+    const auto outcome = tester.run(program);
+    if (outcome.verdict == props::Verdict::input_error || !outcome.skips.empty()) {
+      ++result.skipped;
+      continue;
+    }
+    if (!outcome.broken.empty()) {
+      result.broken = outcome.broken;
+      break;
+    }
+    ++result.programs;
+    const bool hit = bench.reached_any();
+    bench.forget_reached();
+    result.productive += hit ? 1 : 0;
+    if (reached) reached(i, hit);
+    if (outcome.finding) {
+      auto on_base = fails_on(bench, Workbench::base_name, program);
+      if (on_base) {
+        ++result.base_fails;
+        result.base_finding = on_base->title;
+        continue;
+      }
+      const bool known = std::ranges::any_of(result.failures, [&](const auto& failure) {
+        return failure.finding.key() == outcome.finding->key();
+      });
+      if (known || !fails_on(bench, Workbench::patched_name, program)) continue;
+      result.failures.push_back({programs[i].name, program, *outcome.finding});
+      if (result.failures.size() >= most_failures) break;
+      continue;
+    }
+    if (noted->any && result.differences.size() < most_differences) {
+      result.differences.push_back({programs[i].name, program, noted->step, noted->command.data(),
+                                    noted->base.data(), noted->patched.data()});
+    }
+    const auto base = bench.base().probe->get()->counters();
+    const auto patched = bench.patched().probe->get()->counters();
+    for (const auto* const side : {&base, &patched}) {
+      for (const auto& [name, value] : *side) {
+        if (!is_cost(name)) continue;
+        auto& cost = result.costs[name];
+        (side == &base ? cost.base : cost.patched) += value;
+        if (side == &base) continue;
+        const auto was = base.find(name);
+        const auto before = was == base.end() ? 0 : was->second;
+        if (value > before && value - before > cost.growth) {
+          cost.growth = value - before;
+          cost.program = programs[i].name;
+        }
+      }
+    }
+  }
+  return result;
+}
+
+}  // namespace lockstep::jobs::review

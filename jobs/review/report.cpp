@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "jobs/review/report.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+#include "jobs/review/lines.h"
+#include "spec/kvm/invariants.h"
+
+namespace lockstep::jobs::review {
+namespace {
+
+constexpr std::size_t most_places = 8;
+constexpr std::size_t most_facts = 8;
+
+std::string plural(std::uint64_t count, std::string_view word) {
+  return fmt::format("{} {}{}", count, word, count == 1 ? "" : "s");
+}
+
+/// What stands out in the diff, suspects marked.
+std::string facts(const PatchReport& row) {
+  std::string text;
+  std::size_t told = 0;
+  for (const auto& fact : row.facts) {
+    if (!fact.suspect && ++told > most_facts) continue;
+    const auto line = fmt::format("{}:{}{}: {}", fact.place.file, fact.place.line,
+                                  fact.place.removed ? " (as it was)" : "", fact.text);
+    text += (fact.suspect ? "  >> " : "     ") + std::string(trimmed(wrapped(line, 5))) + "\n";
+  }
+  if (told > most_facts) text += fmt::format("     and {} more\n", told - most_facts);
+  return text.empty() ? text : "  read in the diff, not run\n" + text;
+}
+
+/// "FILE:12-14, 20 (removed)": a file a line.
+std::string places(const std::vector<Place>& all, std::size_t indent) {
+  std::string text;
+  std::size_t told = 0;
+  for (std::size_t i = 0; i < all.size() && told < most_places;) {
+    std::size_t j = i;
+    while (j + 1 < all.size() && all[j + 1].file == all[i].file &&
+           all[j + 1].removed == all[i].removed && all[j + 1].line == all[j].line + 1) {
+      ++j;
+    }
+    text += fmt::format("{:{}}{}:{}{}{}\n", "", indent, all[i].file, all[i].line,
+                        j == i ? "" : fmt::format("-{}", all[j].line),
+                        all[i].removed ? " (as it was)" : "");
+    ++told;
+    i = j + 1;
+    if (told == most_places && i < all.size()) text += fmt::format("{:{}}...\n", "", indent);
+  }
+  return text;
+}
+
+std::string applied(const PatchReport& row) {
+  if (!row.tried) return "  applies   not tried\n";
+  if (!row.step.applies) {
+    return "  applies   no\n" + wrapped(row.step.why, 4);
+  }
+  std::string text = "  applies   yes\n";
+  for (const auto& note : row.step.notes) text += wrapped(note, 4);
+  return text;
+}
+
+std::string compiled(const PatchReport& row) {
+  if (!row.step.applies) return "";
+  if (!row.relevant) return "  compiles  not tried: nothing of it is compiled into KVM for x86\n";
+  if (!row.compiles) return "";
+  const auto errors = std::ranges::count_if(row.diagnostics, &Diagnostic::error);
+  const auto warnings = static_cast<std::int64_t>(row.diagnostics.size()) - errors;
+  std::string text =
+      *row.compiles
+          ? fmt::format("  compiles  yes{}, {:.1f} s\n",
+                        warnings == 0 ? ""
+                                      : ", with " + plural(static_cast<std::uint64_t>(warnings),
+                                                           "new warning"),
+                        row.build_seconds)
+          : std::string("  compiles  no\n");
+  for (const auto& diagnostic : row.diagnostics) {
+    text += fmt::format("{} ", diagnostic.at_patch ? "  >>" : "    ") +
+            std::string(trimmed(wrapped(print(diagnostic), 5))) + "\n";
+  }
+  if (row.diagnostics.empty() && !*row.compiles) text += wrapped(row.compile_error, 4);
+  return text;
+}
+
+}  // namespace
+
+std::string wrapped(std::string_view text, std::size_t indent, std::size_t width) {
+  std::string made;
+  for (const auto line : lines_of(text)) {
+    std::string current(indent, ' ');
+    bool empty = true;
+    auto rest = line;
+    // What a line itself is indented by stays.
+    const auto own = std::min(rest.find_first_not_of(' '), rest.size());
+    current += rest.substr(0, own);
+    rest.remove_prefix(own);
+    while (!rest.empty()) {
+      const auto space = rest.find(' ');
+      const auto word = rest.substr(0, space);
+      rest = space == std::string_view::npos ? "" : rest.substr(space + 1);
+      if (!empty && current.size() + 1 + word.size() > width) {
+        made += current + "\n";
+        current = std::string(indent + own + 2, ' ');
+        empty = true;
+      }
+      if (!empty) current += ' ';
+      current += word;
+      empty = false;
+    }
+    made += (empty ? std::string() : current) + "\n";
+  }
+  return made;
+}
+
+std::string text_of(const ReviewFinding& finding) {
+  std::string text = wrapped(fmt::format("{}: {}{}", name(finding.kind), finding.title,
+                                         finding.expected ? " (declared)" : ""),
+                             0);
+  if (finding.seen.step && !finding.seen.command.empty()) {
+    text += wrapped(fmt::format("at step {}: {}", *finding.seen.step + 1, finding.seen.command), 2);
+  }
+  for (const auto& side : sides_of(finding)) text += wrapped(side, 2);
+  if (!finding.detail.empty()) text += wrapped(finding.detail, 2);
+  if (finding.invariant) {
+    for (const auto& invariant : spec::invariants()) {
+      if (invariant.number != *finding.invariant) continue;
+      text += wrapped(
+          fmt::format("invariant {}: {} ({})", invariant.number, invariant.title, invariant.source),
+          2);
+    }
+  }
+  if (!finding.lines.empty()) {
+    text += "  changed lines that it runs:\n" + places(finding.lines, 4);
+  }
+  if (!finding.path.empty()) {
+    text += fmt::format("  program: {}\n", finding.path.string());
+    const auto program = print(finding.program);
+    for (const auto line : lines_of(program)) {
+      // Provenance stands in the file.
+      if (line.starts_with('#')) continue;
+      text += fmt::format("    {}\n", line);
+    }
+  }
+  return text;
+}
+
+std::string text_of_run(const PatchReport& row) {
+  std::string text;
+  if (row.compiles != true) return text;
+  if (!row.cannot_run.empty()) {
+    return "  runs      no\n" + wrapped(row.cannot_run, 4);
+  }
+  text += fmt::format(
+      "  ran       {} on base and patched; {} more ({} commands)\n"
+      "            on patched, {:.1f} s\n",
+      plural(row.programs, "program"), row.cases, row.commands, row.run_seconds);
+  const auto& reach = row.reach;
+  if (reach.code.empty()) {
+    text += "  reached   no changed line has code in this build\n";
+  } else {
+    text += fmt::format("  reached   {} of {} changed lines with code\n", reach.reached.size(),
+                        reach.code.size());
+    if (!reach.never.empty()) text += "    never:\n" + places(reach.never, 6);
+  }
+  for (const auto& remark : row.remarks) text += wrapped(remark, 4);
+  return text;
+}
+
+std::string text_report(const ReviewReport& report) {
+  std::string text = wrapped(reason_of(report), 0);
+  text += fmt::format(
+      "linux {}, {}, seed {}, {:.0f} s\n", report.release,
+      report.patches.size() == 1 ? "1 patch" : fmt::format("{} patches", report.patches.size()),
+      report.seed, report.seconds);
+  for (const auto& note : report.notes) text += wrapped(note, 0);
+  std::size_t number = 0;
+  for (const auto& row : report.patches) {
+    ++number;
+    text += "\n" +
+            wrapped(fmt::format("[{}/{}] {}", number, report.patches.size(), row.patch.subject), 0);
+    text += applied(row) + compiled(row) + facts(row) + text_of_run(row);
+    for (const auto& finding : row.findings) {
+      text += fmt::format("\n>> {}", text_of(finding));
+    }
+  }
+  return text;
+}
+
+nlohmann::json json_findings(const ReviewReport& report) {
+  auto all = nlohmann::json::array();
+  for (const auto& row : report.patches) {
+    for (const auto& finding : row.findings) {
+      nlohmann::json lines = nlohmann::json::array();
+      for (const auto& place : finding.lines) {
+        lines.push_back({{"file", place.file}, {"line", place.line}, {"removed", place.removed}});
+      }
+      nlohmann::json sides = nlohmann::json::object();
+      for (const auto& side : finding.seen.sides) sides[side.engine] = side.answer;
+      all.push_back({{"engine", "patched"},
+                     {"kind", name(finding.kind)},
+                     {"invariant", finding.invariant ? nlohmann::json(*finding.invariant)
+                                                     : nlohmann::json(nullptr)},
+                     {"title", finding.title},
+                     {"detail", finding.detail},
+                     {"program", finding.path.string()},
+                     {"new", true},
+                     {"expected", finding.expected},
+                     {"patch", row.patch.subject},
+                     {"sides", std::move(sides)},
+                     {"admitted", finding.seen.admitted},
+                     {"lines", std::move(lines)}});
+    }
+  }
+  return all;
+}
+
+nlohmann::json json_patches(const ReviewReport& report) {
+  auto rows = nlohmann::json::array();
+  for (const auto& row : report.patches) {
+    auto diagnostics = nlohmann::json::array();
+    for (const auto& diagnostic : row.diagnostics) {
+      diagnostics.push_back({{"file", diagnostic.file},
+                             {"line", diagnostic.line},
+                             {"error", diagnostic.error},
+                             {"text", diagnostic.text},
+                             {"at_patch", diagnostic.at_patch}});
+    }
+    std::vector<std::string> never;
+    for (const auto& place : row.reach.never) {
+      never.push_back(fmt::format("{}:{}{}", place.file, place.line, place.removed ? "-" : ""));
+    }
+    auto facts = nlohmann::json::array();
+    for (const auto& fact : row.facts) {
+      facts.push_back({{"file", fact.place.file},
+                       {"line", fact.place.line},
+                       {"removed", fact.place.removed},
+                       {"text", fact.text},
+                       {"suspect", fact.suspect}});
+    }
+    rows.push_back({{"subject", row.patch.subject},
+                    {"origin", row.patch.origin},
+                    {"applies", row.step.applies},
+                    {"why", row.step.why},
+                    {"notes", row.step.notes},
+                    {"compiles", row.compiles ? nlohmann::json(*row.compiles) : nlohmann::json()},
+                    {"diagnostics", std::move(diagnostics)},
+                    {"facts", std::move(facts)},
+                    {"changed_lines", row.reach.code.size()},
+                    {"reached_lines", row.reach.reached.size()},
+                    {"never_reached", never},
+                    {"findings", row.findings.size()},
+                    {"remarks", row.remarks},
+                    {"programs", row.programs},
+                    {"cases", row.cases},
+                    {"commands", row.commands},
+                    {"build_seconds", row.build_seconds},
+                    {"run_seconds", row.run_seconds}});
+  }
+  return rows;
+}
+
+}  // namespace lockstep::jobs::review

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "jobs/review/report.h"
+
+#include <gtest/gtest.h>
+
+#include "jobs/review/lines.h"
+
+namespace lockstep::jobs::review {
+namespace {
+
+constexpr const char* mmu = "arch/x86/kvm/mmu/mmu.c";
+
+/// One patch that ran without a finding.
+ReviewReport clean() {
+  ReviewReport report;
+  report.release = "6.1.0";
+  PatchReport row;
+  row.patch.subject = "KVM: x86/mmu: Do it better";
+  row.tried = row.step.applies = row.relevant = true;
+  row.step.diff = std::string("--- a/") + mmu + "\n+++ b/" + mmu +
+                  "\n@@ -10,3 +10,3 @@ static int f(void)\n {\n-\treturn 1;\n+\treturn 2;\n }\n";
+  row.compiles = true;
+  row.programs = 10;
+  row.reach.code = row.reach.reached = {{mmu, 11, false}};
+  report.patches.push_back(row);
+  return report;
+}
+
+ReviewFinding finding() {
+  ReviewFinding made;
+  made.title = "read: another value";
+  made.seen.title = made.title;
+  made.seen.step = 0;
+  made.seen.command = "v0 cpl3 read 0x0";
+  made.seen.sides = {{"base", "value 0x1", "", false}, {"patched", "value 0x2", "", true}};
+  made.seen.admitted = {"value 0x1"};
+  made.lines = {{mmu, 11, false}};
+  made.program.title = "t";
+  made.invariant = 19;
+  return made;
+}
+
+TEST(Verdict, PassesWhatWasReached) {
+  const auto report = clean();
+  EXPECT_EQ(verdict_of(report), props::Verdict::pass);
+  EXPECT_EQ(reason_of(report), "pass: 1 of 1 changed lines reached, 10 programs");
+}
+
+TEST(Verdict, WhatWasNotReachedIsNoPass) {
+  auto report = clean();
+  report.patches[0].reach.reached.clear();
+  EXPECT_EQ(verdict_of(report), props::Verdict::no_verdict);
+  report = clean();
+  report.patches[0].relevant = false;
+  report.patches[0].compiles.reset();
+  EXPECT_EQ(verdict_of(report), props::Verdict::no_verdict);
+  report = clean();
+  report.patches[0].programs = 0;
+  EXPECT_EQ(verdict_of(report), props::Verdict::no_verdict);
+  report = clean();
+  report.interrupted = true;
+  EXPECT_EQ(verdict_of(report), props::Verdict::no_verdict);
+}
+
+TEST(Verdict, BeginsWithWhatIsWrong) {
+  auto report = clean();
+  report.patches[0].step.applies = false;
+  report.patches[0].step.why = "hunk 1\nnearest";
+  EXPECT_EQ(reason_of(report), "does not apply: hunk 1");
+  report = clean();
+  report.patches[0].compiles = false;
+  report.patches[0].diagnostics = {{mmu, 11, true, "incompatible types", true}};
+  EXPECT_EQ(reason_of(report),
+            "does not compile: arch/x86/kvm/mmu/mmu.c:11: error: incompatible types");
+  report = clean();
+  report.patches[0].cannot_run = "kvm_init() failed";
+  EXPECT_EQ(verdict_of(report), props::Verdict::fail);
+}
+
+TEST(Verdict, DeclaredChangesPass) {
+  auto report = clean();
+  report.patches[0].findings = {finding()};
+  EXPECT_EQ(verdict_of(report), props::Verdict::fail);
+  EXPECT_EQ(reason_of(report), "FAIL: 1 finding: read: another value");
+  report.patches[0].findings[0].expected = true;
+  EXPECT_EQ(verdict_of(report), props::Verdict::pass);
+}
+
+TEST(Verdict, ASeriesNamesItsPatch) {
+  auto report = clean();
+  report.patches.push_back(report.patches[0]);
+  report.patches[1].compiles = false;
+  report.patches[1].compile_error = "no rule\nmake";
+  EXPECT_EQ(reason_of(report), "does not compile: patch 2 of 2: no rule");
+}
+
+TEST(Reply, PutsTheFindingBeneathItsHunk) {
+  auto report = clean();
+  report.patches[0].findings = {finding()};
+  const auto text = reply(report);
+  EXPECT_TRUE(text.starts_with("FAIL: 1 finding")) << text;
+  const auto hunk = text.find("> +\treturn 2;\n>  }\n");
+  const auto found = text.find("behaviour: read: another value");
+  ASSERT_NE(hunk, std::string::npos) << text;
+  ASSERT_NE(found, std::string::npos) << text;
+  EXPECT_LT(hunk, found);
+  EXPECT_NE(text.find(">> patched  value 0x2"), std::string::npos) << text;
+  EXPECT_NE(text.find("invariant 19:"), std::string::npos) << text;
+  for (const auto line : lines_of(text)) EXPECT_LE(line.size(), 72u) << line;
+}
+
+TEST(Json, HasTheKeysOfTheDesign) {
+  auto report = clean();
+  report.patches[0].findings = {finding()};
+  const auto rows = json_patches(report);
+  ASSERT_EQ(rows.size(), 1u);
+  for (const char* key :
+       {"subject", "applies", "compiles", "changed_lines", "reached_lines", "findings"}) {
+    EXPECT_TRUE(rows[0].contains(key)) << key;
+  }
+  const auto findings = json_findings(report);
+  ASSERT_EQ(findings.size(), 1u);
+  for (const char* key : {"engine", "kind", "invariant", "title", "program", "new"}) {
+    EXPECT_TRUE(findings[0].contains(key)) << key;
+  }
+  EXPECT_EQ(findings[0]["invariant"], 19);
+}
+
+TEST(Wrapped, BreaksAtSpaces) {
+  EXPECT_EQ(wrapped("aa bb cc", 0, 5), "aa bb\n  cc\n");
+  EXPECT_EQ(wrapped("aaaaaaaaaa b", 1, 5), " aaaaaaaaaa\n   b\n");
+  EXPECT_EQ(wrapped("a\nb", 2), "  a\n  b\n");
+}
+
+TEST(Diagnostics, KnowTheirPlaceAndWhetherThePatchBroughtIt) {
+  const std::vector<hw::kernels::ChangedLines> changed = {{mmu, {}, {7}}};
+  const auto all = parse_diagnostics(
+      "/t/arch/x86/kvm/mmu/mmu.c: In function 'f':\n"
+      "/t/arch/x86/kvm/mmu/mmu.c:9:3: warning: unused variable 'x' [-Wunused-variable]\n"
+      "/t/arch/x86/kvm/mmu/mmu.c:7:3: error: incompatible types\n"
+      "../t/arch/x86/kvm/x86.c:1: error: later\n"
+      "make[3]: *** [Makefile:1: x.o] Error 1\n"
+      "/t/arch/x86/kvm/mmu/mmu.c:7:3: error: incompatible types\n",
+      "/t", "/build", changed);
+  ASSERT_EQ(all.size(), 3u);
+  EXPECT_EQ(print(all[0]), "arch/x86/kvm/mmu/mmu.c:7: error: incompatible types");
+  EXPECT_TRUE(all[0].at_patch);
+  EXPECT_EQ(all[1].file, "arch/x86/kvm/x86.c");
+  EXPECT_FALSE(all[2].error);
+  EXPECT_FALSE(all[2].at_patch);
+}
+
+}  // namespace
+}  // namespace lockstep::jobs::review

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "jobs/review/review.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <thread>
+
+#include "hw/kernels/sandbox.h"
+#include "jobs/review/examine.h"
+#include "jobs/review/workbench.h"
+
+namespace lockstep::jobs::review {
+namespace {
+
+namespace fs = std::filesystem;
+namespace kernels = hw::kernels;
+using Clock = std::chrono::steady_clock;
+
+double since(Clock::time_point begun) {
+  return std::chrono::duration<double>(Clock::now() - begun).count();
+}
+
+class Job {
+ public:
+  explicit Job(const ReviewOptions& options) : options_(options) {
+    report_.kernel = options.kernel;
+    report_.seed = options.seed;
+    report_.notes = options.submission.notes;
+  }
+
+  kernels::Result<ReviewReport> run() {
+    const auto begun = Clock::now();
+    auto done = prepare();
+    if (done) done = patches();
+    if (stack_) stack_->close();
+    if (!done) return tl::unexpected(done.error());
+    report_.interrupted = stopped();
+    report_.seconds = since(begun);
+    return std::move(report_);
+  }
+
+ private:
+  bool stopped() const { return options_.stop != nullptr && options_.stop->load(); }
+  void say(std::string_view line) const {
+    if (options_.progress) options_.progress(line);
+  }
+
+  kernels::Result<void> prepare() {
+    auto cache = kernels::Cache::standard();
+    if (!cache) return tl::unexpected(cache.error());
+    cache_.emplace(*std::move(cache));
+    auto tree = kernels::find_tree(*cache_, options_.kernel);
+    if (!tree) return tl::unexpected(tree.error());
+    tree_ = *std::move(tree);
+    report_.release = tree_.release;
+    bool guarded = false;
+    for (const auto& patch : options_.submission.patches) {
+      for (const auto& file : files_of_diff(patch.diff)) {
+        if (!decides_build(file) || guarded) continue;
+        guarded = true;
+        if (!kernels::sandbox_works()) {
+          return kernels::input_error(fmt::format(
+              "{}: changes {}, which decides what a build runs. That is done in a sandbox only, "
+              "and there is none here: apt-get install bubblewrap",
+              patch.subject, file));
+        }
+        report_.notes.push_back(fmt::format(
+            "{} decides what a build runs: built in a sandbox without network and home, "
+            "the root read-only",
+            file));
+      }
+    }
+    auto stack = PatchStack::open(*cache_, tree_, guarded, options_.progress);
+    if (!stack) return tl::unexpected(stack.error());
+    stack_.emplace(*std::move(stack));
+    return {};
+  }
+
+  /// The base is built when the first patch wants to be run beside it.
+  kernels::Result<Workbench*> bench() {
+    if (bench_) return &*bench_;
+    const auto source = kernels::plain_source(*cache_, tree_, options_.progress);
+    if (!source) return tl::unexpected(source.error());
+    std::string said;
+    auto base = build_kernel(*cache_, *source, 0, said, options_.progress);
+    if (!base) return tl::unexpected(base.error());
+    bench_.emplace(*std::move(base), options_.seed);
+    return &*bench_;
+  }
+
+  kernels::Result<void> patches() {
+    const auto& submitted = options_.submission.patches;
+    const auto share = options_.budget / static_cast<long>(submitted.size());
+    bool applies = true;
+    for (const auto& patch : submitted) {
+      PatchReport row;
+      row.patch = patch;
+      if (applies && !stopped()) {
+        row.tried = true;
+        say(fmt::format("applying {}", patch.subject));
+        auto step = stack_->push(patch);
+        if (!step) return tl::unexpected(step.error());
+        row.step = *std::move(step);
+        applies = row.step.applies;
+        if (applies) {
+          row.facts = facts_of(row.step.diff, [this](const std::string& file) {
+            return kernels::read_file(stack_->source().path / file).value_or("");
+          });
+          if (auto done = build_and_run(row, share); !done) return done;
+        }
+      }
+      report_.patches.push_back(std::move(row));
+    }
+    return {};
+  }
+
+  kernels::Result<void> build_and_run(PatchReport& row, std::chrono::milliseconds budget) {
+    row.relevant = std::ranges::any_of(row.step.lines,
+                                       [](const auto& file) { return may_be_compiled(file.file); });
+    if (!row.relevant) return {};
+    const auto bench = this->bench();
+    if (!bench) return tl::unexpected(bench.error());
+    const auto begun = Clock::now();
+    std::string said;
+    auto patched = build_kernel(*cache_, stack_->source(), 1, said, options_.progress);
+    row.build_seconds = since(begun);
+    if (!patched && patched.error().cause == kernels::KernelError::Cause::machine) {
+      return tl::unexpected(patched.error());
+    }
+    said = remembered(said);
+    const auto folder = cache_->build(stack_->source().key);
+    row.diagnostics = parse_diagnostics(said, stack_->source().path, folder, row.step.lines);
+    row.compiles = patched.has_value();
+    if (!patched) {
+      row.compile_error = patched.error().message;
+      return {};
+    }
+    (*bench)->set_patched(*std::move(patched), row.step.lines);
+    ExamineOptions examine;
+    examine.budget = budget;
+    examine.failures = options_.failures;
+    examine.corpus = options_.corpus;
+    examine.expected = options_.expected;
+    examine.stop = options_.stop;
+    examine.progress = options_.progress;
+    examine.jobs = std::max(1u, std::thread::hardware_concurrency());
+    const auto ran = Clock::now();
+    lockstep::jobs::review::examine(**bench, examine, row);
+    row.run_seconds = since(ran);
+    return {};
+  }
+
+  /// What the compiler said of this state before, where nothing had to be compiled
+  /// now: warnings must not depend on who asked first.
+  std::string remembered(const std::string& said) const {
+    const auto file = cache_->overlay("review-said") / (tree_.identity() + stack_->state_key());
+    std::error_code error;
+    if (said.empty()) return kernels::read_file(file).value_or("");
+    fs::create_directories(file.parent_path(), error);
+    // Lost, the next run says less: no reason to end this one.
+    static_cast<void>(kernels::write_file(file, said));
+    return said;
+  }
+
+  const ReviewOptions& options_;
+  ReviewReport report_;
+  std::optional<kernels::Cache> cache_;
+  kernels::Tree tree_;
+  std::optional<PatchStack> stack_;
+  std::optional<Workbench> bench_;
+};
+
+}  // namespace
+
+kernels::Result<ReviewReport> review(const ReviewOptions& options) { return Job(options).run(); }
+
+}  // namespace lockstep::jobs::review

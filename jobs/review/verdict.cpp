@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "jobs/review/review.h"
+
+namespace lockstep::jobs::review {
+namespace {
+
+/// The first patch of which this is true.
+template <class Test>
+const PatchReport* first(const ReviewReport& report, Test test) {
+  const auto found = std::ranges::find_if(report.patches, test);
+  return found == report.patches.end() ? nullptr : &*found;
+}
+
+bool fails_to_apply(const PatchReport& row) { return row.tried && !row.step.applies; }
+bool fails_to_compile(const PatchReport& row) { return row.compiles == false; }
+bool cannot_run(const PatchReport& row) { return !row.cannot_run.empty(); }
+
+std::size_t undeclared(const PatchReport& row) {
+  return static_cast<std::size_t>(
+      std::ranges::count_if(row.findings, [](const auto& finding) { return !finding.expected; }));
+}
+
+bool ran(const PatchReport& row) { return row.compiles == true && row.programs + row.cases != 0; }
+
+/// Which of several it is.
+std::string which(const ReviewReport& report, const PatchReport& row) {
+  if (report.patches.size() == 1) return "";
+  return fmt::format("patch {} of {}: ", &row - report.patches.data() + 1, report.patches.size());
+}
+
+std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
+
+std::string plural(std::size_t count, std::string_view word) {
+  return fmt::format("{} {}{}", count, word, count == 1 ? "" : "s");
+}
+
+/// The whole submission, as a pass or as no verdict.
+struct Outcome {
+  props::Verdict verdict;
+  std::string reason;
+};
+
+Outcome without_finding(const ReviewReport& report) {
+  std::size_t code = 0;
+  std::size_t reached = 0;
+  std::uint64_t programs = 0;
+  bool relevant = false;
+  for (const auto& row : report.patches) {
+    relevant = relevant || row.relevant;
+    code += row.reach.code.size();
+    reached += row.reach.reached.size();
+    programs += row.programs + row.cases;
+  }
+  const auto none = props::Verdict::no_verdict;
+  if (report.interrupted) return {none, "no verdict: interrupted"};
+  if (!relevant) {
+    return {none,
+            "no verdict: nothing that is compiled into KVM for x86 is touched; the patch applies"};
+  }
+  if (const auto* row = first(report, [](const auto& p) { return p.relevant && !ran(p); })) {
+    const auto why = row->remarks.empty() ? "no program ran" : row->remarks.front();
+    return {none, fmt::format("no verdict: {}{}", which(report, *row), why)};
+  }
+  if (code == 0) {
+    return {props::Verdict::pass,
+            fmt::format("pass: no changed line has code in this build; {} programs as before",
+                        programs)};
+  }
+  if (reached == 0) {
+    return {none, fmt::format("no verdict: none of {} changed lines with code was reached by {} "
+                              "programs",
+                              code, programs)};
+  }
+  std::size_t declared = 0;
+  for (const auto& row : report.patches) declared += row.findings.size();
+  return {
+      props::Verdict::pass,
+      fmt::format("pass: {} of {} changed lines reached, {} programs{}", reached, code, programs,
+                  declared == 0 ? "" : fmt::format(", {} declared", plural(declared, "change")))};
+}
+
+Outcome outcome_of(const ReviewReport& report) {
+  const auto fail = props::Verdict::fail;
+  if (const auto* row = first(report, fails_to_apply)) {
+    return {fail,
+            fmt::format("does not apply: {}{}", which(report, *row), first_line(row->step.why))};
+  }
+  if (const auto* row = first(report, fails_to_compile)) {
+    const bool known = !row->diagnostics.empty() && row->diagnostics.front().error;
+    return {fail,
+            fmt::format("does not compile: {}{}", which(report, *row),
+                        known ? print(row->diagnostics.front()) : first_line(row->compile_error))};
+  }
+  if (const auto* row = first(report, cannot_run)) {
+    return {fail, fmt::format("FAIL: {}the patched kernel does not run: {}", which(report, *row),
+                              first_line(row->cannot_run))};
+  }
+  std::size_t findings = 0;
+  for (const auto& row : report.patches) findings += undeclared(row);
+  if (findings != 0) {
+    const auto* row = first(report, [](const auto& p) { return undeclared(p) != 0; });
+    const auto found = std::ranges::find(row->findings, false, &ReviewFinding::expected);
+    return {fail, fmt::format("FAIL: {}: {}{}", plural(findings, "finding"), which(report, *row),
+                              found->title)};
+  }
+  return without_finding(report);
+}
+
+}  // namespace
+
+props::Verdict verdict_of(const ReviewReport& report) { return outcome_of(report).verdict; }
+std::string reason_of(const ReviewReport& report) { return outcome_of(report).reason; }
+
+}  // namespace lockstep::jobs::review
