@@ -13,6 +13,7 @@
 #include "cli/terminal.h"
 #include "cli/verbs.h"
 #include "jobs/kernel_mutants.h"
+#include "jobs/mutant_results.h"
 #include "spec/text_suggest.h"
 
 namespace lockstep::cli {
@@ -132,6 +133,11 @@ int run(const Options& options) {
   object["kernel"] = report->release;
   object["base_findings"] = report->base_findings;
   object["mutants"] = jobs::json_rows(*report);
+  if (const auto cache = kernels::Cache::standard()) {
+    // For reviews: what can be seen in which function.
+    const auto kept = jobs::keep_results(*cache, report->release, object["mutants"]);
+    if (!kept) fmt::print(stderr, "lockstep: {}\n", kept.error().message);
+  }
   return json.write(object, verdict);
 }
 

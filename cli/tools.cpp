@@ -9,7 +9,7 @@
 namespace lockstep::cli {
 
 std::span<const Tool> tools() {
-  static constexpr std::array<Tool, 8> all = {{
+  static constexpr std::array<Tool, 9> all = {{
       {"ccache", "ccache", "fast builds after a clean one"},
       {"clang-format-14", "clang-format-14", "the format check of `./lockstep test`"},
       {"clang-tidy", "clang-tidy", "`ninja tidy`"},
@@ -18,6 +18,7 @@ std::span<const Tool> tools() {
       {"bison", "bison", "hosted engines"},
       {"bc", "bc", "hosted engines"},
       {"spatch", "coccinelle", "kernel mutants"},
+      {"bwrap", "bubblewrap", "reviews of patches that change how a kernel is built"},
   }};
   return all;
 }

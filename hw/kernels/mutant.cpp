@@ -7,7 +7,6 @@
 #include <regex>
 
 #include "hw/kernels/cache.h"
-#include "hw/kernels/difference.h"
 #include "hw/kernels/process.h"
 #include "hw/kernels/scratch.h"
 
@@ -35,6 +34,17 @@ std::string* field(Mutant& mutant, std::string_view key) {
 
 bool leaves_tree(std::string_view file) {
   return file.empty() || file.front() == '/' || file.find("..") != std::string_view::npos;
+}
+
+Result<std::string> difference(const fs::path& before, const fs::path& after,
+                               const std::string& name) {
+  Process diff;
+  diff.words = {"diff",    "-u",        "--label",       "a/" + name,
+                "--label", "b/" + name, before.string(), after.string()};
+  const auto outcome = run(diff);
+  if (!outcome) return tl::unexpected(outcome.error());
+  if (outcome->status > 1) return machine_error("diff: " + outcome->last_words());
+  return outcome->out;
 }
 
 }  // namespace

@@ -207,7 +207,7 @@ std::vector<Fact> facts_of(const std::string& diff, const ReadFile& read) {
 }
 
 std::vector<std::string> functions_of(const std::string& diff) {
-  static const std::regex name(R"((\w+)\s*\()");
+  static const std::regex name(R"((FNAME\(\w+\)|\w+)\s*\()");
   std::vector<std::string> all;
   const auto add = [&](const std::string& text) {
     std::smatch match;

@@ -53,6 +53,25 @@ std::string places(const std::vector<Place>& all, std::size_t indent) {
   return text;
 }
 
+/// What would be seen if something were wrong there.
+std::string power(const PatchReport::Power& power) {
+  const auto measured = power.detected.size() + power.missed.size();
+  if (measured + power.unmeasured.size() == 0) {
+    return "  power     no seeded defect stands in the functions that it touches\n";
+  }
+  auto text = fmt::format("  power     {} of {} seeded defects of the touched functions detected\n",
+                          power.detected.size(), measured);
+  if (!power.missed.empty()) {
+    text += wrapped(fmt::format("not detected: {}", fmt::join(power.missed, ", ")), 4);
+  }
+  if (!power.unmeasured.empty()) {
+    text += wrapped(fmt::format("not measured: lockstep mutants --kernel ... {}",
+                                fmt::join(power.unmeasured, " ")),
+                    4);
+  }
+  return text;
+}
+
 std::string applied(const PatchReport& row) {
   if (!row.tried) return "  applies   not tried\n";
   if (!row.step.applies) {
@@ -165,6 +184,7 @@ std::string text_of_run(const PatchReport& row) {
                         reach.code.size());
     if (!reach.never.empty()) text += "    never:\n" + places(reach.never, 6);
   }
+  text += power(row.power);
   for (const auto& remark : row.remarks) text += wrapped(remark, 4);
   return text;
 }
@@ -252,6 +272,10 @@ nlohmann::json json_patches(const ReviewReport& report) {
                     {"reached_lines", row.reach.reached.size()},
                     {"never_reached", never},
                     {"findings", row.findings.size()},
+                    {"power",
+                     {{"detected", row.power.detected},
+                      {"missed", row.power.missed},
+                      {"unmeasured", row.power.unmeasured}}},
                     {"remarks", row.remarks},
                     {"programs", row.programs},
                     {"cases", row.cases},

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "hw/kernels/sandbox.h"
+#include "jobs/mutant_results.h"
 #include "jobs/review/examine.h"
 #include "jobs/review/workbench.h"
 
@@ -136,6 +137,7 @@ class Job {
       row.compile_error = patched.error().message;
       return {};
     }
+    row.power = power_in(functions_of(row.step.diff));
     (*bench)->set_patched(*std::move(patched), row.step.lines);
     ExamineOptions examine;
     examine.budget = budget;
@@ -149,6 +151,26 @@ class Job {
     lockstep::jobs::review::examine(**bench, examine, row);
     row.run_seconds = since(ran);
     return {};
+  }
+
+  /// What can be seen in these functions.
+  PatchReport::Power power_in(const std::vector<std::string>& functions) const {
+    PatchReport::Power power;
+    const auto mutants = kernels::list_mutants(kernels::mutants_folder());
+    if (!mutants) return power;
+    const auto kept = kept_results(*cache_, tree_.release);
+    for (const auto& mutant : *mutants) {
+      const bool touched = std::ranges::any_of(functions, [&](const std::string& function) {
+        return ("|" + mutant.reached_by + "|").find("|" + function + "|") != std::string::npos;
+      });
+      if (!touched) continue;
+      const auto result = kept.find(mutant.name);
+      auto& list = result == kept.end()      ? power.unmeasured
+                   : result->second.detected ? power.detected
+                                             : power.missed;
+      list.push_back(mutant.name);
+    }
+    return power;
   }
 
   /// What the compiler said of this state before, where nothing had to be compiled

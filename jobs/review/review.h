@@ -35,6 +35,14 @@ struct PatchReport {
   std::vector<Fact> facts;
   Reach reach;
   std::vector<ReviewFinding> findings;
+  /// Seeded defects in the functions that the patch touches, by what earlier runs of
+  /// `mutants` said of this kernel.
+  struct Power {
+    std::vector<std::string> detected;
+    std::vector<std::string> missed;
+    std::vector<std::string> unmeasured;
+  };
+  Power power;
   std::vector<std::string> remarks;  ///< what was masked, not seen again, cut short
   std::uint64_t programs = 0;        ///< run on base and patched beside each other
   std::uint64_t cases = 0;           ///< of the search

@@ -7,6 +7,7 @@
 
 #include "hw/hosted/build/image_build.h"
 #include "hw/hosted/open.h"
+#include "jobs/review/confine.h"
 
 namespace lockstep::jobs::review {
 namespace {
@@ -76,6 +77,12 @@ props::EngineFactory Workbench::factory() const {
     const Kernel& kernel = name == base_name ? base : patched;
     auto engine = hw::open_hosted_engine(kernel.image, std::string(name), kernel.coverage.get());
     if (!engine) return engine;
+    // The base is trusted; whoever wrote the patch may have written anything.
+    if (name == patched_name) {
+      if (auto confined = confine_this_process(); !confined) {
+        return tl::unexpected(EngineError{confined.error()});
+      }
+    }
     return probed(*std::move(engine), *kernel.probe->get());
   };
 }
