@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <map>
 #include <memory>
 #include <set>
 
@@ -35,22 +36,25 @@ double since(Clock::time_point begun) {
   return std::chrono::duration<double>(Clock::now() - begun).count();
 }
 
-/// An image with the memory that says what of it ran.
+/// An image with the memory that says what of it ran; without it if the flavour
+/// counts nothing.
 struct Measured {
   fs::path image;
   std::shared_ptr<hosted::Coverage> coverage;
   std::optional<hosted::LineCoverage> lines;
 
   LineState state(const std::string& file, unsigned line) const {
+    if (!lines) return LineState::no_code;
     return lines->state(file, line, [this](std::uint64_t at) { return coverage->hit(at); });
   }
 };
 
 kernels::Result<Measured> measure(const kernels::Cache& cache, const kernels::Source& source,
-                                  const kernels::Progress& progress) {
-  const hosted::ImageOptions options{.flavour = "coverage"};
+                                  const std::string& flavour, const kernels::Progress& progress) {
+  const hosted::ImageOptions options{.flavour = flavour.empty() ? "coverage" : flavour};
   const auto image = hosted::build_image(cache, source, options, progress);
   if (!image) return tl::unexpected(image.error());
+  if (!flavour.empty()) return Measured{*image, nullptr, std::nullopt};
   auto lines = hosted::LineCoverage::read(*image, source.path);
   if (!lines) return tl::unexpected(lines.error());
   auto coverage = hosted::Coverage::create(hosted::image_address(options.place), code_bytes);
@@ -143,21 +147,31 @@ class Job {
     if (!features_) return kernels::machine_error("no shared memory");
     const auto source = kernels::plain_source(*cache_, tree_, options_.progress);
     if (!source) return tl::unexpected(source.error());
-    auto base = measure(*cache_, *source, options_.progress);
-    if (!base) return tl::unexpected(base.error());
-    base_ = *std::move(base);
-    auto world = world_;
-    // Every finding is the base's.
-    world.trial = [](const auto&) { return Trial{.on_base = true}; };
-    const auto found = hunt(campaign(base_, true, "base"), options_.budget, known_, world);
-    report_.interrupted = found.interrupted;
-    if (!found.broken.empty()) {
-      return kernels::machine_error("the kernel without a mutant: " + found.broken);
-    }
+    plain_ = *source;
+    if (auto ready = base(""); !ready) return tl::unexpected(ready.error());
     auto held = kernels::MutantTree::open(*cache_, tree_, options_.progress);
     if (!held) return tl::unexpected(held.error());
     overlay_.emplace(*std::move(held));
     return {};
+  }
+
+  /// The kernel without a mutant, in that flavour: built, and hunted for what it
+  /// shows by itself, when first asked for.
+  kernels::Result<const Measured*> base(const std::string& flavour) {
+    if (const auto found = bases_.find(flavour); found != bases_.end()) return &found->second;
+    auto measured = measure(*cache_, plain_, flavour, options_.progress);
+    if (!measured) return tl::unexpected(measured.error());
+    const Measured& made = bases_.emplace(flavour, *std::move(measured)).first->second;
+    auto world = world_;
+    // Every finding is the base's.
+    world.trial = [](const auto&) { return Trial{.on_base = true}; };
+    const auto title = flavour.empty() ? std::string("base") : "base-" + flavour;
+    const auto found = hunt(campaign(made, true, title), options_.budget, known_, world);
+    report_.interrupted = found.interrupted;
+    if (!found.broken.empty()) {
+      return kernels::machine_error("the kernel without a mutant: " + found.broken);
+    }
+    return &made;
   }
 
   bool fails(const props::CampaignFinding& found, const Measured& measured, bool base) const {
@@ -169,10 +183,11 @@ class Job {
     return props::Tester(setup).run(found.program).finding.has_value();
   }
 
-  Trial trial(const props::CampaignFinding& found, const Measured& mutated) const {
+  Trial trial(const props::CampaignFinding& found, const Measured& base,
+              const Measured& mutated) const {
     const double before = cpu_seconds_of_dead_children();
     Trial trial;
-    trial.on_base = fails(found, base_, true);
+    trial.on_base = fails(found, base, true);
     trial.again = !trial.on_base && fails(found, mutated, false);
     trial.cpu_seconds = cpu_seconds_of_dead_children() - before;
     return trial;
@@ -196,17 +211,19 @@ class Job {
     }
     const auto source = overlay_->hold(*mutation);
     if (!source) return tl::unexpected(source.error());
-    const auto mutated = measure(*cache_, *source, [](std::string_view) {});
+    const auto base = this->base(mutant.flavour);
+    if (!base) return tl::unexpected(base.error());
+    const auto mutated = measure(*cache_, *source, mutant.flavour, [](std::string_view) {});
     row.build_seconds = since(begun);
     if (!mutated) return refused(std::move(row), mutated.error());
 
     auto world = world_;
-    world.trial = [this, &mutated](const auto& found) { return trial(found, *mutated); };
+    world.trial = [&](const auto& found) { return trial(found, **base, *mutated); };
     const auto found = hunt(campaign(*mutated, false, mutant.name), options_.budget, known_, world);
     report_.interrupted = found.interrupted;
     row.cpu_seconds = found.cpu_seconds;
     row.cases = found.cases;
-    row.reached = reached(*mutation, *mutated);
+    row.reached = reached(*mutation, **base, *mutated);
     if (found.detection) {
       row.detected = true;
       row.kind = props::name(found.detection->finding.kind);
@@ -236,7 +253,8 @@ class Job {
     return row;
   }
 
-  std::optional<bool> reached(const kernels::Mutation& mutation, const Measured& mutated) const {
+  static std::optional<bool> reached(const kernels::Mutation& mutation, const Measured& base,
+                                     const Measured& mutated) {
     bool any_code = false;
     bool any_hit = false;
     const auto look = [&](LineState state) {
@@ -245,15 +263,15 @@ class Job {
     };
     for (const auto& file : kernels::changed_lines(mutation.patch)) {
       for (const auto line : file.added) look(mutated.state(file.file, line));
-      for (const auto line : file.removed) look(base_.state(file.file, line));
+      for (const auto line : file.removed) look(base.state(file.file, line));
     }
     if (any_code) return any_hit;
-    return around(mutation);
+    return around(mutation, base);
   }
 
   /// Of removed lines without code of their own, as calls of inlined functions:
   /// what the nearest lines with code say, if those before and after agree.
-  std::optional<bool> around(const kernels::Mutation& mutation) const {
+  static std::optional<bool> around(const kernels::Mutation& mutation, const Measured& base) {
     constexpr unsigned reach = 4;
     std::optional<bool> answer;
     for (const auto& file : kernels::changed_lines(mutation.patch)) {
@@ -261,8 +279,8 @@ class Job {
         auto before = LineState::no_code;
         auto after = LineState::no_code;
         for (unsigned i = 1; i <= reach; ++i) {
-          if (before == LineState::no_code) before = base_.state(file.file, line - i);
-          if (after == LineState::no_code) after = base_.state(file.file, line + i);
+          if (before == LineState::no_code) before = base.state(file.file, line - i);
+          if (after == LineState::no_code) after = base.state(file.file, line + i);
         }
         if (before != after || before == LineState::no_code) continue;
         answer = answer.value_or(false) || before == LineState::hit;
@@ -276,7 +294,8 @@ class Job {
   HuntWorld world_;
   std::optional<kernels::Cache> cache_;
   kernels::Tree tree_;
-  Measured base_;
+  kernels::Source plain_;
+  std::map<std::string, Measured> bases_;  ///< by flavour
   std::optional<kernels::MutantTree> overlay_;
   /// Of the base, written by the child that opened it.
   props::SharedObject<std::atomic<std::uint64_t>> features_;

@@ -149,8 +149,8 @@ class HostedEngine final : public Engine {
   FaultPlan faults_;
   InvariantChecks checks_ = invariant_checks_wanted();
   bool check_commands_ = false;  ///< of this program
-  std::uint64_t programs_ = 0;  ///< ended
-  std::uint64_t commands_ = 0;  ///< of this program
+  std::uint64_t programs_ = 0;   ///< ended
+  std::uint64_t commands_ = 0;   ///< of this program
   std::optional<hosted_counters> baseline_;
   std::string abandoned_;  ///< the fatal finding of this program
   Reached counts_;

@@ -30,7 +30,9 @@ Result<spec::View> HostedEngine::view() {
   if (session_->host().tainted()) {
     return tl::unexpected(EngineError{"the kernel is dead: " + abandoned_});
   }
-  return take_view(*session_, machine_->vm().number());
+  auto view = take_view(*session_, machine_->vm().number());
+  if (view) view->nx_huge_pages = session_->parameters().nx_huge_pages != 0;
+  return view;
 }
 
 std::string HostedEngine::broken_invariants() {

@@ -29,6 +29,7 @@ std::string* field(Mutant& mutant, std::string_view key) {
   if (key == "history") return &mutant.history;
   if (key == "needs") return &mutant.needs;
   if (key == "reached-by") return &mutant.reached_by;
+  if (key == "flavour") return &mutant.flavour;
   return nullptr;
 }
 

@@ -21,6 +21,7 @@ struct Mutant {
   std::string history;
   std::string needs;
   std::string reached_by;
+  std::string flavour;             ///< of the hosted image that shows it; empty: any
   std::vector<std::string> files;  ///< relative to a tree; a tree may lack some
   std::filesystem::path path;
 };

@@ -186,6 +186,14 @@ const std::vector<Plant>& plants() {
          v.counters.nx_splits = 1;
          v.recoverable.push_back(0x101);
        }},
+      {38, "a huge page that is executable in spite of the mitigation",
+       [](View& v) {
+         v.nx_huge_pages = true;
+         for (auto& [table, page] : v.pages) {
+           if (page.role.level != 2) continue;
+           for (ViewEntry& entry : page.entries) entry.executable = true;
+         }
+       }},
       {39, "a leaf that the statistics forgot", [](View& v) { v.counters.leaves[0] = 0; }},
       {39, "a huge leaf counted as small",
        [](View& v) {

@@ -171,6 +171,7 @@ struct ViewMasks {
 struct View {
   bool tdp = false;
   bool tdp_mmu = false;
+  bool nx_huge_pages = false;     ///< kvm.nx_huge_pages: no huge page is executable
   unsigned valid_generation = 0;  ///< mmu_valid_gen
   ViewMasks masks;
   ViewCounters counters;

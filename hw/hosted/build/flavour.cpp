@@ -21,7 +21,7 @@ constexpr std::string_view lockdep_fragment =
 /// What the compiler adds: GCC's AddressSanitizer, with the process' runtime: fake stacks and
 /// globals would need its constructors.
 std::vector<std::string> instrumentation_flags(std::string_view flavour) {
-  if (flavour == "release") return {};
+  if (flavour == "release" || flavour == "lockdep") return {};
   // A block that ends in a call must come back to where it is counted.
   if (flavour == "coverage") return {"-fsanitize-coverage=trace-pc", "-fno-optimize-sibling-calls"};
   return {"-fsanitize=address", "--param=asan-use-after-return=0", "--param=asan-globals=0",

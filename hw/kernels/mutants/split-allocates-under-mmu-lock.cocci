@@ -4,6 +4,7 @@
 // history: none
 // needs: mmu=tdp, tdp_mmu=on, eager_page_split=on, host huge page, flags with LOG (might_sleep check)
 // reached-by: tdp_mmu_alloc_sp_for_split|tdp_mmu_split_huge_pages_root
+// flavour: lockdep
 // file: arch/x86/kvm/mmu/tdp_mmu.c
 
 @@

@@ -4,6 +4,7 @@
 // history: none
 // needs: mmu=any, tdp_mmu=any, manual dirty log protect, dirty clear (might_fault check)
 // reached-by: kvm_clear_dirty_log_protect
+// flavour: lockdep
 // file: virt/kvm/kvm_main.c
 
 @@
