@@ -14,6 +14,9 @@ using props::CampaignFinding;
 using props::CampaignResult;
 using props::EngineTally;
 
+/// Of paths that are calls of a hosted kernel to functions without effect.
+constexpr std::string_view stub_prefix = "stub ";
+
 std::string indented(std::string_view text, std::string_view by) {
   std::string result;
   while (!text.empty()) {
@@ -90,6 +93,8 @@ std::vector<std::string> names_of(const CampaignResult& result,
   std::set<std::string> known(rows.begin(), rows.end());
   for (const auto& engine : result.engines) {
     for (const auto& [row, count] : engine.*counts) {
+      // A line for all of them stands below; the object names each.
+      if (row.starts_with(stub_prefix)) continue;
       if (known.insert(row).second) rows.push_back(row);
     }
   }
@@ -101,6 +106,14 @@ void add_reach(std::string& text, const CampaignResult& result) {
             &EngineTally::reached);
   add_table(text, "looseness needed", result, names_of(result, &EngineTally::loosenesses, {}),
             &EngineTally::loosenesses);
+  for (const auto& engine : result.engines) {
+    const auto stubs =
+        std::count_if(engine.reached.begin(), engine.reached.end(),
+                      [](const auto& row) { return row.first.starts_with(stub_prefix); });
+    if (stubs == 0) continue;
+    text += fmt::format("\n{} called {} functions that do nothing (names: --json)\n", engine.name,
+                        stubs);
+  }
   for (const auto& engine : result.engines) {
     if (engine.never_reached.empty()) continue;
     text += fmt::format("\nnever reached by {}:", engine.name);

@@ -281,6 +281,9 @@ const std::map<std::string, std::uint64_t>& HostedEngine::reached() const {
     if (count != 0) reached_[name] = count;
   }
   statistics_.report(reached_);
+  for (const auto& [name, calls] : session_->stub_calls()) {
+    if (calls != 0) reached_["stub " + name] = calls;
+  }
   const Host& host = session_->host();
   if (host.failed() != 0) reached_["allocation failed"] = host.failed();
   if (host.retries() != 0) reached_["retry after ENOMEM"] = host.retries();

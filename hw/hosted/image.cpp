@@ -214,6 +214,16 @@ std::string Image::symbol_of(std::uint64_t ip) const {
   return fmt::format("{:#x}", ip);
 }
 
+std::vector<std::pair<std::string, std::uint64_t>> Image::symbols_with(
+    std::string_view prefix) const {
+  std::vector<std::pair<std::string, std::uint64_t>> found;
+  for (const Symbol& symbol : symbols_) {
+    if (!symbol.name.starts_with(prefix)) continue;
+    found.emplace_back(symbol.name.substr(prefix.size()), symbol.address);
+  }
+  return found;
+}
+
 std::optional<std::uint64_t> Image::address_of(std::string_view name) const {
   for (const Symbol& symbol : symbols_) {
     if (symbol.name == name) return symbol.address;

@@ -50,6 +50,8 @@ class Image {
   std::string symbol_of(std::uint64_t ip) const;
   /// Address of a symbol, by name.
   std::optional<std::uint64_t> address_of(std::string_view name) const;
+  /// Names behind `prefix` and addresses of the symbols that begin with it.
+  std::vector<std::pair<std::string, std::uint64_t>> symbols_with(std::string_view prefix) const;
   const std::filesystem::path& file() const { return path_; }
 
  private:

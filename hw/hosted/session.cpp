@@ -43,6 +43,14 @@ EngineError Session::failed(std::string_view what, std::optional<long> result) {
   return {fmt::format("{}: {}: {}", image_->file().string(), what, why)};
 }
 
+std::vector<std::pair<std::string, std::uint64_t>> Session::stub_calls() const {
+  std::vector<std::pair<std::string, std::uint64_t>> calls;
+  for (const auto& [name, at] : stubs_) {
+    calls.emplace_back(name, *reinterpret_cast<const std::uint64_t*>(at));
+  }
+  return calls;
+}
+
 std::string Session::findings() {
   std::string text;
   for (const Finding& found : host_->take_findings()) {
@@ -62,6 +70,7 @@ Result<std::unique_ptr<Session>> Session::open(const std::filesystem::path& file
   auto image = Image::load(file);
   if (!image) return tl::unexpected(image.error());
   session->image_ = std::move(*image);
+  session->stubs_ = session->image_->symbols_with("hosted_calls_");
   auto arena = Arena::create(size);
   if (!arena) return tl::unexpected(arena.error());
   session->arena_ = std::move(*arena);

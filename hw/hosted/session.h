@@ -98,6 +98,9 @@ class Session {
 
   Image& image() { return *image_; }
   Host& host() { return *host_; }
+  /// How often functions were called that do nothing (kernel/returns_zero.txt), by
+  /// name; since the image was mapped or reset.
+  std::vector<std::pair<std::string, std::uint64_t>> stub_calls() const;
   /// Rescheduling points and contended locks of the kernel yield from now on, or
   /// never.
   void contend(bool on) {
@@ -131,6 +134,7 @@ class Session {
   EngineError failed(std::string_view what, std::optional<long> result);
 
   std::unique_ptr<Image> image_;
+  std::vector<std::pair<std::string, std::uint64_t>> stubs_;  ///< name, address of the count
   Coverage* coverage_ = nullptr;
   std::unique_ptr<Arena> arena_;
   std::optional<Processors> processors_;

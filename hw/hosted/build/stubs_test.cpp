@@ -27,7 +27,8 @@ TEST(Stubs, EachKindOfSymbolGetsItsOwn) {
                                 {"memcpy", "put_pid", "schedule"}, {"put_pid"});
   EXPECT_NE(text.find("char jiffies[4096]"), std::string::npos);
   EXPECT_NE(text.find("jmp *hosted_slot_memcpy(%rip)"), std::string::npos);
-  EXPECT_NE(text.find("long put_pid(void) { return 0; }"), std::string::npos);
+  EXPECT_NE(text.find("long put_pid(void) { ++hosted_calls_put_pid; return 0; }"),
+            std::string::npos);
   EXPECT_NE(text.find("hosted_stub(\"schedule\")"), std::string::npos);
 }
 
