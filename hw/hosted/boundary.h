@@ -14,7 +14,7 @@
 extern "C" {
 #endif
 
-#define HOSTED_BOUNDARY_VERSION 3u
+#define HOSTED_BOUNDARY_VERSION 4u
 
 typedef unsigned long long hosted_u64; /* 64 bits on both sides */
 
@@ -184,6 +184,7 @@ struct hosted_counters {
   hosted_u64 rcu_pending; /* callbacks that wait for a grace period */
   hosted_u64 srcu_nesting;
   hosted_u64 virtual_machines;
+  hosted_u64 shrinkable; /* shadow pages of all VMs, as the shrinker counts them */
 };
 
 /* Basic blocks that ran, in images of the flavour `coverage`: the symbol

@@ -140,6 +140,7 @@ std::string HostedEngine::leaks() {
   compare("references of user pages", baseline_->references, now->references);
   compare("locks held", baseline_->locks, now->locks);
   compare("RCU callbacks", baseline_->rcu_pending, now->rcu_pending);
+  compare("shadow pages in the shrinker's count", baseline_->shrinkable, now->shrinkable);
   compare("SRCU read-side sections", baseline_->srcu_nesting, now->srcu_nesting);
   compare("virtual machines", baseline_->virtual_machines, now->virtual_machines);
   if (text.empty()) return text;

@@ -135,7 +135,7 @@ class HostedEngine final : public Engine {
   Platform platform_;
   std::vector<std::pair<Feature, std::string>> missing_;
   bool intel_works_ = false;
-  bool probing_ = false;
+  bool probing_ = false;  ///< open() tries what the image can do
   std::unique_ptr<Session> session_;
   std::unique_ptr<Machine> machine_;
   Configuration configuration_;

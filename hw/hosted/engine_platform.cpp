@@ -43,7 +43,9 @@ void HostedEngine::add(Feature feature, bool present, std::string reason) {
 Result<std::unique_ptr<HostedEngine>> HostedEngine::open(const std::filesystem::path& image,
                                                          std::string name, Coverage* coverage) {
   std::unique_ptr<HostedEngine> engine(new HostedEngine(image, std::move(name), coverage));
+  engine->probing_ = true;
   if (auto probed = engine->probe(); !probed) return tl::unexpected(probed.error());
+  engine->probing_ = false;
   return engine;
 }
 

@@ -57,11 +57,12 @@ std::string HostedEngine::broken_invariants() {
 // The first program of an engine is always checked: it may be a replay.
 bool HostedEngine::checks_commands() const {
   return checks_ == InvariantChecks::every_command ||
-         (checks_ == InvariantChecks::sampled && programs_ % sampled_commands == 0);
+         (!probing_ && checks_ == InvariantChecks::sampled && programs_ % sampled_commands == 0);
 }
 
 std::string HostedEngine::judge_invariants() {
-  if (session_->host().tainted() || checks_ == InvariantChecks::off) return {};
+  // The engine's own trials are no programs: they would take the first's place.
+  if (session_->host().tainted() || checks_ == InvariantChecks::off || probing_) return {};
   const bool turn = programs_++ % sampled == 0 && commands_ <= longest_checked;
   if (checks_ == InvariantChecks::sampled && !turn) return {};
   return broken_invariants();

@@ -77,6 +77,17 @@ class ViewTest : public testing::Test {
   std::unique_ptr<HostedEngine> engine;
 };
 
+/// A replay is one program: what shows only inside must show there too.
+TEST_F(ViewTest, TheFirstProgramOfAnEngineIsChecked) {
+  engine->check_invariants(InvariantChecks::sampled);
+  EXPECT_FALSE(engine->reached().contains("invariants")) << "trials of the engine's own";
+  ASSERT_TRUE(engine->begin({}, true));
+  run(SlotAdd{.size = Configuration{}.memory});
+  EXPECT_EQ(engine->reached().at("invariants"), 1u);
+  ASSERT_TRUE(engine->end());
+  EXPECT_EQ(engine->reached().at("invariants"), 2u);
+}
+
 TEST_F(ViewTest, ShowsShadowPages) {
   use(MmuKind::shadow);
   const spec::View seen = view();

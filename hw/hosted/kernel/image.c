@@ -38,6 +38,7 @@ static void counters(struct hosted_counters *c) {
   c->locks = hosted_locks_held;
   c->rcu_pending = hosted_rcu_pending;
   c->srcu_nesting = hosted_srcu_nesting;
+  c->shrinkable = hosted_shrinkable() > 0 ? hosted_shrinkable() : 0;
   c->virtual_machines = hosted_notifiers();
 }
 static int is_table(hosted_u64 frame) { return hosted_page_live(frame); }

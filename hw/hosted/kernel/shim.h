@@ -65,6 +65,8 @@ void* hosted_file_private(int file);
 int hosted_notify(unsigned kind, hosted_u64 start, hosted_u64 end);
 int hosted_notifiers(void); /* registered: one for each VM */
 long hosted_shrink(unsigned long objects);
+/* Shadow pages of all VMs by the shrinker's count; negative without a shrinker. */
+long hosted_shrinkable(void);
 int hosted_references(hosted_u64 frame);
 unsigned long long hosted_extra_references(void);
 int hosted_host_level(hosted_u64 address, unsigned level);

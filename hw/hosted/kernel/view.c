@@ -15,7 +15,6 @@
 #include "shim.h"
 #include "hw/hosted/boundary_view.h"
 
-extern long hosted_shrinkable(void);
 #ifdef CONFIG_PROVE_LOCKING
 extern const char *hosted_held_lock(int at, int *shared);
 #endif
