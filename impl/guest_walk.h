@@ -7,6 +7,7 @@
 #include <array>
 #include <cstdint>
 
+#include "impl/permission_bitmap.h"
 #include "impl/walk_tables.h"
 #include "spec/vocabulary/address.h"
 
@@ -35,38 +36,22 @@ struct GuestWalk {
 namespace detail {
 
 inline std::uint32_t access_code(const WalkTables& tables, const GuestAccess& access) {
-  return (access.kind == AccessKind::write ? fault::write : 0) |
-         (access.cpl == Cpl::user ? fault::user : 0) |
-         (access.kind == AccessKind::fetch ? tables.id_flag : 0);
+  return static_cast<std::uint32_t>(
+      access_bits<std::uint64_t>(access.kind == AccessKind::write, access.cpl == Cpl::user,
+                                 access.kind == AccessKind::fetch, tables.id_flag));
 }
 
 /// P and PK bits of a permission fault; 0 if the access is allowed.
 inline std::uint32_t permission_code(const WalkTables& tables, const GuestAccess& access,
                                      Rights have, std::uint64_t leaf, std::uint32_t pkru) {
   const unsigned index = WalkTables::index(access);
-  const bool denied = ((tables.permission[index] >> have) & 1) != 0;
-  std::uint32_t key_denies = 0;
-  if ((have & rights::user) != 0) {
-    const auto key =
-        static_cast<unsigned>((leaf & entry::protection_key) >> entry::protection_key_shift);
-    key_denies = (pkru >> (2 * key)) & tables.pkru[index];
-  }
-  if (!denied && key_denies == 0) return 0;
-  return fault::present | (key_denies != 0 ? fault::protection_key : 0);
+  return static_cast<std::uint32_t>(
+      denied_bits<std::uint64_t>(tables.permission[index], tables.pkru[index], have, leaf, pkru));
 }
 
 /// Rights of one entry.
 inline Rights rights_of(const WalkTables& tables, std::uint64_t value) {
-  return static_cast<Rights>(((value & tables.nx_mask) == 0 ? rights::executable : 0) |
-                             (value & (entry::writable | entry::user)));
-}
-static_assert(rights::writable == entry::writable && rights::user == entry::user);
-
-/// Base of a large page, without the reserved bits that the walk has checked.
-inline Gpa large_base(const WalkTables& tables, std::uint64_t value, std::uint64_t size) {
-  const Gpa base = value & tables.address_mask & ~(size - 1);
-  if (tables.entry_bytes == 8) return base;
-  return base | (value & 0x1f'e000) << 19;  // SDM "32-Bit Paging": bits 20:13 are 39:32
+  return static_cast<Rights>(entry_rights(value, tables.nx_mask));
 }
 
 }  // namespace detail
@@ -92,7 +77,8 @@ GuestWalk walk_guest(const WalkTables& tables, const WalkRoot& root, Gva gva,
   Rights granted = rights::all;
   for (unsigned level = tables.root;; --level) {
     const unsigned shift = tables.shift(level);
-    const Gpa at = table + ((gva >> shift) & tables.index_mask) * tables.entry_bytes;
+    const Gpa at =
+        entry_gpa<std::uint64_t>(table, gva, shift, tables.index_mask, tables.entry_bytes);
     std::uint64_t value = 0;
     walk.leaf_level = level;
     walk.entry_gpa[level] = at;
@@ -117,8 +103,9 @@ GuestWalk walk_guest(const WalkTables& tables, const WalkRoot& root, Gva gva,
       return walk;
     }
     const std::uint64_t size = 1ull << shift;
-    const Gpa page =
-        level == 1 ? value & tables.address_mask : detail::large_base(tables, value, size);
+    const Gpa page = level == 1 ? value & tables.address_mask
+                                : large_page_base<std::uint64_t>(value, tables.address_mask, shift,
+                                                                 tables.entry_bytes == 4);
     walk.ok = true;
     walk.page_size = size;
     walk.access = granted;

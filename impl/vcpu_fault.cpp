@@ -2,6 +2,7 @@
 /// Vcpu: page faults on shadow and direct tables.
 #include "impl/spte.h"
 #include "impl/vcpu.h"
+#include "impl/wp_exchange.h"
 
 namespace lockstep::impl {
 
@@ -12,16 +13,6 @@ unsigned shadow_index(Gva gva, unsigned level) {
 }
 
 Gfn level_base(Gfn gfn, unsigned level) { return gfn & ~((1ull << (9 * level)) - 1); }
-
-/// A write to a read-only page that CR0.WP=0 lets through: writable for the
-/// supervisor, gone for the user, and under SMEP not executable, because the
-/// page is no longer a user page to hardware. KVM: FNAME(page_fault)().
-Rights exchange_for_wp(Rights access, bool smep) {
-  access |= rights::writable;
-  access &= static_cast<Rights>(~rights::user);
-  if (smep) access &= static_cast<Rights>(~rights::executable);
-  return access;
-}
 
 /// Reads of a clean page in a logged slot map it read-only: the write that
 /// follows is the one to log.
@@ -110,7 +101,8 @@ FaultOutcome Vcpu::page_fault(Gva gva, const GuestAccess& access) {
   if (!write && (refused || clean || must_stay_clean(*slot, gfn, access.kind)))
     leaf = without_write(leaf);
   if (write && (leaf & rights::writable) == 0) {
-    leaf = exchange_for_wp(leaf, state_.paging.control.has(ControlBit::cr4_smep));
+    leaf = static_cast<Rights>(
+        exchange_for_wp<std::uint64_t>(leaf, state_.paging.control.has(ControlBit::cr4_smep)));
   }
   const auto writable = install(walked, gva, *slot, leaf);
   if (!writable) return RunError{writable.error()};

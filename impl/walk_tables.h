@@ -6,6 +6,8 @@
 #include <array>
 #include <cstdint>
 
+#include "impl/permission_bitmap.h"
+#include "impl/reserved_masks.h"
 #include "impl/role.h"
 #include "spec/vocabulary/address.h"
 #include "spec/vocabulary/configuration.h"
@@ -34,12 +36,12 @@ struct GuestAccess {
 struct WalkTables {
   /// Bit `rights` of permission[index(access)]: that access faults on a leaf
   /// with these Rights. KVM: update_permission_bitmask().
-  std::array<std::uint8_t, 16> permission{};
+  std::array<std::uint8_t, access_count> permission{};
   /// Which of a key's two PKRU bits (AD, WD) forbid the access to a user page.
   /// KVM: update_pkru_bitmask().
-  std::array<std::uint8_t, 16> pkru{};
+  std::array<std::uint8_t, access_count> pkru{};
   /// Reserved bits by [bit 7 of the entry][level]. KVM: reset_rsvds_bits_mask().
-  std::array<std::array<std::uint64_t, 6>, 2> reserved{};
+  ReservedMasks<std::uint64_t> reserved{};
   std::uint32_t id_flag = 0;      ///< fault::fetch if the error code reports fetches
   std::uint8_t root = 4;          ///< level of the first entry that is read
   std::uint8_t large_levels = 0;  ///< bit `level`: bit 7 makes a leaf there
@@ -51,8 +53,9 @@ struct WalkTables {
 
   /// 4 bits: write, user, fetch, AC.
   static constexpr unsigned index(const GuestAccess& access) {
-    return (access.kind == AccessKind::write ? 1u : 0u) | (access.cpl == Cpl::user ? 2u : 0u) |
-           (access.kind == AccessKind::fetch ? 4u : 0u) | (access.ac ? 8u : 0u);
+    return static_cast<unsigned>(
+        access_index<std::uint64_t>(access.kind == AccessKind::write, access.cpl == Cpl::user,
+                                    access.kind == AccessKind::fetch, access.ac));
   }
   unsigned shift(unsigned level) const {
     return static_cast<unsigned>(page_shift) + (level - 1) * index_bits;
