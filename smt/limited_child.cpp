@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "smt/limited_child.h"
+
+#include <poll.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+
+namespace lockstep::smt {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using std::chrono::milliseconds;
+
+constexpr std::size_t most_output = 1u << 20;
+
+double seconds(const timeval& time) {
+  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) * 1e-6;
+}
+
+/// Read until the other end closes, the deadline passes, or stop is set.
+ChildResult::End read_all(int fd, milliseconds deadline, const std::atomic<bool>* stop,
+                          std::string& output) {
+  const auto until = Clock::now() + deadline;
+  std::array<char, 4096> buffer;
+  for (;;) {
+    if (stop != nullptr && stop->load(std::memory_order_relaxed)) {
+      return ChildResult::End::interrupted;
+    }
+    const auto left = std::chrono::duration_cast<milliseconds>(until - Clock::now());
+    if (left.count() <= 0) return ChildResult::End::timed_out;
+    pollfd ready = {fd, POLLIN, 0};
+    const int wait = static_cast<int>(std::min<milliseconds::rep>(left.count(), 100));
+    if (poll(&ready, 1, wait) <= 0) continue;
+    const ssize_t got = read(fd, buffer.data(), buffer.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) return ChildResult::End::exited;
+    if (output.size() < most_output) output.append(buffer.data(), static_cast<std::size_t>(got));
+  }
+}
+
+}  // namespace
+
+ChildResult run_limited_child(const std::function<void(int)>& body, milliseconds deadline,
+                              const std::atomic<bool>* stop) {
+  ChildResult result;
+  std::array<int, 2> ends;
+  if (pipe(ends.data()) != 0) return result;
+  std::fflush(nullptr);
+  const pid_t child = fork();
+  if (child < 0) {
+    close(ends[0]);
+    close(ends[1]);
+    return result;
+  }
+  if (child == 0) {
+    close(ends[0]);
+    // Ctrl-C is for the parent, which ends its children itself.
+    std::signal(SIGINT, SIG_IGN);
+    body(ends[1]);
+    _exit(0);
+  }
+  close(ends[1]);
+  result.end = read_all(ends[0], deadline, stop, result.output);
+  close(ends[0]);
+  if (result.end != ChildResult::End::exited) kill(child, SIGKILL);
+  int status = 0;
+  rusage usage = {};
+  while (wait4(child, &status, 0, &usage) < 0 && errno == EINTR) {
+  }
+  result.cpu_seconds = seconds(usage.ru_utime) + seconds(usage.ru_stime);
+  if (result.end == ChildResult::End::exited) {
+    if (WIFSIGNALED(status)) result.end = ChildResult::End::killed;
+    result.status = WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status);
+  }
+  return result;
+}
+
+}  // namespace lockstep::smt

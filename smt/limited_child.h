@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/// Work in a child process with a deadline: a solver that crashes, hangs or eats
+/// memory takes nobody with it.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <string>
+
+namespace lockstep::smt {
+
+struct ChildResult {
+  enum class End : std::uint8_t { exited, killed, timed_out, interrupted, not_started };
+  End end = End::not_started;
+  int status = 0;          ///< exit code if exited, signal if killed
+  std::string output;      ///< what it wrote, at most 1 MiB
+  double cpu_seconds = 0;  ///< of the child
+};
+
+/// Fork, run `body(fd)` in the child, which writes to fd and ends there without
+/// running destructors, and collect what it wrote. The deadline is wall time.
+/// `stop` may be null. The caller must have one thread.
+ChildResult run_limited_child(const std::function<void(int)>& body,
+                              std::chrono::milliseconds deadline, const std::atomic<bool>* stop);
+
+}  // namespace lockstep::smt

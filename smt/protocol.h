@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/// A transition system unrolled into terms.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "smt/theorem.h"
+
+namespace lockstep::smt {
+
+/// The term with every state variable renamed for one moment of a run.
+Bool at_moment(const Protocol& protocol, const Bool& term, unsigned moment);
+
+/// Some transition leads from one moment to the next, or none is taken.
+Bool step_between(const Protocol& protocol, unsigned moment);
+
+/// A run from the start that breaks the property within `steps` steps: what a
+/// bounded search asks for.
+std::vector<Bool> violating_run(const Protocol& protocol, unsigned steps);
+
+/// The three obligations of an invariant, each to be unsatisfiable: broken at
+/// the start; broken by a step; kept while the property is not.
+std::vector<Bool> broken_at_start(const Protocol& protocol);
+std::vector<Bool> broken_by_step(const Protocol& protocol);
+std::vector<Bool> broken_property(const Protocol& protocol);
+
+/// A run as lines: one a step, with what it changed, up to the violation.
+std::vector<std::string> tell_run(const Protocol& protocol, const Assignment& run, unsigned steps);
+
+}  // namespace lockstep::smt

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "smt/theorems/access_case.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace lockstep::smt {
+namespace {
+
+std::string rights_text(std::uint64_t value, bool narrow) {
+  const bool executable = narrow || (value & entry::no_execute) == 0;
+  return fmt::format("r{}{}{}", (value & entry::writable) != 0 ? 'w' : '-', executable ? 'x' : '-',
+                     (value & entry::user) != 0 ? 'u' : '-');
+}
+
+}  // namespace
+
+std::uint64_t value_of(const Assignment& found, const std::string& name) {
+  const auto known = found.find(name);
+  return known == found.end() ? 0 : known->second;
+}
+
+std::string fault_text(std::uint64_t code, std::uint64_t gva) {
+  std::string text = (code & fault::present) != 0 ? "#PF present" : "#PF not-present";
+  const std::pair<std::uint32_t, const char*> words[] = {{fault::write, " write"},
+                                                         {fault::user, " user"},
+                                                         {fault::reserved, " rsvd"},
+                                                         {fault::fetch, " fetch"},
+                                                         {fault::protection_key, " pk"}};
+  for (const auto& [bit, word] : words) {
+    if ((code & bit) != 0) text += word;
+  }
+  return text + fmt::format(" 0x{:x}", gva);
+}
+
+std::string access_program(const std::string& title, const Assignment& found, const Path& path) {
+  const auto on = [&](const char* name) { return flag_of(found, name); };
+  const bool narrow = on("mode.32-bit"), wide = on("mode.long"), nx = on("efer.nx");
+  const bool keys = wide && on("cr4.pke");
+  std::string text = fmt::format("lockstep 1\ntitle  {}\nconfig paging={}{}\n", title,
+                                 narrow ? "32-bit"
+                                 : wide ? "5-level"
+                                        : "pae",
+                                 keys ? " mmu=tdp" : "");
+  text += fmt::format("config cr0.wp={:d} efer.nx={:d} cr4.smep={:d} cr4.smap={:d}{}\n",
+                      on("cr0.wp"), nx, on("cr4.smep"), on("cr4.smap"), keys ? " cr4.pke=1" : "");
+  text += "slot 0 add gpa=0x0 size=0x400000\nmap 0x0 gpa=0x200000 rwxu\n";
+
+  // `map` takes tables from 0x10000 up, the highest first; PAE's root has no rights.
+  const std::size_t levels = wide ? 5 : 2;
+  static constexpr const char* names[] = {"pt", "pd", "pdpt", "pml4", "pml5"};
+  const std::size_t below_root = narrow || wide ? levels - 1 : levels;
+  spec::Grant<bool> grant = {true, true, true};
+  std::uint64_t key = 0;
+  for (std::size_t i = 0; i < std::min(levels, path.size()); ++i) {
+    // Set without EFER.NX the bit is reserved: not a question of rights.
+    const std::uint64_t value = nx ? path[i] : path[i] & ~entry::no_execute;
+    grant = spec::combine<std::uint64_t>(grant, value, !narrow);
+    if (i == 0 && keys) key = (value & entry::protection_key) >> entry::protection_key_shift;
+    const auto table = [&](std::size_t level) {
+      return level >= below_root ? 0x1000 : 0x10000 + 0x1000 * (below_root - 1 - level);
+    };
+    text += fmt::format("entry {} 0x{:x}[0] = 0x{:x} {}{}\n", names[i], table(i),
+                        i == 0 ? 0x200000 : table(i - 1), rights_text(value, narrow),
+                        i == 0 && key != 0 ? fmt::format(" pk={}", key) : "");
+  }
+  if (keys) text += fmt::format("v0 pkru 0x{:x}\n", value_of(found, "pkru"));
+
+  const bool write = on("write"), fetch = on("fetch"), user = on("user");
+  const spec::RightsControl<bool> control = {on("cr0.wp"), on("cr4.smep"), on("cr4.smap"), keys,
+                                             nx};
+  const auto code = spec::access_fault<std::uint64_t>(
+      control, nx && !narrow, {write, fetch, user, on("ac")}, grant, value_of(found, "pkru"), key);
+  const bool ac = on("ac") && !user && !fetch;
+  text += fmt::format("v0 cpl{} {} 0x0{}{} -> ", user ? 3 : 0,
+                      write   ? "write"
+                      : fetch ? "fetch"
+                              : "read",
+                      write ? " = 0x1" : "", ac ? " ac" : "");
+  if (code != 0) return text + fault_text(code, 0) + "\n";
+  if (write) return text + "ok\n";
+  if (fetch) return text + "value 0x200\n";
+  return text + fmt::format("value 0x{:x}\n", narrow ? 0x200b8 : 0xcccccc00000200b8);
+}
+
+}  // namespace lockstep::smt

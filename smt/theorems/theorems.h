@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/// The theorems, a file a subject.
+#pragma once
+
+#include <vector>
+
+#include "smt/theorem.h"
+
+namespace lockstep::smt {
+
+std::vector<Theorem> permission_theorems();
+std::vector<Theorem> reserved_bit_theorems();
+
+/// Every theorem, subject by subject.
+const std::vector<Theorem>& theorems();
+
+}  // namespace lockstep::smt
