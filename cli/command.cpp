@@ -16,8 +16,9 @@
 namespace lockstep::cli {
 namespace {
 
-constexpr std::array<std::string_view, 8> verbs = {"doctor", "kernels", "list", "mutants",
-                                                   "replay", "review",  "run",  "test"};
+constexpr std::array<std::string_view, 9> verbs = {"doctor", "kernels", "list", "mutants",
+                                                   "prove",  "replay",  "review", "run",
+                                                   "test"};
 
 constexpr std::string_view description =
     "Run programs of KVM MMU operations side by side on an executable spec, an\n"
@@ -57,6 +58,7 @@ int run_command(int argc, const char* const* argv) {
   add_kernels(app, exit);
   add_mutants(app, exit);
   add_review(app, exit);
+  add_prove(app, exit);
   add_test(app, exit);
 
   if (argc > 1 && argv[1][0] != '-' && std::ranges::find(verbs, argv[1]) == verbs.end()) {

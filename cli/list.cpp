@@ -12,6 +12,7 @@
 #include "cli/verbs.h"
 #include "hw/kernels/cache.h"
 #include "hw/kernels/tree.h"
+#include "jobs/prove.h"
 #include "props/campaign.h"
 #include "props/engine_factory.h"
 #include "spec/kvm/machine.h"
@@ -76,14 +77,25 @@ std::vector<Item> programs() {
   return items;
 }
 
+std::vector<Item> theorems() {
+  std::vector<Item> items;
+  if (const auto all = jobs::choose_theorems({})) {
+    for (const auto& theorem : *all) {
+      items.push_back({theorem.name, theorem.subject + ": " + theorem.statement});
+    }
+  }
+  return items;
+}
+
 struct Topic {
   std::string_view name;
   std::string_view text;
   std::vector<Item> (*items)();
 };
 
-constexpr std::array<Topic, 5> topics = {{
+constexpr std::array<Topic, 6> topics = {{
     {"properties", "what `run` checks", properties},
+    {"theorems", "what `prove` proves for all inputs", theorems},
     {"engines", "what can execute a program", engines},
     {"corpus", "programs that come with the source", programs},
     {"loosenesses", "where the model admits more than one answer, and why", loosenesses},
@@ -96,8 +108,8 @@ struct Options {
 };
 
 constexpr auto footer =
-    "Topics: properties, engines, corpus, loosenesses, paths; without one, all\n"
-    "that there are.\n"
+    "Topics: properties, theorems, engines, corpus, loosenesses, paths; without\n"
+    "one, all that there are.\n"
     "\n"
     "Exit: 0, or 2 for an unknown topic.\n"
     "\n"

@@ -18,6 +18,7 @@ void add_list(CLI::App& app, int& exit);
 void add_kernels(CLI::App& app, int& exit);
 void add_mutants(CLI::App& app, int& exit);
 void add_review(CLI::App& app, int& exit);
+void add_prove(CLI::App& app, int& exit);
 void add_test(CLI::App& app, int& exit);
 
 /// Every verb of the design's command that exists.

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/// `prove`: every theorem, its twin, a second opinion, and counterexamples
+/// replayed as programs.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <filesystem>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+#include <tl/expected.hpp>
+#include <vector>
+
+#include "props/verdict.h"
+#include "smt/prover.h"
+#include "smt/theorem.h"
+
+namespace lockstep::jobs {
+
+/// A counterexample as a program, and what became of it on engines.
+struct CounterexampleProgram {
+  std::string text;  ///< empty: the counterexample has no program
+  props::Verdict verdict = props::Verdict::no_verdict;  ///< of the replay
+  std::string shown;           ///< the replay's finding or reason, some lines
+  std::filesystem::path path;  ///< where it was saved; may be empty
+};
+
+/// A theorem, or its twin.
+struct SideRow {
+  smt::Proof proof;
+  CounterexampleProgram program;
+};
+
+struct TheoremRow {
+  smt::Theorem theorem;
+  SideRow rule;
+  SideRow twin;
+  unsigned agreed = 0;        ///< unsatisfiable answers that cvc5 confirmed
+  unsigned unconfirmed = 0;   ///< that it did not decide in time
+  bool contradicted = false;  ///< cvc5 found a model where Z3 found none
+  double second_seconds = 0;  ///< CPU time of cvc5
+};
+
+struct ProveReport {
+  std::vector<TheoremRow> rows;
+  double seconds = 0;      ///< wall time
+  double cpu_seconds = 0;  ///< of Z3
+  double second_seconds = 0;
+  std::string solver;         ///< "Z3 4.8.12"
+  std::string second_solver;  ///< path of cvc5; empty if absent or not wanted
+  bool second_wanted = true;
+  bool interrupted = false;
+  std::size_t asked = 0;  ///< theorems that were to be proved
+};
+
+struct ProveOptions {
+  std::vector<smt::Theorem> theorems;
+  smt::Limits limits;
+  bool second_opinion = true;
+  std::filesystem::path dump;                      ///< folder for SMT-LIB files; may be empty
+  std::filesystem::path programs;                  ///< folder for programs of twins; may be empty
+  std::filesystem::path failures = "failures";     ///< for programs of refuted theorems
+  std::function<void(std::string_view)> progress;  ///< one line at a time; may be empty
+  std::function<void(const TheoremRow&)> done;     ///< may be empty
+};
+
+/// The theorems of these names, or whose subject is so named; all without a
+/// name. The error names what is unknown, with the nearest.
+tl::expected<std::vector<smt::Theorem>, std::string> choose_theorems(
+    const std::vector<std::string>& names);
+
+/// Prove them all. The error is one line on a folder that cannot be written.
+tl::expected<ProveReport, std::string> prove(const ProveOptions& options);
+
+/// Whether a theorem and its twin came out as they must.
+bool holds(const TheoremRow& row);
+
+/// pass: all proved (or bounded, where no more is claimed) and all twins refuted,
+/// with programs that replay. fail: a theorem refuted, a twin not. No verdict:
+/// the solver is missing, ran out of time or memory, or contradicts the second.
+props::Verdict verdict_of(const ProveReport& report);
+std::string reason_of(const ProveReport& report);
+
+/// One line of 72 columns: name, result, twin, seconds.
+std::string text_row(const TheoremRow& row);
+/// What is to be said of a theorem that did not come out as it must.
+std::string text_details(const TheoremRow& row);
+/// The counterexample of a twin, with its program.
+std::string text_twin(const TheoremRow& row);
+/// The last lines of the page.
+std::string text_summary(const ProveReport& report);
+/// The array `theorems` of --json.
+nlohmann::json json_rows(const ProveReport& report);
+/// The array `findings` of --json.
+nlohmann::json json_findings(const ProveReport& report);
+
+}  // namespace lockstep::jobs

@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "jobs/prove.h"
+#include "smt/second_solver.h"
+
+namespace lockstep::jobs {
+namespace {
+
+using smt::Proof;
+using smt::Result;
+
+std::string result_text(const Proof& proof) {
+  if (proof.result == Result::bounded) return fmt::format("bounded({})", proof.bound);
+  return std::string(smt::name(proof.result));
+}
+
+/// Claims nothing beyond its bound, by its own account.
+bool meant_to_be_bounded(const TheoremRow& row) {
+  return row.rule.proof.result == Result::bounded && row.rule.proof.reason.empty();
+}
+
+bool proved(const TheoremRow& row) {
+  return row.rule.proof.result == Result::proved || meant_to_be_bounded(row);
+}
+
+/// The program of a twin asks what the twin answers wrongly: engines that keep
+/// the rule must pass it.
+bool program_holds(const TheoremRow& row) {
+  return row.twin.program.text.empty() || row.twin.program.verdict == props::Verdict::pass;
+}
+
+bool undecided(Result result) {
+  return result == Result::timeout || result == Result::unknown || result == Result::vacuous;
+}
+
+/// Some rule is wrong, not merely unproved.
+bool wrong(const TheoremRow& row) {
+  if (row.rule.proof.result == Result::refuted) return true;
+  if (undecided(row.rule.proof.result) || undecided(row.twin.proof.result)) return false;
+  if (row.contradicted) return false;
+  return !holds(row);
+}
+
+std::string indented(std::string_view text, std::string_view margin) {
+  std::string out;
+  for (std::size_t at = 0; at < text.size();) {
+    const auto end = std::min(text.find('\n', at), text.size());
+    out += fmt::format("{}{}\n", margin, text.substr(at, end - at));
+    at = end + 1;
+  }
+  return out;
+}
+
+std::string story_text(const SideRow& side) {
+  std::string out;
+  for (const auto& line : side.proof.story) out += fmt::format("      {}\n", line);
+  return out;
+}
+
+std::string program_text(const SideRow& side) {
+  if (side.program.text.empty()) return "    no program of ours can show it\n";
+  std::string out = indented(side.program.text, "      ");
+  out += fmt::format("    replayed on spec and impl: {}\n", props::headline(side.program.verdict));
+  out += indented(side.program.shown, "      ");
+  if (!side.program.path.empty()) {
+    out += fmt::format("    lockstep replay {}\n", side.program.path.string());
+  }
+  return out;
+}
+
+/// "name: text" wrapped at 72 columns below a margin.
+std::string paragraph(std::string_view name, std::string_view text) {
+  std::string out, line = fmt::format("    {}:", name);
+  for (std::size_t at = 0; at < text.size();) {
+    const auto end = std::min(text.find(' ', at), text.size());
+    const auto word = text.substr(at, end - at);
+    if (line.size() + 1 + word.size() > 72) {
+      out += line + "\n";
+      line = "     ";
+    }
+    line += fmt::format(" {}", word);
+    at = end + 1;
+  }
+  return out + line + "\n";
+}
+
+}  // namespace
+
+bool holds(const TheoremRow& row) {
+  return proved(row) && row.twin.proof.result == Result::refuted && program_holds(row) &&
+         !row.contradicted;
+}
+
+props::Verdict verdict_of(const ProveReport& report) {
+  if (std::ranges::any_of(report.rows, wrong)) return props::Verdict::fail;
+  const bool whole = !report.interrupted && report.rows.size() == report.asked;
+  if (!whole || report.rows.empty()) return props::Verdict::no_verdict;
+  return std::ranges::all_of(report.rows, holds) ? props::Verdict::pass
+                                                 : props::Verdict::no_verdict;
+}
+
+std::string reason_of(const ProveReport& report) {
+  for (const auto& row : report.rows) {
+    if (!wrong(row)) continue;
+    if (row.rule.proof.result == Result::refuted) {
+      return fmt::format("{}: refuted", row.theorem.name);
+    }
+    if (row.rule.proof.result == Result::bounded) {
+      return fmt::format("{}: {}", row.theorem.name, row.rule.proof.reason);
+    }
+    if (row.twin.proof.result != Result::refuted) {
+      return fmt::format("{}: its twin is {}", row.theorem.name, result_text(row.twin.proof));
+    }
+    return fmt::format("{}: the program of its twin does not pass", row.theorem.name);
+  }
+  if (report.interrupted) return "interrupted";
+  for (const auto& row : report.rows) {
+    if (holds(row)) continue;
+    if (row.contradicted) {
+      return fmt::format("{}: cvc5 contradicts {}", row.theorem.name, report.solver);
+    }
+    const auto& proof = proved(row) ? row.twin.proof : row.rule.proof;
+    return proof.absent
+               ? proof.reason
+               : fmt::format("{}: {}: {}", row.theorem.name, result_text(proof), proof.reason);
+  }
+  return report.rows.empty() ? "no theorem" : "";
+}
+
+std::string text_row(const TheoremRow& row) {
+  const auto& twin = row.twin.proof;
+  const bool refuted = twin.result == Result::refuted;
+  return fmt::format("{} {:<36} {:<11} twin {:<8} {:6.2f} s\n", holds(row) ? "  " : ">>",
+                     row.theorem.name, result_text(row.rule.proof),
+                     refuted ? "refuted" : result_text(twin),
+                     row.rule.proof.cpu_seconds + twin.cpu_seconds);
+}
+
+std::string text_details(const TheoremRow& row) {
+  if (holds(row)) return {};
+  std::string out = paragraph("states", row.theorem.statement);
+  out += paragraph("source", row.theorem.source);
+  const auto& proof = row.rule.proof;
+  if (!proof.reason.empty()) out += paragraph("reason", proof.reason);
+  if (proof.result == Result::refuted) {
+    out += "    counterexample:\n" + story_text(row.rule) + program_text(row.rule);
+  } else if (row.twin.proof.result != Result::refuted) {
+    out += paragraph("twin", row.theorem.twin);
+    if (!row.twin.proof.reason.empty()) out += paragraph("twin's reason", row.twin.proof.reason);
+  } else if (!program_holds(row)) {
+    out += text_twin(row);
+  }
+  if (row.contradicted) out += "    cvc5 finds a model where Z3 finds none\n";
+  return out;
+}
+
+std::string text_twin(const TheoremRow& row) {
+  if (row.twin.proof.result != Result::refuted) return {};
+  std::string out = paragraph("twin", row.theorem.twin) + story_text(row.twin);
+  if (!row.twin.program.text.empty()) out += program_text(row.twin);
+  return out;
+}
+
+std::string text_summary(const ProveReport& report) {
+  const auto count = [&](auto&& which) { return std::ranges::count_if(report.rows, which); };
+  std::string out = fmt::format(
+      "{} theorems: {} proved, {} bounded, {} refuted; {} twins refuted\n", report.asked,
+      count([](const auto& row) { return row.rule.proof.result == Result::proved; }),
+      count(meant_to_be_bounded),
+      count([](const auto& row) { return row.rule.proof.result == Result::refuted; }),
+      count([](const auto& row) { return row.twin.proof.result == Result::refuted; }));
+  const auto programs = count([](const auto& row) { return !row.twin.program.text.empty(); });
+  out += fmt::format("{} counterexamples of twins replayed on spec and impl\n", programs);
+  if (!report.solver.empty()) {
+    out += fmt::format("{}: {:.1f} CPU s\n", report.solver, report.cpu_seconds);
+  }
+  if (!report.second_wanted) return out + "no second opinion: not asked for\n";
+  if (report.second_solver.empty()) {
+    return out + fmt::format("no second opinion: package {} is not installed\n",
+                             smt::second_solver_package);
+  }
+  unsigned agreed = 0, unconfirmed = 0;
+  for (const auto& row : report.rows) {
+    agreed += row.agreed;
+    unconfirmed += row.unconfirmed;
+  }
+  return out + fmt::format("cvc5: {} of {} unsatisfiable answers confirmed: {:.1f} CPU s\n", agreed,
+                           agreed + unconfirmed, report.second_seconds);
+}
+
+nlohmann::json json_rows(const ProveReport& report) {
+  auto rows = nlohmann::json::array();
+  for (const auto& row : report.rows) {
+    const auto& proof = row.rule.proof;
+    const auto& twin = row.twin.proof;
+    const bool bounded = proof.result == Result::bounded;
+    rows.push_back({{"name", row.theorem.name},
+                    {"subject", row.theorem.subject},
+                    {"statement", row.theorem.statement},
+                    {"source", row.theorem.source},
+                    {"kernels", row.theorem.kernels},
+                    {"result", smt::name(proof.result)},
+                    {"bound", bounded ? nlohmann::json(proof.bound) : nlohmann::json(nullptr)},
+                    {"seconds", proof.cpu_seconds + twin.cpu_seconds},
+                    {"reason", proof.reason},
+                    {"counterexample", proof.story},
+                    {"twin",
+                     {{"breaks", row.theorem.twin},
+                      {"result", smt::name(twin.result)},
+                      {"counterexample", twin.story},
+                      {"program", row.twin.program.text},
+                      {"replay", row.twin.program.text.empty()
+                                     ? nlohmann::json(nullptr)
+                                     : nlohmann::json(props::name(row.twin.program.verdict))}}},
+                    {"second_opinion",
+                     {{"agreed", row.agreed},
+                      {"undecided", row.unconfirmed},
+                      {"contradicted", row.contradicted},
+                      {"seconds", row.second_seconds}}}});
+  }
+  return rows;
+}
+
+nlohmann::json json_findings(const ProveReport& report) {
+  auto findings = nlohmann::json::array();
+  for (const auto& row : report.rows) {
+    if (!wrong(row)) continue;
+    findings.push_back(
+        {{"engine", "smt"},
+         {"kind", "theorem"},
+         {"invariant", nullptr},
+         {"title", fmt::format("{}: {}", row.theorem.name, result_text(row.rule.proof))},
+         {"program", row.rule.program.path.string()},
+         {"new", true}});
+  }
+  return findings;
+}
+
+}  // namespace lockstep::jobs

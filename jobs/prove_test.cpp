@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/// What the verb `prove` makes of results, and that a broken rule is named.
+#include "jobs/prove.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <set>
+
+#include "smt/second_solver.h"
+
+namespace lockstep::jobs {
+namespace {
+
+namespace fs = std::filesystem;
+using smt::Formula;
+using smt::Result;
+using smt::Side;
+
+const smt::Word x = smt::Word::variable("x");
+
+/// "x is not 7", or in the twin "x is not 8", of numbers below `end`.
+smt::Theorem small(std::string name, std::uint64_t end, std::string program = "") {
+  smt::Theorem theorem;
+  theorem.name = std::move(name);
+  theorem.statement = "a small number is not 7";
+  theorem.twin = "speaks of 8";
+  theorem.body = [end](Side side) -> Formula {
+    const smt::Word bound = side == Side::true_rule ? end : 9;
+    return {.precondition = x < bound,
+            .claim = side == Side::true_rule ? x != 7 : x != 8,
+            .shown = {{"x", x}}};
+  };
+  if (!program.empty()) {
+    theorem.program = [program](const smt::Assignment&) { return program; };
+  }
+  return theorem;
+}
+
+class Prove : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (smt::solver_version().empty()) GTEST_SKIP() << "built without " << smt::solver_package;
+    folder_ = fs::temp_directory_path() / ("lockstep-prove-test-" + std::to_string(getpid()));
+    options_.failures = folder_ / "failures";
+    options_.second_opinion = false;
+  }
+  void TearDown() override {
+    std::error_code error;
+    fs::remove_all(folder_, error);
+  }
+  ProveReport run(std::vector<smt::Theorem> theorems) {
+    options_.theorems = std::move(theorems);
+    auto report = prove(options_);
+    EXPECT_TRUE(report) << report.error();
+    return report ? *report : ProveReport{};
+  }
+
+  fs::path folder_;
+  ProveOptions options_;
+};
+
+constexpr auto passing =
+    "lockstep 1\ntitle  a page\nconfig paging=4-level\nslot 0 add gpa=0x0 size=0x400000\n"
+    "map 0x0 gpa=0x200000 rwxu\nv0 cpl3 read 0x0 -> value 0xcccccc00000200b8\n";
+constexpr auto failing =
+    "lockstep 1\ntitle  a page\nconfig paging=4-level\nslot 0 add gpa=0x0 size=0x400000\n"
+    "map 0x0 gpa=0x200000 rwxu\nv0 cpl3 read 0x0 -> value 0x1\n";
+
+TEST_F(Prove, PassesIfTheRuleHoldsAndTheTwinDoesNot) {
+  const auto report = run({small("holds", 7, passing)});
+  EXPECT_EQ(verdict_of(report), props::Verdict::pass) << reason_of(report);
+  ASSERT_EQ(report.rows.size(), 1u);
+  EXPECT_EQ(report.rows[0].twin.program.verdict, props::Verdict::pass);
+  EXPECT_EQ(report.rows[0].twin.proof.story, std::vector<std::string>{"x = 0x8"});
+}
+
+TEST_F(Prove, FailsAndNamesARefutedTheorem) {
+  const auto report = run({small("holds", 7), small("does-not-hold", 8, failing)});
+  EXPECT_EQ(verdict_of(report), props::Verdict::fail);
+  EXPECT_EQ(reason_of(report), "does-not-hold: refuted");
+  const auto text = text_row(report.rows[1]) + text_details(report.rows[1]);
+  EXPECT_TRUE(text.starts_with(">> does-not-hold")) << text;
+  EXPECT_NE(text.find("x = 0x7"), text.npos) << text;
+  EXPECT_NE(text.find("replayed on spec and impl: FAIL"), text.npos) << text;
+  EXPECT_TRUE(fs::exists(folder_ / "failures/does-not-hold.lockstep"));
+  EXPECT_EQ(json_findings(report).size(), 1u);
+}
+
+TEST_F(Prove, FailsIfATwinIsNotRefuted) {
+  auto theorem = small("weak", 7);
+  theorem.body = [](Side) -> Formula {
+    return {.precondition = x < 7, .claim = x < 8, .shown = {}};
+  };
+  const auto report = run({theorem});
+  EXPECT_EQ(verdict_of(report), props::Verdict::fail);
+  EXPECT_EQ(reason_of(report), "weak: its twin is proved");
+}
+
+TEST_F(Prove, FailsIfTheProgramOfATwinDoesNotPass) {
+  for (const char* program : {failing, "lockstep 1\nnonsense\n"}) {
+    const auto report = run({small("holds", 7, program)});
+    EXPECT_EQ(verdict_of(report), props::Verdict::fail);
+    EXPECT_EQ(reason_of(report), "holds: the program of its twin does not pass");
+  }
+}
+
+TEST_F(Prove, IsNoVerdictIfNothingWasClaimed) {
+  const auto report = run({small("vacuous", 0)});
+  EXPECT_EQ(report.rows[0].rule.proof.result, Result::vacuous);
+  EXPECT_EQ(verdict_of(report), props::Verdict::no_verdict);
+}
+
+TEST_F(Prove, IsNoVerdictIfTimeRunsOut) {
+  options_.limits.time = std::chrono::milliseconds(1);
+  const auto report = run({small("holds", 7)});
+  EXPECT_EQ(verdict_of(report), props::Verdict::no_verdict);
+  EXPECT_EQ(reason_of(report), "holds: timeout: no answer on the precondition in time");
+}
+
+TEST_F(Prove, DumpsEveryQueryForOtherSolvers) {
+  options_.dump = folder_ / "dump";
+  run({small("holds", 7)});
+  for (const char* query : {"precondition", "claim", "twin"}) {
+    const auto path = options_.dump / ("holds." + std::string(query) + ".smt2");
+    std::ifstream file(path);
+    std::string first;
+    std::getline(file, first);
+    EXPECT_EQ(first, "; Theorem holds: a small number is not 7") << path;
+  }
+}
+
+TEST_F(Prove, AsksTheSecondSolver) {
+  if (smt::second_solver_path().empty()) GTEST_SKIP() << "no cvc5";
+  options_.second_opinion = true;
+  const auto report = run({small("holds", 7)});
+  EXPECT_EQ(report.rows[0].agreed, 1u);
+  EXPECT_NE(text_summary(report).find("cvc5: 1 of 1 unsatisfiable answers confirmed"),
+            std::string::npos);
+}
+
+TEST(ProveReport, SaysWhichPackageIsMissing) {
+  ProveReport report;
+  report.asked = 2;
+  TheoremRow row;
+  row.theorem.name = "any";
+  row.rule.proof.absent = true;
+  row.rule.proof.reason = "built without Z3: install libz3-dev";
+  report.rows.push_back(row);
+  EXPECT_EQ(verdict_of(report), props::Verdict::no_verdict);
+  EXPECT_EQ(reason_of(report), "built without Z3: install libz3-dev");
+}
+
+TEST(ProveReport, ContradictionIsNoVerdict) {
+  ProveReport report;
+  report.asked = 1;
+  report.solver = "Z3 4";
+  TheoremRow row;
+  row.theorem.name = "any";
+  row.rule.proof.result = Result::proved;
+  row.twin.proof.result = Result::refuted;
+  row.contradicted = true;
+  report.rows.push_back(row);
+  EXPECT_EQ(verdict_of(report), props::Verdict::no_verdict);
+  EXPECT_EQ(reason_of(report), "any: cvc5 contradicts Z3 4");
+}
+
+TEST(ChooseTheorems, ByNameAndBySubject) {
+  const auto all = choose_theorems({});
+  ASSERT_TRUE(all);
+  const auto subject = choose_theorems({"permissions"});
+  ASSERT_TRUE(subject);
+  EXPECT_GT(subject->size(), 1u);
+  EXPECT_LT(subject->size(), all->size());
+  const auto wrong = choose_theorems({"permission-chek"});
+  ASSERT_FALSE(wrong);
+  EXPECT_NE(wrong.error().find("did you mean 'permission-check'?"), std::string::npos);
+}
+
+TEST(Theorems, AreNamedOnceAndSayWhatTheyStandOn) {
+  const auto all = choose_theorems({});
+  ASSERT_TRUE(all);
+  std::set<std::string> names;
+  for (const auto& theorem : *all) {
+    EXPECT_TRUE(names.insert(theorem.name).second) << theorem.name;
+    EXPECT_LE(theorem.name.size(), 36u) << theorem.name;
+    for (const auto& field :
+         {theorem.subject, theorem.statement, theorem.source, theorem.kernels, theorem.twin}) {
+      EXPECT_FALSE(field.empty()) << theorem.name;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace lockstep::jobs
