@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/// Access tracking where hardware has no accessed flag: the rights of a page move
+/// to software bits, and the next access faults.
+///
+/// Templates over a word W (spec/vocabulary/word.h), so that theorems speak of
+/// this text.
+#pragma once
+
+#include <cstdint>
+
+#include "spec/vocabulary/word.h"
+
+namespace lockstep::impl {
+
+/// EPT without accessed and dirty flags, as a kernel lays it out.
+struct AccessTrackLayout {
+  std::uint64_t tracked = 0;  ///< rights taken away: shadow_acc_track_mask
+  std::uint64_t saved = 0;    ///< of these, kept: SHADOW_ACC_TRACK_SAVED_BITS_MASK
+  unsigned shift = 0;         ///< SHADOW_ACC_TRACK_SAVED_BITS_SHIFT
+  std::uint64_t ad_mask = 0;  ///< SPTE_TDP_AD_MASK
+  std::uint64_t ad_disabled = 0;
+  std::uint64_t host_writable = 0;
+  std::uint64_t mmu_writable = 0;
+};
+
+/// 6.1 and 6.12: R and X are saved at 54 and 56.
+inline constexpr AccessTrackLayout access_track_6_1 = {.tracked = 0x7,
+                                                       .saved = 0x5,
+                                                       .shift = 54,
+                                                       .ad_mask = 3ull << 52,
+                                                       .ad_disabled = 1ull << 52,
+                                                       .host_writable = 1ull << 57,
+                                                       .mmu_writable = 1ull << 58};
+/// 7.2: R, X and XU (bit 10) are saved at 52, 54 and 62.
+inline constexpr AccessTrackLayout access_track_7_2 = {.tracked = 0x407,
+                                                       .saved = 0x405,
+                                                       .shift = 52,
+                                                       .ad_mask = 3ull << 60,
+                                                       .ad_disabled = 1ull << 60,
+                                                       .host_writable = 1ull << 53,
+                                                       .mmu_writable = 1ull << 55};
+
+/// KVM: is_access_track_spte().
+template <typename W>
+constexpr BoolOf<W> is_access_tracked(const AccessTrackLayout& layout, W spte) {
+  return (spte & layout.ad_mask) == layout.ad_disabled && (spte & layout.tracked) == 0;
+}
+
+/// Take the rights away and keep them. W is not kept: a write must fault to be
+/// seen. KVM: mark_spte_for_access_track(), of an SPTE without hardware flags.
+template <typename W>
+constexpr W mark_for_access_track(const AccessTrackLayout& layout, W spte) {
+  const W marked = (spte | ((spte & layout.saved) << layout.shift)) & ~W(layout.tracked);
+  return ite(is_access_tracked(layout, spte), spte, marked);
+}
+
+/// KVM: restore_acc_track_spte().
+template <typename W>
+constexpr W restore_access_track(const AccessTrackLayout& layout, W spte) {
+  const W saved = (spte >> layout.shift) & layout.saved;
+  return (spte & ~W(layout.tracked) & ~W(layout.saved << layout.shift)) | saved;
+}
+
+/// What a fault may write into the SPTE without the lock. `write`: it was one.
+/// KVM: fast_page_fault().
+template <typename W>
+constexpr W fast_fault(const AccessTrackLayout& layout, W spte, BoolOf<W> write) {
+  const W restored = ite(is_access_tracked(layout, spte), restore_access_track(layout, spte), spte);
+  const BoolOf<W> may_write = write && (spte & layout.mmu_writable) != 0;
+  return ite(may_write, restored | 2, restored);
+}
+
+}  // namespace lockstep::impl

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/// Roles as words: what must be equal before a shadow page or a root is used
+/// again. Layout of 6.1; only equality counts.
+///
+/// Templates over a word W (spec/vocabulary/word.h), so that theorems speak of
+/// this text.
+#pragma once
+
+#include "spec/vocabulary/word.h"
+
+namespace lockstep::impl {
+
+/// The registers that a role stands for. Exactly one of the four modes; `none`
+/// is paging off.
+template <typename B>
+struct RoleRegisters {
+  B paging = true;  ///< CR0.PG
+  B pae = true;     ///< CR4.PAE
+  B lma = true;     ///< EFER.LMA
+  B la57 = false;   ///< CR4.LA57
+  B wp = true;
+  B smep = false;
+  B smap = false;
+  B pke = false;
+  B pse = false;
+  B nx = true;
+};
+
+/// Fields of one shadow page's role. KVM: union kvm_mmu_page_role.
+template <typename W>
+struct RoleFields {
+  W level = 1;     ///< 4 bits
+  W quadrant = 0;  ///< 2 bits
+  W access = 7;    ///< 3 bits
+  BoolOf<W> has_4_byte_gpte = false;
+  BoolOf<W> direct = false;
+  BoolOf<W> invalid = false;
+  BoolOf<W> efer_nx = false;
+  BoolOf<W> cr0_wp = false;
+  BoolOf<W> smep_andnot_wp = false;
+  BoolOf<W> smap_andnot_wp = false;
+  BoolOf<W> smm = false;
+};
+
+template <typename W>
+constexpr W role_word(const RoleFields<W>& role) {
+  const auto flag = [](BoolOf<W> set, unsigned bit) { return ite(set, W(1) << bit, 0); };
+  return role.level | flag(role.has_4_byte_gpte, 4) | (role.quadrant << 5) | flag(role.direct, 7) |
+         (role.access << 8) | flag(role.invalid, 11) | flag(role.efer_nx, 12) |
+         flag(role.cr0_wp, 13) | flag(role.smep_andnot_wp, 14) | flag(role.smap_andnot_wp, 15) |
+         flag(role.smm, 24);
+}
+
+/// Base role of a vCPU. KVM: kvm_calc_cpu_role().
+template <typename W>
+constexpr RoleFields<W> base_role(const RoleRegisters<BoolOf<W>>& registers, BoolOf<W> smm) {
+  using B = BoolOf<W>;
+  const B on = registers.paging;
+  const W root = ite(registers.lma, ite(registers.la57, W(5), 4), ite(registers.pae, W(3), 2));
+  return {.level = ite(on, root, 0),
+          .quadrant = 0,
+          .access = 7,
+          .has_4_byte_gpte = on && !registers.pae,
+          .direct = !on,
+          .invalid = false,
+          .efer_nx = on && registers.nx,
+          .cr0_wp = on && registers.wp,
+          .smep_andnot_wp = on && registers.smep && !registers.wp,
+          .smap_andnot_wp = on && registers.smap && !registers.wp,
+          .smm = smm};
+}
+
+/// What the permission bitmap depends on and shadow pages do not. KVM: union
+/// kvm_mmu_extended_role.
+template <typename W>
+constexpr W extended_role(const RoleRegisters<BoolOf<W>>& registers) {
+  const auto flag = [&](BoolOf<W> set, unsigned bit) {
+    return ite(registers.paging && set, W(1) << bit, 0);
+  };
+  return flag(registers.pse, 2) | flag(registers.lma && registers.pke, 3) |
+         flag(registers.smap, 4) | flag(registers.smep, 5) |
+         flag(registers.lma && registers.la57, 6) | flag(registers.lma, 7) | 1;
+}
+
+/// Role of the page below an SPTE. KVM: kvm_mmu_child_role().
+template <typename W>
+constexpr RoleFields<W> child_role(RoleFields<W> parent, BoolOf<W> direct, W access, W spte_index) {
+  parent.level = parent.level - 1;
+  parent.direct = direct;
+  parent.access = access;
+  parent.invalid = false;
+  parent.quadrant = ite(parent.has_4_byte_gpte, spte_index & 1, parent.quadrant);
+  return parent;
+}
+
+/// Whether a root of role `have` serves a vCPU that needs `want`. KVM:
+/// is_root_usable(), of a root that exists.
+template <typename W>
+constexpr BoolOf<W> root_usable(W have_word, W want_word, W have_pgd, W want_pgd,
+                                BoolOf<W> direct) {
+  return have_word == want_word && (direct || have_pgd == want_pgd);
+}
+
+}  // namespace lockstep::impl
