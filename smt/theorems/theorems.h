@@ -9,7 +9,14 @@
 namespace lockstep::smt {
 
 std::vector<Theorem> permission_theorems();
+std::vector<Theorem> leaf_theorems();
+std::vector<Theorem> range_theorems();
+std::vector<Theorem> role_theorems();
+std::vector<Theorem> cache_theorems();
 std::vector<Theorem> reserved_bit_theorems();
+std::vector<Theorem> access_track_theorems();
+std::vector<Theorem> mmio_theorems();
+std::vector<Theorem> shadow_geometry_theorems();
 
 /// Every theorem, subject by subject.
 const std::vector<Theorem>& theorems();

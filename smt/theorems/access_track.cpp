@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/// Access tracking and the fast page fault, for both layouts of EPT.
+#include "impl/access_track.h"
+
+#include "smt/theorems/theorems.h"
+
+namespace lockstep::smt {
+namespace {
+
+using impl::AccessTrackLayout;
+
+const Word spte = Word::variable("spte");
+
+/// A leaf whose hardware has no flags, not tracked, with nothing in the saved
+/// bits, as mark_spte_for_access_track() demands.
+Bool trackable(const AccessTrackLayout& layout, const Word& value) {
+  return (value & layout.ad_mask) == layout.ad_disabled && (value & layout.tracked) != 0 &&
+         (value & (layout.saved << layout.shift)) == 0;
+}
+
+Formula round_trip(Side side, const AccessTrackLayout& layout) {
+  AccessTrackLayout saving = layout;
+  if (side == Side::broken_rule) saving.saved = 1;
+  const Word marked = impl::mark_for_access_track(saving, spte);
+  const Word restored = impl::restore_access_track(layout, marked);
+  const Word kept = spte & ~Word(layout.tracked & ~layout.saved);
+  return {.precondition = trackable(layout, spte),
+          .claim = restored == kept && impl::is_access_tracked(layout, marked),
+          .shown = {{"marked", marked}, {"restored", restored}}};
+}
+
+Formula round_trip_6_1(Side side) { return round_trip(side, impl::access_track_6_1); }
+Formula round_trip_7_2(Side side) { return round_trip(side, impl::access_track_7_2); }
+
+/// To mark twice is to mark once, and marking grants nothing.
+Formula idempotent(Side side) {
+  Bool claim = true;
+  const auto& layout = impl::access_track_6_1;
+  const Word once = impl::mark_for_access_track(layout, spte);
+  Word twice = impl::mark_for_access_track(layout, once);
+  if (side == Side::broken_rule) {
+    // Without the check of what is tracked already, nothing is left to save.
+    twice = (once & ~Word(layout.saved << layout.shift)) | ((once & layout.saved) << layout.shift);
+  }
+  claim = claim && once == twice && (once & layout.tracked) == 0;
+  return {.precondition = trackable(layout, spte),
+          .claim = claim,
+          .shown = {{"marked once", once}, {"marked twice", twice}}};
+}
+
+Formula disjoint(Side side) {
+  Bool claim = true;
+  for (AccessTrackLayout layout : {impl::access_track_6_1, impl::access_track_7_2}) {
+    if (side == Side::broken_rule) layout.shift += 1;
+    const Word saved = layout.saved << layout.shift;
+    const Word others =
+        layout.ad_mask | layout.host_writable | layout.mmu_writable | 0x000f'ffff'ffff'f000ull;
+    // No bit of any SPTE means two things.
+    claim = claim && implies((spte & saved) != 0, (spte & saved & others) == 0) &&
+            (layout.saved & ~layout.tracked) == 0;
+  }
+  return {.precondition = true, .claim = claim, .shown = {{"bit", spte}}};
+}
+
+/// KVM keeps: MMU-writable only where host-writable, writable only where
+/// MMU-writable (check_spte_writable_invariants()).
+Bool writable_invariants(const AccessTrackLayout& layout, const Word& value) {
+  return implies((value & layout.mmu_writable) != 0, (value & layout.host_writable) != 0) &&
+         implies((value & 2) != 0, (value & layout.mmu_writable) != 0);
+}
+
+Formula fast_fault(Side side, const AccessTrackLayout& layout) {
+  const Bool write = Bool::variable("write");
+  AccessTrackLayout seen = layout;
+  // The twin asks the host alone.
+  if (side == Side::broken_rule) seen.mmu_writable = layout.host_writable;
+  const Word fixed = impl::fast_fault(seen, spte, write);
+  const Bool gained = (spte & 2) == 0 && (fixed & 2) != 0;
+  const Bool both = (spte & layout.host_writable) != 0 && (spte & layout.mmu_writable) != 0;
+  const Word changed = (spte ^ fixed) & ~Word(layout.tracked | (layout.saved << layout.shift));
+  return {
+      .precondition = writable_invariants(layout, spte),
+      .claim = implies(gained, write && both) && changed == 0 && writable_invariants(layout, fixed),
+      .shown = {{"before", spte}, {"after", fixed}}};
+}
+
+Formula fast_fault_6_1(Side side) { return fast_fault(side, impl::access_track_6_1); }
+Formula fast_fault_7_2(Side side) { return fast_fault(side, impl::access_track_7_2); }
+
+/// Reads never gain W, and what was granted before stays granted.
+Formula fast_read(Side side) {
+  const auto& layout = impl::access_track_6_1;
+  const Word fixed = impl::fast_fault<Word>(layout, spte, side == Side::broken_rule);
+  return {.precondition = writable_invariants(layout, spte),
+          .claim = (fixed & ~spte & 2) == 0 && (spte & ~fixed & 7) == 0,
+          .shown = {{"before", spte}, {"after", fixed}}};
+}
+
+}  // namespace
+
+std::vector<Theorem> access_track_theorems() {
+  const std::string track = "mark_spte_for_access_track(), restore_acc_track_spte()";
+  const std::string w61 = "6.1, 6.12: R and X saved at 54 and 56";
+  const std::string w72 = "7.2: R, X and XU saved at 52, 54 and 62";
+  return {
+      {"access-track-round-trip", "access-track",
+       "what marking takes from an SPTE, restoring gives back, W apart", track, w61,
+       "saves R alone", round_trip_6_1, nullptr},
+      {"access-track-round-trip-xu", "access-track",
+       "the same where user execution has a bit of its own", track, w72, "saves R alone",
+       round_trip_7_2, nullptr},
+      {"access-track-idempotent", "access-track",
+       "an SPTE marked twice is one marked once, and grants nothing", track, w61,
+       "forgets to look whether it is marked", idempotent, nullptr},
+      {"access-track-bits-disjoint", "access-track",
+       "saved rights share no bit with A/D type, host- and MMU-writable, or the address",
+       "mmu/spte.h, static asserts", w61 + "; " + w72, "saves one bit higher", disjoint, nullptr},
+      {"fast-fault-restores-write", "access-track",
+       "a fault without the lock gains W only for a write, where host- and MMU-writable, and "
+       "changes nothing but rights",
+       "fast_page_fault(), check_spte_writable_invariants()", w61, "asks the host alone",
+       fast_fault_6_1, nullptr},
+      {"fast-fault-restores-write-xu", "access-track",
+       "the same where user execution has a bit of its own",
+       "fast_page_fault(), check_spte_writable_invariants()", w72, "asks the host alone",
+       fast_fault_7_2, nullptr},
+      {"fast-fault-read", "access-track", "a fault without the lock that is no write never gains W",
+       "fast_page_fault()", w61, "takes every fault for a write", fast_read, nullptr},
+  };
+}
+
+}  // namespace lockstep::smt

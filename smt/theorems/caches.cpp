@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/// Capacity of the split caches (seed 003) and bounds of per-CPU counters (seed
+/// 000).
+#include <array>
+
+#include "impl/cache_capacity.h"
+#include "smt/theorems/theorems.h"
+
+namespace lockstep::smt {
+namespace {
+
+Formula capacity(Side side) {
+  const Word spare =
+      side == Side::broken_rule ? Word(impl::split_minimum) : Word::variable("spare");
+  const Word minimum = Word::variable("minimum");
+  const Word full = impl::cache_capacity(minimum, spare);
+  const Word doubled = minimum * 2;
+  const Word saved = (doubled - full) * impl::descriptor_bytes;
+  const Bool posted = minimum == impl::split_minimum && full >= minimum;
+  const Bool of_seed = side == Side::broken_rule || spare == impl::default_capacity;
+  return {.precondition = posted && of_seed,
+          .claim = full == 553 && doubled == 1026 && saved == 60'544 &&
+                   Word(impl::descriptor_bytes) == 128,
+          .shown = {{"capacity", full}, {"bytes saved", saved}}};
+}
+
+/// A full cache serves one split, and is filled again only after the spare ones
+/// are gone; without spare ones after every single object.
+Formula drops(Side side) {
+  const Word spare = Word::variable("spare");
+  const Word minimum = Word::variable("minimum");
+  const Word taken = Word::variable("taken");
+  const Word full = impl::cache_capacity(minimum, spare);
+  const Word between = impl::takes_between_topups(full, minimum);
+  const Word left = full - taken;
+  const Bool asks = impl::needs_topup(left, minimum);
+  const Word bound = side == Side::broken_rule ? between - 1 : between;
+  return {.precondition = minimum >= 1 && minimum < 4096 && spare < 4096 && taken <= full,
+          .claim = asks == (taken >= bound) && (spare == 0) == (between == 1),
+          .shown = {{"objects between topups", between}, {"asks for more", asks}}};
+}
+
+/// A descriptor is needed exactly where a gfn has two SPTEs, and 513 always do
+/// for one split.
+Formula descriptors(Side side) {
+  const Word entries = Word::variable("entries");
+  const Word needed =
+      side == Side::broken_rule ? (entries + 13) / 14 : impl::descriptors_needed(entries);
+  return {.precondition = entries < (1ull << 32),
+          .claim = (needed == 0) == (entries < 2) && needed <= entries &&
+                   implies(entries >= 2, needed * 14 >= entries && (needed - 1) * 14 < entries),
+          .shown = {{"descriptors", needed}}};
+}
+
+constexpr std::size_t cpus = 4;
+
+struct Counter {
+  Int common = Int::variable("common");
+  Int batch = Int::variable("batch");
+  std::array<Int, cpus> local = {Int::variable("cpu0"), Int::variable("cpu1"),
+                                 Int::variable("cpu2"), Int::variable("cpu3")};
+
+  /// What percpu_counter_add() keeps: every share is below the batch.
+  Bool legal() const {
+    Bool all = batch >= 1;
+    for (const auto& share : local) all = all && share < batch && Int(0) - share < batch;
+    return all;
+  }
+  Int sum() const {
+    Int all = common;
+    for (const auto& share : local) all = all + share;
+    return all;
+  }
+};
+
+/// Adding keeps the sum exact and the share below the batch.
+Formula add(Side side) {
+  const Counter counter;
+  const Int amount = Int::variable("amount");
+  auto step = impl::add_to_counter(counter.local[0], amount, counter.batch);
+  // Reading the share before and after the spill, as a preempted task would.
+  if (side == Side::broken_rule) step.moved = ite(step.moved == 0, Int(0), counter.local[0]);
+  const Int before = counter.sum();
+  const Int after = before - counter.local[0] + step.local + step.moved;
+  return {.precondition = counter.legal(),
+          .claim = after == before + amount && step.local < counter.batch &&
+                   Int(0) - step.local < counter.batch,
+          .shown = {{"sum before", before}, {"sum after", after}}};
+}
+
+/// The common count is off by less than batch for each CPU.
+Formula deviation(Side side) {
+  const Counter counter;
+  const Int off = counter.sum() - counter.common;
+  Int bound = 0;
+  for (std::size_t i = 0; i < cpus; ++i) bound = bound + counter.batch - 1;
+  if (side == Side::broken_rule) bound = counter.batch - 1;
+  return {.precondition = counter.legal(),
+          .claim = off <= bound && Int(0) - off <= bound,
+          .shown = {{"off by", off}, {"bound", bound}}};
+}
+
+/// A clamped read of 0 hides at most that much, in both directions: a positive
+/// sum, and a negative one that is a bug.
+Formula clamped(Side side) {
+  const Counter counter;
+  Int bound = 0;
+  for (std::size_t i = 0; i < cpus; ++i) bound = bound + counter.batch - 1;
+  const Int read = impl::read_positive(counter.common);
+  const Int sum = counter.sum();
+  const Bool hides_positive = read == 0 && sum > 0;
+  // As posted: a read of 0 is taken for an empty cache.
+  const Bool claim = side == Side::broken_rule ? !hides_positive
+                                               : implies(hides_positive, sum <= bound) &&
+                                                     implies(read > 0, sum > Int(0) - bound) &&
+                                                     implies(sum > bound, read > 0);
+  return {.precondition = counter.legal(), .claim = claim, .shown = {{"read", read}, {"sum", sum}}};
+}
+
+}  // namespace
+
+std::vector<Theorem> cache_theorems() {
+  const std::string counters = "6.1, 6.12, 7.2; four CPUs, any batch, unbounded counts";
+  return {
+      {"split-cache-capacity", "caches",
+       "513 descriptors and 40 to spare are 553 instead of 1026, and save 60,544 bytes",
+       "seed 003; topup_split_caches()", "6.1, 6.12, 7.2: 14 pointers a descriptor",
+       "spares as many as it needs", capacity, nullptr},
+      {"split-cache-drops", "caches",
+       "a cache asks for more after capacity - minimum + 1 objects: with nothing to spare after "
+       "each",
+       "seed 003; need_topup_split_caches_or_resched()", "6.1, 6.12, 7.2",
+       "asks one object earlier", drops, nullptr},
+      {"rmap-descriptors", "caches",
+       "a gfn needs descriptors exactly from its second SPTE on, 14 SPTEs in each",
+       "seed 003; pte_list_add()", "6.1, 6.12, 7.2: 14 pointers a descriptor",
+       "takes one for a single SPTE", descriptors, nullptr},
+      {"percpu-counter-add", "caches",
+       "adding to a per-CPU counter keeps the sum exact and each share below the batch",
+       "percpu_counter_add_batch()", counters, "moves the share as it was before", add, nullptr},
+      {"percpu-counter-deviation", "caches",
+       "the common count is off the sum by less than a batch for each CPU", "percpu_counter_read()",
+       counters, "claims a batch for all CPUs together", deviation, nullptr},
+      {"percpu-counter-clamped-read", "caches",
+       "a clamped read of 0 hides at most the deviation, and a sum above it always reads positive",
+       "seed 000; percpu_counter_read_positive()", counters, "takes a read of 0 for an empty sum",
+       clamped, nullptr},
+  };
+}
+
+}  // namespace lockstep::smt

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/// gfn ranges: array indices, alignment, and huge pages within slots.
+#include "impl/range_math.h"
+
+#include <fmt/format.h>
+
+#include "smt/theorems/access_case.h"
+#include "smt/theorems/theorems.h"
+
+namespace lockstep::smt {
+namespace {
+
+/// A slot below gfn 2^40, of at most 2^31 - 1 pages (KVM_MEM_MAX_NR_PAGES).
+struct SlotCase {
+  Word base = Word::variable("base");
+  Word pages = Word::variable("pages");
+  Word host = Word::variable("host-frame");
+  Word gfn = Word::variable("gfn");
+  Word level = Word::variable("level");
+
+  Bool legal() const {
+    return base < (1ull << 40) && pages >= 1 && pages < (1ull << 31) && host < (1ull << 40) &&
+           gfn >= base && gfn - base < pages && level >= 1 && level <= 3;
+  }
+};
+
+Formula index_in_array(Side side) {
+  const SlotCase slot;
+  const Word index = impl::array_index(slot.gfn, slot.base, slot.level);
+  // Shifting the difference loses an element where the base is not aligned.
+  const Word size = side == Side::broken_rule
+                        ? ((slot.pages - 1) >> impl::level_shift(slot.level)) + 1
+                        : impl::array_size(slot.base, slot.pages, slot.level);
+  return {.precondition = slot.legal(),
+          .claim = index < size && index < (1ull << 31),
+          .shown = {{"index", index}, {"elements", size}}};
+}
+
+/// Neighbours share an element exactly if they share a huge page.
+Formula index_is_exact(Side side) {
+  const SlotCase slot;
+  const Word other = Word::variable("other-gfn");
+  const auto index = [&](const Word& gfn) {
+    if (side == Side::broken_rule) return (gfn - slot.base) >> impl::level_shift(slot.level);
+    return impl::array_index(gfn, slot.base, slot.level);
+  };
+  const Bool one_page =
+      impl::round_to_level(slot.gfn, slot.level) == impl::round_to_level(other, slot.level);
+  return {.precondition = slot.legal() && other >= slot.base && other - slot.base < slot.pages,
+          .claim = (index(slot.gfn) == index(other)) == one_page,
+          .shown = {{"index", index(slot.gfn)}, {"other's index", index(other)}}};
+}
+
+/// The huge page lies in the slot, and the host's frame is aligned alike.
+Formula adjust(Side side) {
+  const SlotCase slot;
+  const Word base =
+      side == Side::broken_rule ? impl::round_to_level<Word>(slot.base, 2) : slot.base;
+  const Word pages = slot.pages + (slot.base - base);
+  const Word host = slot.host - (slot.base - base);
+  const Word level = impl::mapping_level(slot.gfn, base, pages, host, slot.level);
+  const Word size = Word(1) << impl::level_shift(level);
+  const Word first = impl::round_to_level(slot.gfn, level);
+  const Word frame = slot.host + (slot.gfn - slot.base);
+  const Word adjusted = impl::adjusted_frame(frame, level);
+  const Bool inside = first >= slot.base && first + size <= slot.base + slot.pages;
+  const Bool aligned = (adjusted & (size - 1)) == 0;
+  // The page that faulted is still translated to its own frame.
+  const Bool same = adjusted + (slot.gfn - first) == frame;
+  return {.precondition = slot.legal() && slot.host >= 512,
+          .claim = level >= 1 && level <= slot.level && inside && aligned && same,
+          .shown = {{"level", level}, {"first gfn", first}, {"host frame", adjusted}}};
+}
+
+/// No higher level would do: what is withheld is withheld for a reason.
+Formula adjust_is_best(Side side) {
+  const SlotCase slot;
+  const Word wanted = slot.level;
+  const Word seen = side == Side::broken_rule ? Word(1) : slot.base;
+  const Word level =
+      impl::mapping_level(slot.gfn, slot.base, slot.pages, slot.host ^ (slot.base ^ seen), wanted);
+  const Word better = level + 1;
+  const Bool fits =
+      better <= wanted && impl::huge_fits(slot.gfn, slot.base, slot.pages, slot.host, better);
+  return {.precondition = slot.legal(), .claim = !fits, .shown = {{"level", level}}};
+}
+
+/// Flushing the huge page around a gfn covers every address that a leaf of the
+/// level translated.
+Formula flush_covers(Side side) {
+  const SlotCase slot;
+  const Word address = Word::variable("address");
+  const Word first =
+      side == Side::broken_rule ? slot.gfn : impl::round_to_level(slot.gfn, slot.level);
+  const Word pages = Word(1) << impl::level_shift(slot.level);
+  const Word page = address >> 12;
+  const Bool translated =
+      impl::round_to_level(page, slot.level) == impl::round_to_level(slot.gfn, slot.level);
+  return {.precondition = slot.legal() && address < (1ull << 52),
+          .claim = implies(translated, page >= first && page - first < pages),
+          .shown = {{"flush begins at gfn", first}}};
+}
+
+/// A range of gfns at a level: the elements visited are those of its gfns. Levels
+/// are spelled out, so that every shift is by a number.
+Formula range_is_covered(Side side) {
+  const SlotCase slot;
+  const Word end = Word::variable("end");
+  const Word some = Word::variable("some-gfn");
+  const Word behind = side == Side::broken_rule ? end : end - 1;
+  Bool claim = true;
+  for (const unsigned level : {1u, 2u, 3u}) {
+    const auto index = [&](const Word& gfn) {
+      return impl::array_index<Word>(gfn, slot.base, level);
+    };
+    const Word size = impl::array_size<Word>(slot.base, slot.pages, level);
+    claim = claim && index(some) >= index(slot.gfn) && index(some) <= index(behind) &&
+            index(behind) < size;
+  }
+  return {.precondition = slot.legal() && end > slot.gfn && end - slot.base <= slot.pages &&
+                          some >= slot.gfn && some < end,
+          .claim = claim,
+          .shown = {}};
+}
+
+/// Pages at both ends of a slot that begins within a huge page.
+std::string edge_program(const Assignment& found) {
+  const auto first = 0x1000 * (1 + (value_of(found, "base") & 0xff));
+  return fmt::format(
+      "lockstep 1\ntitle  a slot that begins within a huge page\n"
+      "config paging=4-level mmu=tdp\nslot 0 add gpa=0x0 size=0x200000\n"
+      "slot 1 add gpa=0x{0:x} size=0x{1:x} hva=0x{2:x}\n"
+      "map 0x200000 gpa=0x200000 rwxu size=2m\n"
+      "v0 cpl3 read 0x{0:x} -> value 0x{3:x}\n"
+      "v0 cpl3 read 0x200000 -> mmio read gpa=0x200000 size=8\n",
+      0x200000 + first, 0x400000 - first, 0x200000 + first,
+      0xcccccc00000000b8ull | ((0x200000 + first) >> 12) << 8);
+}
+
+}  // namespace
+
+std::vector<Theorem> range_theorems() {
+  const std::string sizes = "6.1, 6.12, 7.2: slots below 2^31 pages, gfns below 2^40";
+  return {
+      {"lpage-index-in-array", "ranges",
+       "for every gfn of every slot, at levels 1 to 3, the index of its lpage_info or rmap is "
+       "within the array, and never negative",
+       "gfn_to_index(), __kvm_mmu_slot_lpages()", sizes, "sizes the array by pages alone",
+       index_in_array, edge_program},
+      {"lpage-index-exact", "ranges",
+       "two gfns of a slot share an element exactly if they share a huge page", "gfn_to_index()",
+       sizes, "shifts the difference", index_is_exact, nullptr},
+      {"hugepage-adjust-in-slot", "ranges",
+       "the huge page that a fault maps lies in its slot, is aligned on both sides, and translates "
+       "the faulting gfn as before",
+       "kvm_mmu_hugepage_adjust(), kvm_alloc_memslot_metadata()", sizes,
+       "forgets the slot's first partial huge page", adjust, edge_program},
+      {"hugepage-adjust-is-best", "ranges", "no higher level would fit",
+       "kvm_mmu_max_mapping_level()", sizes, "compares alignment with the wrong base",
+       adjust_is_best, nullptr},
+      {"flush-range-covers", "ranges",
+       "the range flushed for a leaf covers every address that it translated",
+       "kvm_flush_remote_tlbs_sptep(), gfn_round_for_level()", sizes, "does not round the gfn",
+       flush_covers, nullptr},
+      {"gfn-range-covers", "ranges",
+       "walking a gfn range at a level visits an element for each of its gfns, and none past the "
+       "array",
+       "slot_rmap_walk_init_level()", sizes, "ends one gfn late", range_is_covered, nullptr},
+  };
+}
+
+}  // namespace lockstep::smt
