@@ -16,9 +16,8 @@
 namespace lockstep::cli {
 namespace {
 
-constexpr std::array<std::string_view, 9> verbs = {"doctor", "kernels", "list", "mutants",
-                                                   "prove",  "replay",  "review", "run",
-                                                   "test"};
+constexpr std::array<std::string_view, 9> verbs = {"doctor", "kernels", "list", "mutants", "prove",
+                                                   "replay", "review",  "run",  "test"};
 
 constexpr std::string_view description =
     "Run programs of KVM MMU operations side by side on an executable spec, an\n"

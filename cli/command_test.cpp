@@ -63,6 +63,31 @@ TEST_F(Command, EveryVerbHasHelpWithExamples) {
   }
 }
 
+TEST_F(Command, ProveSaysWhatIsNoTheorem) {
+  EXPECT_EQ(run({"prove", "permission-chek"}), 2);
+  EXPECT_NE(err_.find("did you mean 'permission-check'?"), std::string::npos) << err_;
+}
+
+TEST_F(Command, ProveHasNoVerdictWithoutTime) {
+  EXPECT_EQ(run({"prove", "error-code-reserved", "--time-limit", "1ms", "--json", "-"}), 3);
+  const auto json = object();
+  EXPECT_EQ(json["verdict"], "no-verdict") << out_;
+  ASSERT_EQ(json["theorems"].size(), 1u);
+  EXPECT_NE(json["theorems"][0]["result"], "proved");
+}
+
+TEST_F(Command, ProveWritesTheoremsAsJson) {
+  const int exit = run({"prove", "error-code-reserved", "--no-second-opinion", "--json", "-"});
+  if (exit == 3) GTEST_SKIP() << err_;
+  EXPECT_EQ(exit, 0) << err_;
+  const auto row = object()["theorems"][0];
+  EXPECT_EQ(row["name"], "error-code-reserved");
+  EXPECT_EQ(row["result"], "proved");
+  EXPECT_TRUE(row["bound"].is_null());
+  EXPECT_GT(row["seconds"], 0);
+  EXPECT_EQ(row["twin"]["result"], "refuted");
+}
+
 TEST_F(Command, UnknownVerbSuggestsTheNearest) {
   EXPECT_EQ(run({"reply"}), 2);
   EXPECT_NE(err_.find("did you mean 'replay'?"), std::string::npos) << err_;

@@ -54,9 +54,25 @@ std::string indented(std::string_view text, std::string_view margin) {
   return out;
 }
 
+/// Words below a first line of their own, wrapped at 72 columns.
+std::string wrapped(std::string line, std::string_view text, std::string_view margin) {
+  std::string out;
+  for (std::size_t at = 0; at < text.size();) {
+    const auto end = std::min(text.find(' ', at), text.size());
+    const auto word = text.substr(at, end - at);
+    if (line.size() + 1 + word.size() > 72) {
+      out += line + "\n";
+      line = margin;
+    }
+    line += fmt::format(" {}", word);
+    at = end + 1;
+  }
+  return out + line + "\n";
+}
+
 std::string story_text(const SideRow& side) {
   std::string out;
-  for (const auto& line : side.proof.story) out += fmt::format("      {}\n", line);
+  for (const auto& line : side.proof.story) out += wrapped("     ", line, "         ");
   return out;
 }
 
@@ -71,20 +87,12 @@ std::string program_text(const SideRow& side) {
   return out;
 }
 
-/// "name: text" wrapped at 72 columns below a margin.
 std::string paragraph(std::string_view name, std::string_view text) {
-  std::string out, line = fmt::format("    {}:", name);
-  for (std::size_t at = 0; at < text.size();) {
-    const auto end = std::min(text.find(' ', at), text.size());
-    const auto word = text.substr(at, end - at);
-    if (line.size() + 1 + word.size() > 72) {
-      out += line + "\n";
-      line = "     ";
-    }
-    line += fmt::format(" {}", word);
-    at = end + 1;
-  }
-  return out + line + "\n";
+  return wrapped(fmt::format("    {}:", name), text, "     ");
+}
+
+std::string counted(std::size_t count, std::string_view noun) {
+  return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
 }
 
 }  // namespace
@@ -166,14 +174,16 @@ std::string text_twin(const TheoremRow& row) {
 
 std::string text_summary(const ProveReport& report) {
   const auto count = [&](auto&& which) { return std::ranges::count_if(report.rows, which); };
-  std::string out = fmt::format(
-      "{} theorems: {} proved, {} bounded, {} refuted; {} twins refuted\n", report.asked,
-      count([](const auto& row) { return row.rule.proof.result == Result::proved; }),
-      count(meant_to_be_bounded),
-      count([](const auto& row) { return row.rule.proof.result == Result::refuted; }),
-      count([](const auto& row) { return row.twin.proof.result == Result::refuted; }));
+  std::string out =
+      fmt::format("{}: {} proved, {} bounded, {} refuted; twins: {} refuted\n",
+                  counted(report.asked, "theorem"),
+                  count([](const auto& row) { return row.rule.proof.result == Result::proved; }),
+                  count(meant_to_be_bounded),
+                  count([](const auto& row) { return row.rule.proof.result == Result::refuted; }),
+                  count([](const auto& row) { return row.twin.proof.result == Result::refuted; }));
   const auto programs = count([](const auto& row) { return !row.twin.program.text.empty(); });
-  out += fmt::format("{} counterexamples of twins replayed on spec and impl\n", programs);
+  out += fmt::format("replayed on spec and impl: {} of twins\n",
+                     counted(static_cast<std::size_t>(programs), "counterexample"));
   if (!report.solver.empty()) {
     out += fmt::format("{}: {:.1f} CPU s\n", report.solver, report.cpu_seconds);
   }

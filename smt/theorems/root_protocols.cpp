@@ -129,8 +129,7 @@ Protocol generations(Side side) {
   protocol.invariant = protocol.property && generation <= (1ull << 62) &&
                        implies(flux, generation < (1ull << 62)) && implies(cached, of_period) &&
                        implies(cached && made_at == generation, flux || !slot) &&
-                       implies(faults && !saw_flux && !flux, saw_slot == slot) &&
-                       implies(faults && saw_flux && flux, saw_slot == slot);
+                       implies(faults && !saw_flux && !flux, saw_slot == slot);
   protocol.depth = 5;
   return protocol;
 }
