@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/// Pure functions of a kernel against those that theorems speak of, for every
+/// input. .ci/kernel-formulas cuts the kernel's functions out of a tree and
+/// compiles them into this program; none of their text stands here.
+#include <cstdint>
+#include <cstdio>
+
+#include "impl/mmio_encoding.h"
+#include "impl/permission_bitmap.h"
+#include "impl/reserved_masks.h"
+#include "impl/shadow_geometry.h"
+
+// What the functions need of a kernel's headers.
+using u8 = std::uint8_t;
+using u16 = std::uint16_t;
+using u32 = std::uint32_t;
+using u64 = std::uint64_t;
+
+#define BIT_ULL(bit) (1ull << (bit))
+#define GENMASK_ULL(high, low) (((~0ull) << (low)) & (~0ull >> (63 - (high))))
+#define WARN_ON(condition) ((void)(condition))
+#define WARN_ON_ONCE(condition) ((void)(condition))
+#define BUILD_BUG_ON(condition) ((void)0)
+#define ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))
+#define __always_inline inline
+#define SPTE_ENT_PER_PAGE 512
+#define PT_PRESENT_MASK 1ull
+#define PT_WRITABLE_MASK 2ull
+#define PT_USER_MASK 4ull
+#define PFERR_WRITE_MASK 2u
+#define PFERR_USER_MASK 4u
+#define PFERR_RSVD_MASK 8u
+#define PFERR_FETCH_MASK 16u
+#define PT32_ROOT_LEVEL 2
+#define PT32E_ROOT_LEVEL 3
+#define PT64_ROOT_4LEVEL 4
+#define PT64_ROOT_5LEVEL 5
+
+struct rsvd_bits_validate {
+  u64 rsvd_bits_mask[2][5];
+  u64 bad_mt_xwr;
+};
+struct kvm_mmu {
+  u16 permissions[16];
+  u32 pkru_mask;
+  bool wp, smep, smap, pke, nx;
+};
+static bool is_cr0_wp(const kvm_mmu* mmu) { return mmu->wp; }
+static bool is_cr4_smep(const kvm_mmu* mmu) { return mmu->smep; }
+static bool is_cr4_smap(const kvm_mmu* mmu) { return mmu->smap; }
+static bool is_cr4_pke(const kvm_mmu* mmu) { return mmu->pke; }
+static bool is_efer_nx(const kvm_mmu* mmu) { return mmu->nx; }
+static bool pse36;
+static bool is_cpuid_PSE36() { return pse36; }
+#define fallthrough [[fallthrough]]
+#include EXTRACTED
+#undef fallthrough
+
+namespace lockstep {
+namespace {
+
+/// Inputs compared with one function, and the first that differs.
+class Comparison {
+ public:
+  explicit Comparison(const char* name) : name_(name) {}
+  void add(bool equal, const char* what, u64 a, u64 b, u64 c) {
+    ++count_;
+    if (equal) return;
+    if (wrong_++ == 0) std::printf("  %s: differs: %s: %llx %llx %llx\n", name_, what, a, b, c);
+  }
+  bool report() const {
+    std::printf("  %-34s %12llu inputs, %s\n", name_, count_, wrong_ == 0 ? "equal" : "DIFFERS");
+    return wrong_ == 0;
+  }
+
+ private:
+  const char* name_;
+  unsigned long long count_ = 0, wrong_ = 0;
+};
+
+/// Every aligned address below 4 GiB: the function looks at 12 bits.
+bool index_of_spte() {
+  Comparison all("spte_index()");
+  for (u64 address = 0; address < (1ull << 32); address += 8) {
+    const auto theirs = static_cast<u64>(spte_index(reinterpret_cast<u64*>(address)));
+    const auto ours = impl::index_of_entry(address);
+    if (ours != theirs)
+      all.add(false, "address", address, ours, theirs);
+    else
+      all.add(true, "", 0, 0, 0);
+  }
+  return all.report();
+}
+
+/// Every generation that fits, in the layout of the tree.
+bool mmio_generation() {
+  Comparison all("generation_mmio_spte_mask()");
+  impl::MmioLayout<u64> layout;
+  layout.low_bits = MMIO_SPTE_GEN_LOW_BITS;
+  layout.high_bits = MMIO_SPTE_GEN_HIGH_BITS;
+  all.add(impl::generation_mask(layout) == MMIO_SPTE_GEN_MASK, "mask", MMIO_SPTE_GEN_MASK, 0, 0);
+  for (u64 generation = 0; generation <= MMIO_SPTE_GEN_MASK; ++generation) {
+    const u64 theirs = generation_mmio_spte_mask(generation);
+    const u64 ours = impl::encode_mmio<u64>(layout, 0, 0, generation);
+    all.add(ours == theirs, "generation", generation, ours, theirs);
+    const u64 back = impl::decode_mmio_generation(layout, theirs);
+    all.add(back == get_mmio_spte_generation(theirs), "back", generation, back, 0);
+  }
+  return all.report();
+}
+
+/// Every register, access and right; where EFER.NX is clear, pages without X do
+/// not occur.
+bool permission_bitmap() {
+  Comparison all("update_permission_bitmask()");
+  for (unsigned registers = 0; registers < 16; ++registers) {
+    kvm_mmu mmu = {};
+    mmu.wp = (registers & 1) != 0;
+    mmu.smep = (registers & 2) != 0;
+    mmu.smap = (registers & 4) != 0;
+    mmu.nx = (registers & 8) != 0;
+#ifdef PERMISSION_BITMASK_TAKES_TDP
+    update_permission_bitmask(&mmu, /*tdp=*/false, /*ept=*/false);
+#else
+    update_permission_bitmask(&mmu, /*ept=*/false);
+#endif
+    const auto table = impl::permission_table<u64>(mmu.wp, mmu.smep, mmu.smap);
+    for (unsigned access = 0; access < 16; ++access) {
+      const bool write = (access & 1) != 0, user = (access & 2) != 0, not_smap = (access & 4) != 0,
+                 fetch = (access & 8) != 0;
+      if (write && fetch) continue;
+      const auto index = impl::access_index<u64>(write, user, fetch, not_smap);
+      for (unsigned have = 0; have < 8; ++have) {
+        const bool x = (have & impl::rights::executable) != 0;
+        if (!x && !mmu.nx) continue;
+        u64 kernel_rights = have & (impl::rights::writable | impl::rights::user);
+        if (x) kernel_rights |= ACC_EXEC_MASK;
+#ifdef ACC_READ_MASK
+        kernel_rights |= ACC_READ_MASK;
+#endif
+        const u64 theirs = (mmu.permissions[access] >> kernel_rights) & 1;
+        const u64 ours = (table[index] >> have) & 1;
+        all.add(ours == theirs, "registers, access, rights", registers, access, have);
+      }
+    }
+  }
+  return all.report();
+}
+
+bool pkru_mask() {
+  Comparison all("update_pkru_bitmask()");
+  for (unsigned registers = 0; registers < 4; ++registers) {
+    kvm_mmu mmu = {};
+    mmu.wp = (registers & 1) != 0;
+    mmu.pke = (registers & 2) != 0;
+    update_pkru_bitmask(&mmu);
+    const auto table = impl::pkru_table<u64>(mmu.pke, mmu.wp);
+    for (unsigned access = 0; access < 16; ++access) {
+      const bool write = (access & 1) != 0, user = (access & 2) != 0, page_user = (access & 4) != 0,
+                 fetch = (access & 8) != 0;
+      if (write && fetch) continue;
+      const u64 theirs = (mmu.pkru_mask >> (access << 1)) & 3;
+      const u64 ours =
+          page_user ? table[impl::access_index<u64>(write, user, fetch, /*ac=*/false)] : 0;
+      all.add(ours == theirs, "registers, access", registers, access, theirs);
+    }
+  }
+  return all.report();
+}
+
+/// Every mode and width. KVM takes 36 bits for the reach of PSE-36, whatever the
+/// guest's width: the one difference from the manual, compared at 36.
+bool reserved_masks() {
+  Comparison all("__reset_rsvds_bits_mask()");
+  for (unsigned width = 32; width <= 52; ++width) {
+    for (unsigned flags = 0; flags < 16; ++flags) {
+      const bool nx = (flags & 1) != 0, gigabyte = (flags & 2) != 0, pse = (flags & 4) != 0;
+      pse36 = (flags & 8) != 0;
+      for (int root = 2; root <= 5; ++root) {
+        rsvd_bits_validate theirs = {};
+        __reset_rsvds_bits_mask(&theirs, rsvd_bits(static_cast<int>(width), 63), root, nx, gigabyte,
+                                pse, /*amd=*/false);
+        const auto ours = root == 2   ? impl::reserved_masks_32<u64>(pse, pse36, 36)
+                          : root == 3 ? impl::reserved_masks_pae<u64>(nx, width)
+                                      : impl::reserved_masks_long<u64>(nx, gigabyte, width);
+        // A PDPTE of PAE paging is checked when it is loaded.
+        const int levels = root == 3 ? 2 : root;
+        for (int large = 0; large < 2; ++large) {
+          for (int level = 1; level <= levels; ++level) {
+            const u64 a = ours[large][level], b = theirs.rsvd_bits_mask[large][level - 1];
+            // Entries without bit 7 are looked up at [0]; those with it always fault
+            // where it is reserved.
+            const u64 possible = large == 0 ? ~entry::page_size : ~0ull;
+            const bool always = large == 1 && (a & b & entry::page_size) != 0;
+            all.add(always || ((a ^ b) & possible) == 0, "width, ours, theirs", width, a, b);
+          }
+        }
+        if (root != 3) continue;
+        const u64 a = impl::reserved_of_pdpte<u64>(width), b = theirs.rsvd_bits_mask[0][2];
+        all.add(a == b, "PDPTE: width, ours, theirs", width, a, b);
+      }
+    }
+  }
+  return all.report();
+}
+
+}  // namespace
+}  // namespace lockstep
+
+int main() {
+  bool equal = lockstep::index_of_spte();
+  equal = lockstep::mmio_generation() && equal;
+  equal = lockstep::permission_bitmap() && equal;
+  equal = lockstep::pkru_mask() && equal;
+  equal = lockstep::reserved_masks() && equal;
+  return equal ? 0 : 1;
+}
