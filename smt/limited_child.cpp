@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <ctime>
 
 namespace lockstep::smt {
 namespace {
@@ -24,20 +25,29 @@ double seconds(const timeval& time) {
   return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) * 1e-6;
 }
 
-/// Read until the other end closes, the deadline passes, or stop is set.
-ChildResult::End read_all(int fd, milliseconds deadline, const std::atomic<bool>* stop,
+/// CPU time of a child that was not waited for yet.
+milliseconds cpu_time(pid_t child) {
+  clockid_t clock = 0;
+  timespec time = {};
+  if (clock_getcpuclockid(child, &clock) != 0 || clock_gettime(clock, &time) != 0) {
+    return milliseconds(0);
+  }
+  return milliseconds(time.tv_sec * 1000 + time.tv_nsec / 1'000'000);
+}
+
+/// Read until the other end closes, the limit is reached, or stop is set.
+ChildResult::End read_all(int fd, pid_t child, milliseconds limit, const std::atomic<bool>* stop,
                           std::string& output) {
-  const auto until = Clock::now() + deadline;
+  const auto until = Clock::now() + 10 * limit + std::chrono::seconds(10);
+  const int pause = static_cast<int>(std::clamp<milliseconds::rep>(limit.count(), 1, 50));
   std::array<char, 4096> buffer;
   for (;;) {
     if (stop != nullptr && stop->load(std::memory_order_relaxed)) {
       return ChildResult::End::interrupted;
     }
-    const auto left = std::chrono::duration_cast<milliseconds>(until - Clock::now());
-    if (left.count() <= 0) return ChildResult::End::timed_out;
+    if (cpu_time(child) >= limit || Clock::now() >= until) return ChildResult::End::timed_out;
     pollfd ready = {fd, POLLIN, 0};
-    const int wait = static_cast<int>(std::min<milliseconds::rep>(left.count(), 100));
-    if (poll(&ready, 1, wait) <= 0) continue;
+    if (poll(&ready, 1, pause) <= 0) continue;
     const ssize_t got = read(fd, buffer.data(), buffer.size());
     if (got < 0 && errno == EINTR) continue;
     if (got <= 0) return ChildResult::End::exited;
@@ -47,7 +57,7 @@ ChildResult::End read_all(int fd, milliseconds deadline, const std::atomic<bool>
 
 }  // namespace
 
-ChildResult run_limited_child(const std::function<void(int)>& body, milliseconds deadline,
+ChildResult run_limited_child(const std::function<void(int)>& body, milliseconds limit,
                               const std::atomic<bool>* stop) {
   ChildResult result;
   std::array<int, 2> ends;
@@ -67,7 +77,7 @@ ChildResult run_limited_child(const std::function<void(int)>& body, milliseconds
     _exit(0);
   }
   close(ends[1]);
-  result.end = read_all(ends[0], deadline, stop, result.output);
+  result.end = read_all(ends[0], child, limit, stop, result.output);
   close(ends[0]);
   if (result.end != ChildResult::End::exited) kill(child, SIGKILL);
   int status = 0;

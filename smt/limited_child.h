@@ -19,9 +19,10 @@ struct ChildResult {
 };
 
 /// Fork, run `body(fd)` in the child, which writes to fd and ends there without
-/// running destructors, and collect what it wrote. The deadline is wall time.
-/// `stop` may be null. The caller must have one thread.
-ChildResult run_limited_child(const std::function<void(int)>& body,
-                              std::chrono::milliseconds deadline, const std::atomic<bool>* stop);
+/// running destructors, and collect what it wrote. The limit is CPU time, so that
+/// a busy machine changes no result; on the clock ten times that and ten seconds
+/// are allowed. `stop` may be null. The caller must have one thread.
+ChildResult run_limited_child(const std::function<void(int)>& body, std::chrono::milliseconds limit,
+                              const std::atomic<bool>* stop);
 
 }  // namespace lockstep::smt

@@ -29,7 +29,6 @@ Answer parse(const std::string& text, const std::vector<Bool>& terms) {
   std::getline(lines, word);
   if (word == "unsat") answer.kind = Answer::Kind::unsat;
   if (word == "memory") answer.kind = Answer::Kind::memory;
-  if (word == "timeout") answer.kind = Answer::Kind::timeout;
   if (word != "sat") {
     std::getline(lines, answer.reason);
     return answer;

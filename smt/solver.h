@@ -14,7 +14,7 @@
 namespace lockstep::smt {
 
 struct Limits {
-  std::chrono::milliseconds time{20'000};   ///< wall time of one query
+  std::chrono::milliseconds time{20'000};   ///< CPU time of one query
   unsigned memory_mib = 1024;               ///< of the solver, of one query
   const std::atomic<bool>* stop = nullptr;  ///< not owned; may be null
 };

@@ -11,9 +11,9 @@
 namespace lockstep::smt {
 
 /// Ask Z3 in this process, and give the answer as text: a line `sat`, `unsat`,
-/// `timeout`, `memory` or `failed`, then the model, a line a variable, or a line
+/// `memory` or `failed`, then the model, a line a variable, or a line
 /// with the reason. To be called in a process of its own: Z3's limit of memory
-/// holds for the whole of it.
+/// holds for the whole of it. Nothing here looks at the limit of time.
 std::string ask_z3(const std::vector<Bool>& terms, const Limits& limits);
 
 }  // namespace lockstep::smt

@@ -101,28 +101,6 @@ Formula flush_covers(Side side) {
           .shown = {{"flush begins at gfn", first}}};
 }
 
-/// A range of gfns at a level: the elements visited are those of its gfns. Levels
-/// are spelled out, so that every shift is by a number.
-Formula range_is_covered(Side side) {
-  const SlotCase slot;
-  const Word end = Word::variable("end");
-  const Word some = Word::variable("some-gfn");
-  const Word behind = side == Side::broken_rule ? end : end - 1;
-  Bool claim = true;
-  for (const unsigned level : {1u, 2u, 3u}) {
-    const auto index = [&](const Word& gfn) {
-      return impl::array_index<Word>(gfn, slot.base, level);
-    };
-    const Word size = impl::array_size<Word>(slot.base, slot.pages, level);
-    claim = claim && index(some) >= index(slot.gfn) && index(some) <= index(behind) &&
-            index(behind) < size;
-  }
-  return {.precondition = slot.legal() && end > slot.gfn && end - slot.base <= slot.pages &&
-                          some >= slot.gfn && some < end,
-          .claim = claim,
-          .shown = {}};
-}
-
 /// Pages at both ends of a slot that begins within a huge page.
 std::string edge_program(const Assignment& found) {
   const auto first = 0x1000 * (1 + (value_of(found, "base") & 0xff));
@@ -162,10 +140,6 @@ std::vector<Theorem> range_theorems() {
        "the range flushed for a leaf covers every address that it translated",
        "kvm_flush_remote_tlbs_sptep(), gfn_round_for_level()", sizes, "does not round the gfn",
        flush_covers, nullptr},
-      {"gfn-range-covers", "ranges",
-       "walking a gfn range at a level visits an element for each of its gfns, and none past the "
-       "array",
-       "slot_rmap_walk_init_level()", sizes, "ends one gfn late", range_is_covered, nullptr},
   };
 }
 
