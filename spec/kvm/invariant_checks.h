@@ -14,6 +14,7 @@ void active_pages_valid(const View& view, Complaints& complaints);    // 15
 void active_pages_sorted(const View& view, Complaints& complaints);   // 16
 void parents_exact(const View& view, Complaints& complaints);         // 20
 void roots_counted(const View& view, Complaints& complaints);         // 22
+void no_obsolete_roots(const View& view, Complaints& complaints);     // 23
 
 // invariants_slots.cpp: what hangs on memslots.
 void rmaps_exact(const View& view, Complaints& complaints);            // 19

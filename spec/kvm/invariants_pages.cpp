@@ -204,4 +204,27 @@ void roots_counted(const View& view, Complaints& complaints) {
   }
 }
 
+void no_obsolete_roots(const View& view, Complaints& complaints) {
+  for (const ViewVcpu& vcpu : view.vcpus) {
+    // The vCPU drops them before it enters its guest again.
+    const bool asked = std::ranges::any_of(view.requests, [&](const auto& request) {
+      const auto& [bit, name] = request;
+      return ((vcpu.requests >> bit) & 1u) != 0 &&
+             (name.ends_with("FREE_OBSOLETE_ROOTS") || name.ends_with("MMU_RELOAD"));
+    });
+    if (asked) continue;
+    for (const ViewMmu& mmu : vcpu.mmus) {
+      const auto check = [&](const std::optional<ViewRoot>& root, std::string_view which) {
+        if (!root) return;
+        const auto page = view.pages.find(root->root >> page_shift);
+        if (page == view.pages.end() || !page->second.obsolete) return;
+        complaints.add(fmt::format("vCPU {} keeps the obsolete {} root {:#x} without a request",
+                                   vcpu.id, which, page->first));
+      };
+      check(mmu.active, "active");
+      for (const auto& previous : mmu.previous) check(previous, "previous");
+    }
+  }
+}
+
 }  // namespace lockstep::spec::checks

@@ -153,6 +153,16 @@ const std::vector<Plant>& plants() {
          v.vcpus[0].mmus[0].previous[1] = ViewRoot{0x1000, 0x104000};
        }},
       {22, "a root that nobody has", [](View& v) { v.vcpus[0].mmus[0].active.reset(); }},
+      {23, "an obsolete root that no request drops",
+       [](View& v) { v.pages.at(0x104).obsolete = true; }},
+      {23, "an obsolete root among those before",
+       [](View& v) {
+         v.pages.at(0x104).obsolete = true;
+         v.requests[7] = "MMU_SYNC";
+         v.vcpus[0].requests = 1u << 7;
+         v.vcpus[0].mmus[0].previous[2] = v.vcpus[0].mmus[0].active;
+         v.vcpus[0].mmus[0].active.reset();
+       }},
       {25, "slots that overlap",
        [](View& v) {
          ViewSlot slot;
@@ -247,7 +257,7 @@ TEST(Invariants, ActiveInvalidPage) {
   View view = healthy();
   ViewPage& root = view.pages.at(0x104);
   root.role.invalid = root.obsolete = true;
-  EXPECT_EQ(broken(view), (std::vector<unsigned>{15, 28, 34}));
+  EXPECT_EQ(broken(view), (std::vector<unsigned>{15, 23, 28, 34}));
 }
 
 TEST(Invariants, FollowTheTreeOfTheTdpMmu) {
