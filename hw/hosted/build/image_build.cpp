@@ -183,7 +183,7 @@ Result<void> write_image(const kernels::Build& build, const Work& work, const Im
   if (!harmless) return tl::unexpected(harmless.error());
   const std::string stubs =
       write_stubs(undefined_symbols(tried->err), called_symbols(relocations->out),
-                  options.strict_stubs ? std::set<std::string>{} : harmless_functions(*harmless));
+                  harmless_functions(*harmless));
   if (const auto wrote = kernels::write_file(work.folder / "stubs.c", stubs); !wrote) return wrote;
   const std::string object = (work.folder / "stubs.o").string();
   if (const auto done = kernels::run_or_fail(
@@ -218,8 +218,7 @@ Result<fs::path> build_image(const kernels::Cache& cache, const kernels::Source&
   // What the generator writes is part of the image as the shim is.
   const std::string written = *shim_source + write_stubs({"memcpy", "f", "g", "h"}, {"g"}, {"f"});
   const std::string name =
-      fmt::format("{}-{}-{}{}", source.key, flavour->key(), kernels::content_key(written),
-                  options.strict_stubs ? "-strict" : "");
+      fmt::format("{}-{}-{}", source.key, flavour->key(), kernels::content_key(written));
   Work work;
   work.folder = cache.images() / name;
   work.image = work.folder / fmt::format("image-{}", options.place);

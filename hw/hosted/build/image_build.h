@@ -20,8 +20,6 @@ struct ImageOptions {
   /// Where it is linked: a number below image_places. Images of one process need
   /// different ones.
   unsigned place = 0;
-  /// Functions that return 0 for a reason are fatal too: shows which are reached.
-  bool strict_stubs = false;
   /// Gets what the compiler said while KVM was made, also of a build that fails.
   std::function<void(std::string_view)> heard = {};
 };
