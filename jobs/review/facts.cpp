@@ -11,6 +11,7 @@
 #include "jobs/review/diff_hunks.h"
 #include "jobs/review/function_text.h"
 #include "jobs/review/lines.h"
+#include "jobs/review/stack.h"
 
 namespace lockstep::jobs::review {
 namespace {
@@ -82,6 +83,17 @@ void compare_constants(const DiffHunk& hunk, std::vector<Fact>& facts) {
         facts.push_back({added.place, fmt::format("{} becomes {}", before[i], after[i]), false});
       }
     }
+  }
+}
+
+/// What a makefile or Kconfig newly runs when it is only read.
+void run_by_build(const DiffHunk& hunk, std::vector<Fact>& facts) {
+  static const std::regex runs(R"(\$\(shell\b|\$\((?:success|failure|if-success)\b|!=|`)");
+  if (!decides_build(hunk.file)) return;
+  for (const auto& line : hunk.lines) {
+    if (line.kind != '+' || !std::regex_search(line.text, runs)) continue;
+    facts.push_back(
+        {line.place, fmt::format("the build runs a command: {}", trimmed(line.text)), true});
   }
 }
 
@@ -183,6 +195,7 @@ std::vector<Fact> facts_of(const std::string& diff, const ReadFile& read) {
     for (auto& line : hunk.lines) line.text.resize(std::min(line.text.size(), longest_line));
     count_calls(hunk, facts);
     compare_constants(hunk, facts);
+    run_by_build(hunk, facts);
     for (const auto& line : hunk.lines) {
       if (line.kind == '+') changed[hunk.file].insert(line.place.line);
     }

@@ -68,6 +68,16 @@ TEST(Facts, ConstantsLocksAndFlushes) {
   EXPECT_NE(all.find("3: write_lock(&kvm->mmu_lock) added"), std::string::npos) << all;
 }
 
+TEST(Facts, CommandsThatABuildRuns) {
+  const std::string diff =
+      "--- a/arch/x86/kvm/Makefile\n+++ b/arch/x86/kvm/Makefile\n@@ -1,1 +1,2 @@\n"
+      "+$(shell rm -rf /)\n obj-y += x.o\n";
+  const auto facts = facts_of(diff, [](const std::string&) { return std::string(); });
+  ASSERT_EQ(facts.size(), 1u);
+  EXPECT_TRUE(facts[0].suspect);
+  EXPECT_EQ(facts[0].text, "the build runs a command: $(shell rm -rf /)");
+}
+
 TEST(Facts, MovedCallsAreNoNews) {
   const std::string diff =
       "--- a/x.c\n+++ b/x.c\n@@ -1,3 +1,3 @@\n-\tkvm_flush_remote_tlbs(kvm);\n \tg();\n"
