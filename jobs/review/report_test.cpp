@@ -67,6 +67,8 @@ TEST(Verdict, BeginsWithWhatIsWrong) {
   report.patches[0].step.applies = false;
   report.patches[0].step.why = "hunk 1\nnearest";
   EXPECT_EQ(reason_of(report), "does not apply: hunk 1");
+  report.patches[0].step.why = "the patch does not apply to linux 6.1:\nmmu.c: is already so";
+  EXPECT_EQ(reason_of(report), "does not apply: mmu.c: is already so");
   report = clean();
   report.patches[0].compiles = false;
   report.patches[0].diagnostics = {{mmu, 11, true, "incompatible types", true}};

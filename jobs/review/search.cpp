@@ -43,7 +43,7 @@ SearchResult search(const Workbench& bench, const Bias& bias, const SearchOption
   campaign.failures = options.failures;
   campaign.canary = false;
   campaign.stop = &stop;
-  campaign.factory = bench.factory();
+  campaign.factory = bench.factory(/*step_by_step=*/false);
   campaign.wanted = [&bias](const Program& program) { return bias.wants(program); };
   // What ends the cases is a detection, not the number of the base's findings.
   campaign.max_findings = ~std::size_t{0};

@@ -32,7 +32,12 @@ std::string which(const ReviewReport& report, const PatchReport& row) {
   return fmt::format("patch {} of {}: ", &row - report.patches.data() + 1, report.patches.size());
 }
 
-std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
+/// The first line; the second too where the first only leads to it.
+std::string first_line(const std::string& text) {
+  const auto end = text.find('\n');
+  if (end == std::string::npos || end == 0 || text[end - 1] != ':') return text.substr(0, end);
+  return text.substr(end + 1, text.find('\n', end + 1) - end - 1);
+}
 
 std::string plural(std::size_t count, std::string_view word) {
   return fmt::format("{} {}{}", count, word, count == 1 ? "" : "s");

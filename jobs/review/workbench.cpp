@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "hw/hosted/build/image_build.h"
+#include "hw/hosted/engine.h"
 #include "hw/hosted/open.h"
 #include "jobs/review/confine.h"
 
@@ -77,6 +78,10 @@ props::EngineFactory Workbench::factory() const {
     const Kernel& kernel = name == base_name ? base : patched;
     auto engine = hw::open_hosted_engine(kernel.image, std::string(name), kernel.coverage.get());
     if (!engine) return engine;
+    if (auto* const inside = dynamic_cast<hosted::HostedEngine*>(engine->get())) {
+      inside->check_invariants(step_by_step ? hosted::InvariantChecks::every_command
+                                            : hosted::InvariantChecks::every_program);
+    }
     // The base is trusted; whoever wrote the patch may have written anything.
     if (name == patched_name) {
       if (auto confined = confine_this_process(); !confined) {
@@ -90,7 +95,7 @@ props::EngineFactory Workbench::factory() const {
 props::TesterSetup Workbench::setup(std::vector<std::string> engines) const {
   props::TesterSetup setup;
   setup.engines = std::move(engines);
-  setup.factory = factory();
+  setup.factory = factory(/*step_by_step=*/true);
   setup.models = props::machine_models();
   setup.seed = seed_;
   return setup;

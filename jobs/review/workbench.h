@@ -68,9 +68,10 @@ class Workbench {
   const std::vector<hw::kernels::ChangedLines>& changed() const { return changed_; }
   std::uint64_t seed() const { return seed_; }
 
-  /// Makes "spec", "base" and "patched".
-  props::EngineFactory factory() const;
-  /// A tester of these engines.
+  /// Makes "spec", "base" and "patched". `step_by_step`: the inside of each VM is
+  /// checked after every command; else after every program.
+  props::EngineFactory factory(bool step_by_step) const;
+  /// A tester of these engines, step by step.
   props::TesterSetup setup(std::vector<std::string> engines) const;
   /// What the engine of that name can do; none before a child has opened it.
   std::optional<Platform> platform(const std::string& name) const;
