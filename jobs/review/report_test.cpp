@@ -83,7 +83,7 @@ TEST(Verdict, DeclaredChangesPass) {
   auto report = clean();
   report.patches[0].findings = {finding()};
   EXPECT_EQ(verdict_of(report), props::Verdict::fail);
-  EXPECT_EQ(reason_of(report), "FAIL: 1 finding: read: another value");
+  EXPECT_EQ(reason_of(report), "FAIL: 1 finding: read: another value (invariant 19)");
   report.patches[0].findings[0].expected = true;
   EXPECT_EQ(verdict_of(report), props::Verdict::pass);
 }

@@ -109,8 +109,10 @@ Outcome outcome_of(const ReviewReport& report) {
   if (findings != 0) {
     const auto* row = first(report, [](const auto& p) { return undeclared(p) != 0; });
     const auto found = std::ranges::find(row->findings, false, &ReviewFinding::expected);
-    return {fail, fmt::format("FAIL: {}: {}{}", plural(findings, "finding"), which(report, *row),
-                              found->title)};
+    const auto broken =
+        found->invariant ? fmt::format(" (invariant {})", *found->invariant) : std::string();
+    return {fail, fmt::format("FAIL: {}: {}{}{}", plural(findings, "finding"), which(report, *row),
+                              found->title, broken)};
   }
   return without_finding(report);
 }

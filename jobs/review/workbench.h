@@ -69,7 +69,7 @@ class Workbench {
   std::uint64_t seed() const { return seed_; }
 
   /// Makes "spec", "base" and "patched". `step_by_step`: the inside of each VM is
-  /// checked after every command; else after every program.
+  /// checked after every command; else now and then.
   props::EngineFactory factory(bool step_by_step) const;
   /// A tester of these engines, step by step.
   props::TesterSetup setup(std::vector<std::string> engines) const;
