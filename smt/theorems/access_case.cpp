@@ -38,18 +38,28 @@ std::string fault_text(std::uint64_t code, std::uint64_t gva) {
 std::string access_program(const std::string& title, const Assignment& found, const Path& path) {
   const auto on = [&](const char* name) { return flag_of(found, name); };
   const bool narrow = on("mode.32-bit"), wide = on("mode.long"), nx = on("efer.nx");
-  const bool keys = wide && on("cr4.pke");
-  std::string text = fmt::format("lockstep 1\ntitle  {}\nconfig paging={}{}\n", title,
+  const bool write = on("write"), fetch = on("fetch"), user = on("user");
+  const std::size_t levels = wide ? 5 : 2;
+  bool user_page = true;
+  for (std::size_t i = 0; i < std::min(levels, path.size()); ++i) {
+    user_page = user_page && (path[i] & entry::user) != 0;
+  }
+  const std::uint64_t leaf_key =
+      path.empty() ? 0 : (path[0] & entry::protection_key) >> entry::protection_key_shift;
+  // KVM has keys under two-dimensional paging alone, where hardware judges; where
+  // they decide nothing, shadow paging asks the walker.
+  const bool keys = wide && on("cr4.pke") && user_page && !fetch &&
+                    ((value_of(found, "pkru") >> (2 * leaf_key)) & 3) != 0;
+  std::string text = fmt::format("lockstep 1\ntitle  {}\nconfig paging={} mmu={}\n", title,
                                  narrow ? "32-bit"
                                  : wide ? "5-level"
                                         : "pae",
-                                 keys ? " mmu=tdp" : "");
+                                 keys ? "tdp" : "shadow");
   text += fmt::format("config cr0.wp={:d} efer.nx={:d} cr4.smep={:d} cr4.smap={:d}{}\n",
                       on("cr0.wp"), nx, on("cr4.smep"), on("cr4.smap"), keys ? " cr4.pke=1" : "");
   text += "slot 0 add gpa=0x0 size=0x400000\nmap 0x0 gpa=0x200000 rwxu\n";
 
   // `map` takes tables from 0x10000 up, the highest first; PAE's root has no rights.
-  const std::size_t levels = wide ? 5 : 2;
   static constexpr const char* names[] = {"pt", "pd", "pdpt", "pml4", "pml5"};
   const std::size_t below_root = narrow || wide ? levels - 1 : levels;
   spec::Grant<bool> grant = {true, true, true};
@@ -58,7 +68,7 @@ std::string access_program(const std::string& title, const Assignment& found, co
     // Set without EFER.NX the bit is reserved: not a question of rights.
     const std::uint64_t value = nx ? path[i] : path[i] & ~entry::no_execute;
     grant = spec::combine<std::uint64_t>(grant, value, !narrow);
-    if (i == 0 && keys) key = (value & entry::protection_key) >> entry::protection_key_shift;
+    if (i == 0 && keys) key = leaf_key;
     const auto table = [&](std::size_t level) {
       return level >= below_root ? 0x1000 : 0x10000 + 0x1000 * (below_root - 1 - level);
     };
@@ -68,7 +78,6 @@ std::string access_program(const std::string& title, const Assignment& found, co
   }
   if (keys) text += fmt::format("v0 pkru 0x{:x}\n", value_of(found, "pkru"));
 
-  const bool write = on("write"), fetch = on("fetch"), user = on("user");
   const spec::RightsControl<bool> control = {on("cr0.wp"), on("cr4.smep"), on("cr4.smap"), keys,
                                              nx};
   const auto code = spec::access_fault<std::uint64_t>(
