@@ -201,7 +201,9 @@ Outcome Processor::access_nested(const ProcessorState& state, const AccessRights
   const bool npt = state.nested == NestedFormat::npt;
   entry.frame = leaf->frame;
   entry.host_readable = rights.user;
-  entry.host_writable = rights.writable && rights.user;
+  // A write through an entry whose dirty flag is clear walks again, to set it.
+  const bool dirty = !npt || leaf->translation.dirty || access.kind == AccessKind::write;
+  entry.host_writable = rights.writable && rights.user && dirty;
   entry.host_executable = rights.executable && (rights.user || !npt);
   if (!host_allows(access, entry)) return nested_fault(host, gpa, access.kind, false);
   tlb_.insert(gva, state.pcid, entry);
