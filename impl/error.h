@@ -13,7 +13,8 @@ enum class Error : int {
   bad_address = EFAULT,
   exists = EEXIST,
   invalid = EINVAL,
-  no_space = ENOSPC
+  no_space = ENOSPC,
+  no_device = ENXIO
 };
 
 constexpr int number(Error error) { return static_cast<int>(error); }

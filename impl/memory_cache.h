@@ -1,56 +1,53 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/// Per-vCPU stock of shadow pages, filled before a fault is handled.
+/// What a fault may need, allocated before locks are taken.
 #pragma once
 
-#include <array>
 #include <cstddef>
 
+#include "impl/optional_lock.h"
+#include "impl/rmap.h"
 #include "impl/table_arena.h"
 
 namespace lockstep::impl {
 
-/// KVM: struct kvm_mmu_memory_cache. Filled where allocation may fail, drawn
-/// from where failing would be awkward; an empty cache is still an error that
-/// the caller sees, never a crash.
-class MemoryCache {
- public:
-  static constexpr std::size_t capacity = 8;
+/// KVM: mmu_shadow_page_cache. The objects of an empty cache are an error that
+/// the caller sees.
+using MemoryCache = ObjectCache<TableArena, 8>;
+using TranslationCache = ObjectCache<TranslationPool, 8>;
 
-  explicit MemoryCache(TableArena& arena) : arena_(&arena) {}
+/// KVM: the caches that mmu_topup_memory_caches() fills.
+struct FaultCaches {
+  explicit FaultCaches(TableArena& arena)
+      : pages(arena), translations(arena.translations()), rmaps(arena.rmaps()) {}
 
-  std::size_t size() const { return size_; }
+  /// A page a level and one more; an rmap entry a link, the leaf, and what is
+  /// prefetched.
+  static constexpr std::size_t pages_per_fault = 6;
+  static constexpr std::size_t rmaps_per_fault = 14;
 
-  /// Fill to capacity if fewer than `minimum` objects (at most capacity) are
-  /// left. no_memory only if the minimum cannot be reached; what was allocated
-  /// stays. KVM: __kvm_mmu_topup_memory_cache().
-  Expected<void> topup(std::size_t minimum) {
-    if (size_ >= minimum) return {};
-    while (size_ < capacity) {
-      auto object = arena_->allocate();
-      if (!object) {
-        if (size_ >= minimum) break;
-        return fail(object.error());
-      }
-      objects_[size_++] = std::move(*object);
-    }
-    return {};
+  /// Fill all; what was allocated before a failure stays.
+  Expected<void> topup() {
+    if (auto filled = pages.topup(pages_per_fault); !filled) return filled;
+    if (auto filled = translations.topup(pages_per_fault); !filled) return filled;
+    return rmaps.topup(rmaps_per_fault);
+  }
+  /// Give everything back; how many shadow pages there were.
+  std::size_t empty() {
+    translations.empty();
+    rmaps.empty();
+    return pages.empty();
   }
 
-  /// One object, or no_memory if the cache is empty.
-  Expected<ShadowPagePtr> take() {
-    if (size_ == 0) return fail(Error::no_memory);
-    return std::move(objects_[--size_]);
-  }
-
-  /// Give everything back, as a shrinker would.
-  void empty() {
-    while (size_ != 0) objects_[--size_].reset();
-  }
-
- private:
-  TableArena* arena_;
-  std::size_t size_ = 0;
-  std::array<ShadowPagePtr, capacity> objects_;
+  MemoryCache pages;
+  TranslationCache translations;
+  RmapCache rmaps;
 };
+
+/// Descriptors for splitting huge pages: each of 512 small pieces may need one,
+/// and the link one more. Some more than that are kept, so that the lock is not
+/// dropped for every single object. KVM: SPLIT_DESC_CACHE_MIN_NR_OBJECTS.
+inline constexpr std::size_t split_rmaps_least = 513;
+using SplitRmapCache = ObjectCache<RmapPool, split_rmaps_least + RmapCache::capacity>;
+static_assert(SplitRmapCache::capacity == 553);
 
 }  // namespace lockstep::impl

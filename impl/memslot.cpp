@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "impl/mutants.h"
+
 namespace lockstep::impl {
 
 namespace {
@@ -89,14 +91,52 @@ std::unique_ptr<MemorySlot> SlotTable::extract(std::uint64_t id) {
   return slot;
 }
 
-Expected<void> allocate_metadata(MemorySlot& slot) {
-  auto rmap = ZeroedArray<RmapHead>::make(slot.pages);
-  if (!rmap) return fail(rmap.error());
+Expected<void> allocate_rmaps(MemorySlot& slot) {
+  if (slot.has_rmaps()) return {};
+  std::array<ZeroedArray<RmapHead>, leaf_levels> rmap;
+  for (unsigned level = 1; level <= leaf_levels; ++level) {
+    auto made = ZeroedArray<RmapHead>::make(slot.entries(level));
+    if (!made) return fail(made.error());
+    rmap[level - 1] = std::move(*made);
+  }
+  slot.rmap = std::move(rmap);
+  return {};
+}
+
+Expected<void> allocate_tracking(MemorySlot& slot) {
+  if (slot.tracked) return {};
   auto tracked = ZeroedArray<std::uint16_t>::make(slot.pages);
   if (!tracked) return fail(tracked.error());
-  slot.rmap = std::move(*rmap);
   slot.tracked = std::move(*tracked);
   return {};
+}
+
+void count_edges(MemorySlot& slot) {
+  for (unsigned level = 2; level <= leaf_levels; ++level) {
+    ZeroedArray<std::int32_t>& counts = slot.no_huge[level - 2];
+    const std::uint64_t entries = slot.entries(level);
+    const std::uint64_t within = pages_of(level) - 1;
+    for (std::uint64_t i = 0; i < entries; ++i) counts[i] = 0;
+    if ((slot.base & within) != 0) counts[0] = 1;
+    const bool ragged = ((slot.base + slot.pages) & within) != 0;
+    if (ragged && !mutant(Mutant::huge_past_slot)) counts[entries - 1] = 1;
+    // Where hva and gfn do not agree, no frame is aligned as its gfn is.
+    if (((slot.base ^ (slot.hva >> page_shift)) & within) == 0) continue;
+    for (std::uint64_t i = 0; i < entries; ++i) counts[i] = 1;
+  }
+}
+
+Expected<void> allocate_metadata(MemorySlot& slot, bool rmaps, bool tracking) {
+  for (unsigned level = 2; level <= leaf_levels; ++level) {
+    auto counts = ZeroedArray<std::int32_t>::make(slot.entries(level));
+    if (!counts) return fail(counts.error());
+    slot.no_huge[level - 2] = std::move(*counts);
+  }
+  count_edges(slot);
+  if (rmaps) {
+    if (auto made = allocate_rmaps(slot); !made) return made;
+  }
+  return tracking ? allocate_tracking(slot) : Expected<void>{};
 }
 
 Expected<void> allocate_dirty_bitmap(MemorySlot& slot, bool all_set) {

@@ -2,6 +2,8 @@
 /// Memory slots: which gfns exist, what backs them, what is known of each gfn.
 #pragma once
 
+#include <array>
+#include <atomic>
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
@@ -48,17 +50,8 @@ class ZeroedArray {
   std::unique_ptr<T, Free> data_;
 };
 
-/// Head of the rmap of one gfn; all-zero means empty, so that calloc() makes it.
-class RmapHead {
- public:
-  SpteRef first() const {
-    return raw_ == 0 ? SpteRef{} : SpteRef((raw_ - 1) >> 9, (raw_ - 1) & 511);
-  }
-  void set(SpteRef ref) { raw_ = ref.none() ? 0 : ((ref.page() << 9) | ref.entry()) + 1; }
-
- private:
-  std::uint32_t raw_;
-};
+/// Numbers of the levels that leaves may have.
+inline constexpr unsigned leaf_levels = 3;
 
 /// KVM: struct kvm_memory_slot.
 struct MemorySlot {
@@ -68,22 +61,46 @@ struct MemorySlot {
   Hva hva = 0;
   bool log = false;
   bool read_only = false;
-  ZeroedArray<RmapHead> rmap;          ///< leaf SPTEs of each gfn
-  ZeroedArray<std::uint16_t> tracked;  ///< shadow pages that follow each gfn
-  ZeroedArray<std::uint64_t> dirty;    ///< bitmap; exists while `log`
+  /// It is about to go: nothing new may be mapped. KVM: KVM_MEMSLOT_INVALID.
+  bool invalid = false;
+  /// Leaf SPTEs of each gfn, by level - 1; absent if no shadow page may exist.
+  std::array<ZeroedArray<RmapHead>, leaf_levels> rmap;
+  /// How many reasons forbid a huge page, by level - 2: edges of the slot, hva
+  /// and gfn that do not agree, shadowed tables. KVM: lpage_info.
+  std::array<ZeroedArray<std::int32_t>, leaf_levels - 1> no_huge;
+  /// Upper-level tables and external users that follow each gfn; absent until
+  /// somebody needs it. KVM: gfn_write_track.
+  ZeroedArray<std::uint16_t> tracked;
+  ZeroedArray<std::uint64_t> dirty;  ///< bitmap; exists while `log`, but for rings
 
   bool contains(Gfn gfn) const { return gfn - base < pages; }
   std::uint64_t dirty_words() const { return (pages + 63) / 64; }
   Hva hva_of(Gpa gpa) const { return hva + (gpa - gfn_to_gpa(base)); }
-  RmapHead& rmap_of(Gfn gfn) { return rmap[gfn - base]; }
-  std::uint16_t& tracked_of(Gfn gfn) { return tracked[gfn - base]; }
-  bool is_tracked(Gfn gfn) const { return tracked[gfn - base] != 0; }
-  bool is_dirty(Gfn gfn) const {
-    return log && ((dirty[(gfn - base) / 64] >> ((gfn - base) % 64)) & 1) != 0;
+  /// Index of the gfn among what the slot keeps for the level.
+  std::uint64_t index_of(Gfn gfn, unsigned level) const {
+    const unsigned shift = 9 * (level - 1);
+    return (gfn >> shift) - (base >> shift);
   }
-  /// KVM: mark_page_dirty_in_slot().
-  void mark_dirty(Gfn gfn) {
-    if (log) dirty[(gfn - base) / 64] |= 1ull << ((gfn - base) % 64);
+  std::uint64_t entries(unsigned level) const { return index_of(base + pages - 1, level) + 1; }
+  bool has_rmaps() const { return static_cast<bool>(rmap[0]); }
+  RmapHead& rmap_of(Gfn gfn, unsigned level) { return rmap[level - 1][index_of(gfn, level)]; }
+  std::int32_t& no_huge_of(Gfn gfn, unsigned level) {
+    return no_huge[level - 2][index_of(gfn, level)];
+  }
+  /// A leaf of this level may map the gfn. KVM: __kvm_mmu_max_mapping_level().
+  bool allows(Gfn gfn, unsigned level) const {
+    return level == 1 || no_huge[level - 2][index_of(gfn, level)] == 0;
+  }
+  std::uint16_t& tracked_of(Gfn gfn) { return tracked[gfn - base]; }
+  bool is_tracked(Gfn gfn) const { return tracked && tracked[gfn - base] != 0; }
+  bool is_dirty(Gfn gfn) const {
+    return dirty && ((dirty[(gfn - base) / 64] >> ((gfn - base) % 64)) & 1) != 0;
+  }
+  /// Set the bit; from several threads at once. KVM: mark_page_dirty_in_slot().
+  void set_dirty(Gfn gfn) {
+    if (!dirty) return;
+    std::atomic_ref<std::uint64_t>(dirty[(gfn - base) / 64])
+        .fetch_or(1ull << ((gfn - base) % 64), std::memory_order_relaxed);
   }
 };
 
@@ -116,6 +133,18 @@ class SlotTable {
   /// Take a slot out; null if there is none.
   std::unique_ptr<MemorySlot> extract(std::uint64_t id);
   bool empty() const { return slots_.empty(); }
+
+  /// Grows with every change of the slots; bit 63 is set while one goes on.
+  /// KVM: kvm_memslots::generation.
+  std::uint64_t generation() const { return generation_; }
+  static constexpr std::uint64_t in_progress = 1ull << 63;
+  /// Publish a change. Two address spaces share the numbers, so it grows by two.
+  /// KVM: kvm_swap_active_memslots().
+  void begin_change() { generation_ |= in_progress; }
+  void end_change() { generation_ = (generation_ & ~in_progress) + 2; }
+  /// Tests only: start from a generation near the wrap.
+  void set_generation(std::uint64_t generation) { generation_ = generation; }
+
   /// Every slot, by ascending gfn.
   const std::vector<std::unique_ptr<MemorySlot>>& all() const { return slots_; }
 
@@ -125,10 +154,18 @@ class SlotTable {
   Limits limits_;
   std::vector<std::unique_ptr<MemorySlot>> slots_;
   MemorySlot* last_used_ = nullptr;
+  std::uint64_t generation_ = 0;
 };
 
-/// Allocate what a slot keeps for each gfn. KVM: kvm_alloc_memslot_metadata().
-Expected<void> allocate_metadata(MemorySlot& slot);
+/// Allocate what a slot keeps for each gfn, and count its edges. Rmaps and
+/// tracking only if asked. KVM: kvm_alloc_memslot_metadata().
+Expected<void> allocate_metadata(MemorySlot& slot, bool rmaps, bool tracking);
+/// KVM: memslot_rmap_alloc(), kvm_page_track_write_tracking_alloc(). Nothing
+/// changes if there is no memory; nothing happens if they exist.
+Expected<void> allocate_rmaps(MemorySlot& slot);
+Expected<void> allocate_tracking(MemorySlot& slot);
+/// Count anew what the slot's place says about huge pages: after a move.
+void count_edges(MemorySlot& slot);
 /// Allocate the dirty bitmap, with every page's bit set or none.
 Expected<void> allocate_dirty_bitmap(MemorySlot& slot, bool all_set);
 

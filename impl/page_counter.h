@@ -2,6 +2,7 @@
 /// Counts of shadow pages, held as charges that give themselves back.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <utility>
 
@@ -18,17 +19,17 @@ class PageCounter {
   PageCounter(const PageCounter&) = delete;
   PageCounter& operator=(const PageCounter&) = delete;
 
-  std::uint64_t used() const { return used_; }
+  std::uint64_t used() const { return used_.load(std::memory_order_relaxed); }
   std::uint64_t limit() const { return limit_; }
   void set_limit(std::uint64_t limit) { limit_ = limit; }
   /// Pages that may still be charged before reclaim must run.
-  std::uint64_t available() const { return used_ < limit_ ? limit_ - used_ : 0; }
+  std::uint64_t available() const { return used() < limit_ ? limit_ - used() : 0; }
   /// Count one page for as long as the charge lives.
   PageCharge charge();
 
  private:
   friend class PageCharge;
-  std::uint64_t used_ = 0;
+  std::atomic<std::uint64_t> used_ = 0;
   std::uint64_t limit_;
 };
 

@@ -85,6 +85,7 @@ class PageList {
 
   ShadowPage& add(ShadowPagePtr owned) {
     ShadowPage& page = *owned.release();
+    page.listed = true;
     page.list_previous = nullptr;
     page.list_next = newest_;
     (newest_ != nullptr ? newest_->list_previous : oldest_) = &page;
@@ -96,6 +97,7 @@ class PageList {
     (page.list_previous != nullptr ? page.list_previous->list_next : newest_) = page.list_next;
     (page.list_next != nullptr ? page.list_next->list_previous : oldest_) = page.list_previous;
     page.list_next = page.list_previous = nullptr;
+    page.listed = false;
     return ShadowPagePtr(&page, ReturnToArena{arena_});
   }
 

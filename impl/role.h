@@ -31,6 +31,25 @@ struct Role {
   bool cr4_pse = false;
 
   bool operator==(const Role&) const = default;
+  /// Every field in one word.
+  constexpr std::uint32_t word() const {
+    return level | quadrant << 4u | access << 6u | (direct ? 1u << 9 : 0u) |
+           (has_4_byte_gpte ? 1u << 10 : 0u) | (cr0_wp ? 1u << 11 : 0u) |
+           (smep_andnot_wp ? 1u << 12 : 0u) | (smap_andnot_wp ? 1u << 13 : 0u) |
+           (efer_nx ? 1u << 14 : 0u) | (cr4_pse ? 1u << 15 : 0u);
+  }
 };
+
+/// Index of the SPTE for an address in a table of the level.
+constexpr unsigned spte_index(std::uint64_t address, unsigned level) {
+  return static_cast<unsigned>(address >> (12 + 9 * (level - 1))) & 511u;
+}
+
+/// 4-KiB pages that one entry of the level maps.
+constexpr std::uint64_t pages_of(unsigned level) { return 1ull << (9 * (level - 1)); }
+
+constexpr std::uint64_t level_base(std::uint64_t gfn, unsigned level) {
+  return gfn & ~(pages_of(level) - 1);
+}
 
 }  // namespace lockstep::impl

@@ -10,30 +10,31 @@ namespace lockstep::impl {
 void Roots::unload() {
   for (unsigned quarter = 0; quarter < quarters_.size(); ++quarter) {
     quarters_[quarter] = RootRef{};
-    if (upper_) upper_->clear(quarter);
+    if (upper_) upper_->set(quarter, 0);
   }
   quartered_ = false;
-  if (!whole_[0]) return;
+  if (!whole_[0].root) return;
   // The oldest hold falls out at the end.
   std::rotate(whole_.begin(), whole_.end() - 1, whole_.end());
-  whole_[0] = RootRef{};
+  whole_[0] = Whole{};
 }
 
-Expected<void> Roots::load(MemoryCache& cache, Gfn gfn, const Role& role) {
-  const auto match = [&](const RootRef& root) {
-    return root.usable() && root.page().gfn == gfn && root.page().role == role;
+bool Roots::switch_to(std::uint64_t cr3, const Role& role) {
+  const auto serves = [&](const Whole& whole) {
+    return whole.root.usable() && whole.cr3 == cr3 &&
+           (whole.root.page().role == role || mutant(Mutant::root_of_other_role));
   };
-  if (match(whole_[0]) && !quartered_) return {};
+  if (serves(whole_[0]) && !quartered_) return true;
   unload();
-  const auto known = std::find_if(whole_.begin() + 1, whole_.end(), match);
-  if (known != whole_.end()) {
-    std::swap(whole_[0], *known);
-    return {};
-  }
-  auto page = mmu_->get_page(cache, gfn, role);
-  if (!page) return fail(page.error());
-  whole_[0] = mmu_->root(**page);
-  return {};
+  const auto known = std::find_if(whole_.begin() + 1, whole_.end(), serves);
+  if (known == whole_.end()) return false;
+  std::swap(whole_[0], *known);
+  return true;
+}
+
+void Roots::set(ShadowPage& page, std::uint64_t cr3) {
+  unload();
+  whole_[0] = Whole{.root = mmu_->root(page), .cr3 = cr3};
 }
 
 Expected<void> Roots::load_quartered(MemoryCache& cache) {
@@ -50,40 +51,45 @@ Expected<void> Roots::load_quartered(MemoryCache& cache) {
   return {};
 }
 
-Expected<void> Roots::set_quarter(MemoryCache& cache, unsigned quarter, Gfn gfn, const Role& role) {
-  auto page = mmu_->get_page(cache, gfn, role);
-  if (!page) return fail(page.error());
-  quarters_[quarter] = mmu_->root(**page);
-  upper_->set(quarter, nonleaf_spte((*page)->frame()));
-  return {};
+void Roots::set_quarter(unsigned quarter, ShadowPage& page) {
+  quarters_[quarter] = mmu_->root(page);
+  upper_->set(quarter, nonleaf_spte(page.frame()));
 }
 
 void Roots::clear() {
   unload();
-  for (RootRef& root : whole_) root = RootRef{};
+  for (Whole& whole : whole_) whole = Whole{};
   top_.reset();
   upper_.reset();
 }
 
 void Roots::free_obsolete() {
-  for (RootRef& root : whole_) {
-    if (!root.usable()) root = RootRef{};
+  for (Whole& whole : whole_) {
+    // 527d5cd7eece asked the current root about all of them.
+    const RootRef& asked = mutant(Mutant::previous_roots_kept) ? whole_[0].root : whole.root;
+    if (!asked.usable()) whole = Whole{};
   }
   for (unsigned quarter = 0; quarter < quarters_.size(); ++quarter) {
     if (!quarters_[quarter] || quarters_[quarter].usable()) continue;
     quarters_[quarter] = RootRef{};
-    upper_->clear(quarter);
+    upper_->set(quarter, 0);
+  }
+}
+
+void Roots::free_pcid(unsigned pcid) {
+  for (std::size_t i = 1; i < whole_.size(); ++i) {
+    if ((whole_[i].cr3 & 0xfff) == pcid) whole_[i] = Whole{};
   }
 }
 
 std::optional<Hfn> Roots::frame() const {
   if (quartered_) return top_->frame();
-  if (whole_[0].usable()) return whole_[0].page().frame();
+  if (whole_[0].root.usable()) return whole_[0].root.page().frame();
   return std::nullopt;
 }
 
 ShadowPage* Roots::start(Gva gva) const {
-  const RootRef& root = quartered_ ? quarters_[(gva >> 30) & 3] : whole_[0];
+  const RootRef& root = quartered_ ? quarters_[(gva >> 30) & 3] : whole_[0].root;
   return root.usable() ? &root.page() : nullptr;
 }
 

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <optional>
 
+#include "impl/mutants.h"
 #include "impl/shadow_mmu.h"
 
 namespace lockstep::impl {
@@ -15,32 +16,57 @@ namespace lockstep::impl {
 /// are remembered, as in fast_pgd_switch().
 class Roots {
  public:
+  /// A root, and the CR3 value (PCID included) that it is for.
+  struct Whole {
+    RootRef root;
+    std::uint64_t cr3 = 0;
+  };
+
   explicit Roots(ShadowMmu& mmu) : mmu_(&mmu) {}
 
-  /// Make (gfn, role) the current root, from the earlier ones if it is there.
-  Expected<void> load(MemoryCache& cache, Gfn gfn, const Role& role);
+  /// Make the root of this CR3 and role current if an earlier one still serves;
+  /// else there is no current root. KVM: fast_pgd_switch().
+  bool switch_to(std::uint64_t cr3, const Role& role);
+  /// Make `page` the current root.
+  void set(ShadowPage& page, std::uint64_t cr3);
   /// Make a root of four quarters current, each empty until set_quarter().
   Expected<void> load_quartered(MemoryCache& cache);
-  /// Fill one quarter; no_memory leaves it empty.
-  Expected<void> set_quarter(MemoryCache& cache, unsigned quarter, Gfn gfn, const Role& role);
+  /// Fill one quarter.
+  void set_quarter(unsigned quarter, ShadowPage& page);
   /// No current root; earlier ones stay.
   void unload();
   /// Drop every hold.
   void clear();
-  /// Drop holds on zapped pages. KVM: kvm_mmu_free_obsolete_roots().
+  /// Drop holds on obsolete pages. KVM: kvm_mmu_free_obsolete_roots().
   void free_obsolete();
+  /// Drop earlier roots of one PCID. KVM: kvm_invalidate_pcid().
+  void free_pcid(unsigned pcid);
 
   /// Frame that hardware's CR3 gets; none while there is no root.
   std::optional<Hfn> frame() const;
   /// Page where the walk of `gva` starts; null if there is none.
   ShadowPage* start(Gva gva) const;
+  /// Call visit(page) for each root that may be used again, the current first;
+  /// earlier ones only if asked.
+  template <typename Visit>
+  void each(bool earlier, Visit&& visit) const {
+    for (const RootRef& quarter : quarters_) {
+      if (quarter.usable()) visit(quarter.page());
+    }
+    for (std::size_t i = 0; i < (earlier ? whole_.size() : 1); ++i) {
+      if (whole_[i].root.usable()) visit(whole_[i].root.page());
+    }
+  }
 
   /// The current root and then the earlier ones; empty holds included.
-  const std::array<RootRef, 4>& whole() const { return whole_; }
+  const std::array<Whole, 4>& whole() const { return whole_; }
+  /// Roots of the quarters; empty holds included.
+  const std::array<RootRef, 4>& quarters() const { return quarters_; }
+  bool quartered() const { return quartered_; }
 
  private:
   ShadowMmu* mmu_;
-  std::array<RootRef, 4> whole_;  ///< [0] is current
+  std::array<Whole, 4> whole_;  ///< [0] is current
   std::array<RootRef, 4> quarters_;
   ShadowPagePtr top_;    ///< one entry, for hardware that walks four levels
   ShadowPagePtr upper_;  ///< four entries

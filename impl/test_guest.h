@@ -67,8 +67,12 @@ inline std::optional<std::uint64_t> leaf(Guest& guest, const Vcpu& cpu, Gva gva)
     if (page == nullptr) return std::nullopt;
     const auto index = static_cast<unsigned>(gva >> (12 + 9 * (level - 1))) & 511u;
     if (!page->present(index)) return std::nullopt;
-    if (level == 1) return page->spte(index);
-    frame = spte_frame(page->spte(index));
+    const std::uint64_t spte = page->spte(index);
+    if (spte_leaf(spte, level)) {
+      // Of a huge leaf, the piece that maps the address.
+      return spte + ((gva >> page_shift & (pages_of(level) - 1)) << page_shift);
+    }
+    frame = spte_frame(spte);
   }
   return std::nullopt;
 }

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <mutex>
 #include <optional>
 #include <variant>
 
@@ -47,13 +48,27 @@ struct VcpuState {
   std::uint32_t pkru = 0;
 };
 
+/// What a vCPU must do before it enters the guest again, in this order.
+/// KVM: vcpu_enter_guest().
+enum class Request : std::uint8_t { free_obsolete_roots, sync, load_root, flush_guest };
+
+/// How faults of this vCPU ended.
+struct FaultEvents {
+  std::uint64_t fast = 0;           ///< write access given back without the lock
+  std::uint64_t mmio_cached = 0;    ///< MMIO told by an entry, without a walk
+  std::uint64_t mmio_stale = 0;     ///< ... of an older generation
+  std::uint64_t huge = 0;           ///< huge leaves installed
+  std::uint64_t fast_switches = 0;  ///< MOV to CR3 that found an earlier root
+};
+
 /// KVM: struct kvm_vcpu with its struct kvm_mmu.
-class Vcpu {
+class Vcpu final : private GuestTables {
  public:
   /// `vm` outlives the vCPU. Bit `cr4_pke` needs TDP, as KVM clears PKU without.
   /// `cr3` is taken as KVM_SET_SREGS does: PDPTEs that cannot be loaded are not
   /// present, and nothing fails.
   Vcpu(Vm& vm, const PagingRegisters& paging, std::uint64_t cr3);
+  ~Vcpu() override;
   Vcpu(const Vcpu&) = delete;
   Vcpu& operator=(const Vcpu&) = delete;
 
@@ -67,31 +82,66 @@ class Vcpu {
   void set_pkru(std::uint32_t value) { state_.pkru = value; }
   const VcpuState& state() const { return state_; }
 
+  // Invalidation by the guest; under TDP hardware does it alone.
+
+  void invlpg(Gva gva);
+  /// INVPCID of one PCID. KVM: kvm_invalidate_pcid().
+  void invalidate_pcid(unsigned pcid);
+  /// Every translation: INVPCID types 2 and 3. KVM: kvm_vcpu_flush_tlb_guest().
+  void flush_guest();
+
   /// Service requests and have a root; to be called before each guest entry.
   /// KVM: vcpu_enter_guest(), kvm_mmu_reload().
   Expected<void> prepare_entry();
   /// Frame of the root table; none if CR3 points to no memory.
-  std::optional<Hfn> root_frame() const { return roots_.frame(); }
+  std::optional<Hfn> root_frame() const;
   /// Level of that table.
   unsigned root_level() const { return hardware_levels_; }
   /// A CPU must flush its whole TLB when this value changes.
   std::uint64_t flush_generation() const { return flushes_ + vm_->mmu().flush_generation(); }
 
-  /// A #PF that hardware took on the shadow tables. KVM: FNAME(page_fault)().
-  FaultOutcome page_fault(Gva gva, const GuestAccess& access);
+  /// A #PF that hardware took on the shadow tables; `reserved` if an entry had a
+  /// reserved bit. KVM: kvm_mmu_page_fault(), FNAME(page_fault)().
+  FaultOutcome page_fault(Gva gva, const GuestAccess& access, bool reserved = false);
   /// A nested fault on the direct tables. KVM: direct_page_fault().
-  FaultOutcome tdp_fault(Gpa gpa, AccessKind kind);
+  FaultOutcome tdp_fault(Gpa gpa, AccessKind kind, bool reserved = false);
   /// Perform the access of `size` bytes in software. KVM: x86_emulate_instruction().
   Emulated emulate(Gva gva, const GuestAccess& access, unsigned size, std::uint64_t value);
+  enum class Window : std::uint8_t { done, mmio, refused };
+  /// A store of the guest's through a mapping that the engine keeps: KVM sees it
+  /// if the page is a table that it follows, else the page is simply written.
+  /// refused where the host write-protects the page (EFAULT).
+  Window window_store(Gpa gpa, unsigned size, std::uint64_t value);
   /// KVM_TRANSLATE. Sets accessed flags as a supervisor read does.
   std::optional<Gpa> translate(Gva gva);
 
   const Roots& roots() const { return roots_; }
-  MemoryCache& cache() { return cache_; }
+  const TdpRootRef& tdp_root() const { return tdp_root_; }
+  /// The role that its roots have, or would have.
+  Role root_role() const;
+  MemoryCache& cache() { return caches_.pages; }
+  DirtyMarker& dirty() { return dirty_; }
+  const FaultEvents& events() const { return events_; }
+  /// Give back cached objects, unless a fault uses them now; how many pages.
+  std::size_t purge_caches();
   /// Drop roots and cached pages. KVM: kvm_mmu_unload(), mmu_free_memory_caches().
   void unload();
 
  private:
+  /// vcpu->arch.mmio_gva, mmio_access, mmio_gfn, mmio_gen.
+  struct MmioCache {
+    std::optional<Gva> page;  ///< absent under TDP
+    Gfn gfn = 0;
+    Rights access = 0;
+    std::uint64_t generation = 0;
+  };
+
+  bool can_judge(const Role& role) const override;
+  std::optional<GuestLeaf> leaf(const ShadowPage& page, unsigned entry) override;
+
+  FaultContext context() { return {caches_, dirty_, *this}; }
+  void request(Request what) { requests_ |= 1u << static_cast<unsigned>(what); }
+  bool take_request(Request what);
   GuestWalk walk(Gva gva, const GuestAccess& access);
   void set_accessed_dirty(GuestWalk& walk, bool write);
   bool set_entry_bits(Gpa at, std::uint64_t bits);
@@ -102,19 +152,52 @@ class Vcpu {
   Expected<void> load_roots();
   Expected<void> load_quarter(Gva gva);
   Expected<void> stock();
-  FaultOutcome direct_fault(Gpa gpa, AccessKind kind);
-  Expected<bool> install(const GuestWalk& walk, Gva gva, MemorySlot& slot, Rights access);
-  Expected<bool> install_direct(Gpa gpa, MemorySlot& slot, Rights access);
-  Expected<ShadowPage*> descend(ShadowPage& from, unsigned entry, Gfn gfn, const Role& role);
+  void sync_roots(bool earlier);
+  void injected(Gva gva, std::uint32_t code);
+  bool shadow_paging() const { return !vm_->settings().tdp; }
+  bool direct() const { return base_.direct; }
+
+  void cache_mmio(std::optional<Gva> page, Gfn gfn, Rights access);
+  bool mmio_cached(const MmioCache& cache) const;
+  std::optional<std::uint64_t> lockless_spte(std::uint64_t address, unsigned& level) const;
+  std::optional<FaultOutcome> mmio_fault(std::uint64_t address, bool is_gpa);
+  FaultOutcome direct_fault(Gpa gpa, AccessKind kind, bool reserved);
+  bool fast_fault(Gpa gpa, AccessKind kind);
+  FaultOutcome no_slot(const GuestWalk* walk, Gva gva, Gpa gpa);
+  /// What the fault found before the lock was taken.
+  struct Target {
+    MemorySlot* slot = nullptr;
+    Gfn gfn = 0;
+    Hva hva = 0;
+    Rights access = 0;
+    AccessKind kind = AccessKind::read;
+    std::uint64_t invalidations = 0;
+    bool host_writable = true;
+  };
+  enum class Installed : std::uint8_t { done, write_denied, retry };
+  unsigned goal_level(const Target& target, unsigned most, unsigned& could_be) const;
+  Mapping mapping_of(const Target& target, unsigned level);
+  Expected<Installed> install(const GuestWalk& walk, Gva gva, const Target& target);
+  Expected<Installed> install_direct(const Target& target);
+  Expected<Installed> install_tdp(const Target& target);
+  Expected<ShadowPage*> descend_shadow(ShadowPage& from, unsigned entry, Gfn gfn, const Role& role);
+  Expected<ShadowPage*> descend_direct(ShadowPage& from, unsigned entry, Gfn gfn, const Role& role);
+  Expected<ShadowMmu::Mapped> finish(ShadowPage& page, unsigned entry, const Target& target);
 
   Vm* vm_;
+  std::size_t number_;
   VcpuState state_;
   WalkTables tables_;
   Role base_;
   unsigned hardware_levels_ = 4;
-  MemoryCache cache_;
+  std::mutex caches_mutex_;  ///< held from filling the caches to the fault's end
+  FaultCaches caches_;
+  DirtyMarker dirty_;
   Roots roots_;
-  bool reload_ = true;
+  TdpRootRef tdp_root_;
+  MmioCache mmio_;
+  FaultEvents events_;
+  std::uint32_t requests_ = 1u << static_cast<unsigned>(Request::load_root);
   std::uint64_t seen_obsolete_ = 0;
   std::uint64_t flushes_ = 0;
 };

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /// Vcpu: guest walks over guest memory, and accesses done in software.
+#include "impl/mutants.h"
 #include "impl/vcpu.h"
 
 namespace lockstep::impl {
@@ -33,24 +34,82 @@ bool Vcpu::set_entry_bits(Gpa at, std::uint64_t bits) {
   // Accessed and dirty stand in the first byte of an entry of either size.
   HostMemory& memory = vm_->memory();
   memory.store(place.hva, 1, memory.load(place.hva, 1) | bits);
-  place.slot->mark_dirty(gpa_to_gfn(at));
+  if (!mutant(Mutant::guest_flags_not_logged)) dirty_.mark(*place.slot, gpa_to_gfn(at));
   return true;
 }
 
 Emulated Vcpu::emulate(Gva gva, const GuestAccess& access, unsigned size, std::uint64_t value) {
   Gpa gpa = gva;
+  const bool write = access.kind == AccessKind::write;
   if (state_.paging.mode != PagingMode::none) {
-    const GuestWalk walked = walk(gva, access);
-    if (!walked.ok) return InjectPageFault{walked.code};
-    gpa = walked.gpa;
+    const bool cached = mmio_cached(mmio_) && mmio_.page == (gva & page_mask) &&
+                        access.kind != AccessKind::fetch &&
+                        detail::permission_code(tables_, access, mmio_.access, 0, 0) == 0;
+    if (cached) {
+      gpa = gfn_to_gpa(mmio_.gfn) | (gva & ~page_mask);
+    } else {
+      const GuestWalk walked = walk(gva, access);
+      if (!walked.ok) {
+        injected(gva, walked.code);
+        return InjectPageFault{walked.code};
+      }
+      gpa = walked.gpa;
+    }
   }
-  if (access.kind == AccessKind::write) {
-    if (vm_->guest_store(gpa, size, value) == Vm::Store::mmio) return MmioExit{gpa};
+  if (write) {
+    if (vm_->guest_store(gpa, size, value, dirty_) == Vm::Store::mmio) return MmioExit{gpa};
     return Stored{};
   }
   const Vm::Place place = vm_->place(gpa);
   if (!place) return MmioExit{gpa};
   return Loaded{vm_->memory().load(place.hva, size)};
+}
+
+Vcpu::Window Vcpu::window_store(Gpa gpa, unsigned size, std::uint64_t value) {
+  const Vm::Place at = vm_->place(gpa);
+  if (!at || at.slot->read_only) return Window::mmio;
+  const Gfn gfn = gpa_to_gfn(gpa);
+  const bool refused = vm_->host_protects(at.hva);
+  bool plain = direct() && !at.slot->is_tracked(gfn);
+  if (!plain && !refused) {
+    const std::unique_lock held(vm_->lock());
+    plain = mutant(Mutant::table_not_write_protected) ||
+            vm_->mmu().try_to_unsync(*at.slot, gfn, /*can_unsync=*/true, /*prefetch=*/false);
+  }
+  if (!plain) {
+    if (refused && !at.slot->is_tracked(gfn)) return Window::refused;
+    const bool stored = vm_->guest_store(gpa, size, value, dirty_) == Vm::Store::done;
+    return stored ? Window::done : Window::mmio;
+  }
+  if (refused) return Window::refused;
+  vm_->memory().store(at.hva, size, value);
+  dirty_.mark(*at.slot, gfn);
+  return Window::done;
+}
+
+bool Vcpu::can_judge(const Role& role) const {
+  Role wanted = base_;
+  wanted.level = role.level;
+  wanted.quadrant = role.quadrant;
+  wanted.access = role.access;
+  return wanted == role;
+}
+
+/// FNAME(sync_page): an entry that was never used for an access, or that is not
+/// dirty, grants no more than a walk would have given it.
+std::optional<GuestLeaf> Vcpu::leaf(const ShadowPage& page, unsigned entry) {
+  const unsigned bytes = tables_.entry_bytes;
+  const Gpa at = gfn_to_gpa(page.gfn) + ((page.role.quadrant << 9) + entry) * bytes;
+  const Vm::Place place = vm_->place(at);
+  if (!place) return std::nullopt;
+  const std::uint64_t value = vm_->memory().load(place.hva, bytes);
+  if ((value & entry::present) == 0 || (value & entry::accessed) == 0) return std::nullopt;
+  if ((value & tables_.reserved[(value >> 7) & 1][1]) != 0) return std::nullopt;
+  Rights access = detail::rights_of(tables_, value);
+  if ((value & entry::dirty) == 0 && !mutant(Mutant::clean_entry_writable)) {
+    access &= static_cast<Rights>(~rights::writable);
+  }
+  return GuestLeaf{gpa_to_gfn(value & tables_.address_mask), access};
 }
 
 std::optional<Gpa> Vcpu::translate(Gva gva) {

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/// Vcpu: page faults on shadow and direct tables.
+/// Vcpu: page faults, up to what is to be mapped.
+#include <shared_mutex>
+
+#include "impl/mutants.h"
 #include "impl/spte.h"
 #include "impl/vcpu.h"
 #include "impl/wp_exchange.h"
@@ -8,14 +11,16 @@ namespace lockstep::impl {
 
 namespace {
 
-unsigned shadow_index(Gva gva, unsigned level) {
-  return static_cast<unsigned>(gva >> (page_shift + 9 * (level - 1))) & 511u;
+/// exchange_for_wp(), or one of its defects.
+Rights exchanged(Rights access, bool smep) {
+  const auto now = static_cast<Rights>(
+      exchange_for_wp<std::uint64_t>(access, smep && !mutant(Mutant::wp0_leaves_exec)));
+  return mutant(Mutant::wp0_leaves_user) ? now | (access & rights::user) : now;
 }
 
-Gfn level_base(Gfn gfn, unsigned level) { return gfn & ~((1ull << (9 * level)) - 1); }
-
 /// Reads of a clean page in a logged slot map it read-only: the write that
-/// follows is the one to log.
+/// follows is the one to log. Rings remember no pages: every write access is
+/// one.
 bool must_stay_clean(const MemorySlot& slot, Gfn gfn, AccessKind kind) {
   return slot.log && kind != AccessKind::write && !slot.is_dirty(gfn);
 }
@@ -24,112 +29,236 @@ Rights without_write(Rights access) { return access & static_cast<Rights>(~right
 
 }  // namespace
 
-Expected<ShadowPage*> Vcpu::descend(ShadowPage& from, unsigned entry, Gfn gfn, const Role& role) {
-  ShadowMmu& mmu = vm_->mmu();
-  if (from.present(entry)) {
-    ShadowPage& below = mmu.child(from, entry);
-    if (below.gfn == gfn && below.role == role) return &below;
-  }
-  auto page = mmu.get_page(cache_, gfn, role);
-  if (page) mmu.link(from, entry, **page);
-  return page;
+// MMIO.
+
+void Vcpu::cache_mmio(std::optional<Gva> page, Gfn gfn, Rights access) {
+  const std::uint64_t generation = vm_->slots().generation();
+  if ((generation & SlotTable::in_progress) != 0) return;
+  mmio_ = {.page = page, .gfn = gfn, .access = access, .generation = generation};
 }
 
-Role Vcpu::child_role(const GuestWalk& walk, unsigned level, Gva gva, Rights leaf_access) const {
-  Role role = base_;
-  role.level = static_cast<std::uint8_t>(level);
-  role.direct = level < walk.leaf_level;
-  role.access = role.direct ? leaf_access : walk.rights_through[level + 1];
-  if (role.direct) {
-    role.has_4_byte_gpte = false;
-  } else if (role.has_4_byte_gpte) {
-    role.quadrant = static_cast<std::uint8_t>((gva >> 21) & 1);
-  }
-  return role;
+/// KVM: vcpu_match_mmio_gen().
+bool Vcpu::mmio_cached(const MmioCache& cache) const {
+  return cache.generation == vm_->slots().generation() || mutant(Mutant::mmio_generation_ignored);
 }
 
-Expected<bool> Vcpu::install(const GuestWalk& walk, Gva gva, MemorySlot& slot, Rights access) {
-  if (roots_.start(gva) == nullptr) {
-    if (auto loaded = load_quarter(gva); !loaded) return fail(loaded.error());
+/// The last SPTE of the address that the tables have now, without any lock.
+std::optional<std::uint64_t> Vcpu::lockless_spte(std::uint64_t address, unsigned& level) const {
+  const ShadowPage* page = nullptr;
+  if (vm_->uses_tdp_mmu()) {
+    page = tdp_root_.usable() ? &tdp_root_.page() : nullptr;
+  } else {
+    page = roots_.start(direct() ? 0 : address);
   }
-  ShadowPage* page = roots_.start(gva);
-  const Gfn gfn = gpa_to_gfn(walk.gpa);
-  for (unsigned level = page->role.level; level > 1; --level) {
-    const Role role = child_role(walk, level - 1, gva, access);
-    const Gfn below =
-        role.direct ? level_base(gfn, level - 1) : gpa_to_gfn(walk.entry_gpa[level - 1]);
-    auto next = descend(*page, shadow_index(gva, level), below, role);
-    if (!next) return fail(next.error());
-    page = *next;
+  while (page != nullptr) {
+    level = page->role.level;
+    const std::uint64_t spte = page->spte(spte_index(address, level));
+    if (!spte_present(spte) || spte_leaf(spte, level)) return spte;
+    page = vm_->mmu().arena().find(spte_frame(spte));
   }
-  return spte_writable(vm_->mmu().map(*page, shadow_index(gva, 1), slot, gfn, access));
+  return std::nullopt;
 }
 
-Expected<bool> Vcpu::install_direct(Gpa gpa, MemorySlot& slot, Rights access) {
-  ShadowPage* page = roots_.start(0);
+/// A fault on an entry with a reserved bit: MMIO, if the entry is of this
+/// generation. None if it must be handled like any other fault.
+/// KVM: handle_mmio_page_fault().
+std::optional<FaultOutcome> Vcpu::mmio_fault(std::uint64_t address, bool is_gpa) {
+  const bool same = is_gpa ? !mmio_.page && mmio_.gfn == gpa_to_gfn(address)
+                           : mmio_.page == (address & page_mask);
+  if (same && mmio_cached(mmio_)) return NeedsEmulation{};
+  const Walkers::Walk walking(vm_->walkers(), number_);
+  unsigned level = 0;
+  const auto spte = lockless_spte(address, level);
+  if (!spte || !is_mmio_spte(*spte)) return Fixed{};  // zapped meanwhile
+  const std::uint64_t generation = vm_->slots().generation();
+  const bool current = (generation & SlotTable::in_progress) == 0 &&
+                       mmio_generation(*spte) == (generation & mmio::generation_mask);
+  if (!current && !mutant(Mutant::mmio_generation_ignored)) {
+    ++events_.mmio_stale;
+    return std::nullopt;
+  }
+  ++events_.mmio_cached;
+  cache_mmio(is_gpa ? std::nullopt : std::optional<Gva>(address & page_mask), mmio_gfn(*spte),
+             mmio_rights(*spte));
+  return NeedsEmulation{};
+}
+
+FaultOutcome Vcpu::no_slot(const GuestWalk* walk, Gva gva, Gpa gpa) {
   const Gfn gfn = gpa_to_gfn(gpa);
-  for (unsigned level = page->role.level; level > 1; --level) {
-    Role role = base_;
-    role.level = static_cast<std::uint8_t>(level - 1);
-    auto next = descend(*page, shadow_index(gpa, level), level_base(gfn, level - 1), role);
-    if (!next) return fail(next.error());
-    page = *next;
+  Rights access = walk != nullptr ? walk->access : rights::all;
+  if (walk != nullptr && (walk->entry[walk->leaf_level] & entry::dirty) == 0) {
+    access = without_write(access);  // a write must still mark the entry
   }
-  return spte_writable(vm_->mmu().map(*page, shadow_index(gpa, 1), slot, gfn, access));
+  const bool linear = walk != nullptr && shadow_paging();
+  cache_mmio(linear ? std::optional<Gva>(gva & page_mask) : std::nullopt, gfn,
+             access & (rights::writable | rights::user));
+  if (gfn >= mmio::end_gfn || !root_frame()) return NeedsEmulation{};
+  if (auto stocked = stock(); !stocked) return RunError{stocked.error()};
+  const Target target{.gfn = gfn, .access = access};
+  if (vm_->uses_tdp_mmu()) {
+    const std::shared_lock held(vm_->lock());
+    if (tdp_root_.usable()) {
+      const auto mapped = vm_->tdp().map_mmio(caches_, tdp_root_.page(), gfn);
+      if (!mapped) return RunError{mapped.error()};
+    }
+    return NeedsEmulation{};
+  }
+  const std::unique_lock held(vm_->lock());
+  if (auto room = vm_->mmu().make_available(FaultCaches::pages_per_fault); !room) {
+    return RunError{room.error()};
+  }
+  if (!roots_.frame()) return NeedsEmulation{};
+  const auto installed = walk != nullptr ? install(*walk, gva, target) : install_direct(target);
+  if (!installed) return RunError{installed.error()};
+  return NeedsEmulation{};
 }
 
-FaultOutcome Vcpu::page_fault(Gva gva, const GuestAccess& access) {
-  if (state_.paging.mode == PagingMode::none) return direct_fault(gva, access.kind);
-  GuestWalk walked = walk(gva, access);
-  if (!walked.ok) return InjectPageFault{walked.code};
+// Faults.
 
+/// The guest gets a #PF: what its tables forbid, no entry of ours may grant.
+/// KVM: kvm_inject_emulated_page_fault().
+void Vcpu::injected(Gva gva, std::uint32_t code) {
+  if (direct() || (code & fault::present) == 0 || (code & fault::reserved) != 0) return;
+  const std::unique_lock held(vm_->lock());
+  if (ShadowPage* root = roots_.start(gva)) vm_->mmu().invalidate_address(*root, gva);
+}
+
+FaultOutcome Vcpu::page_fault(Gva gva, const GuestAccess& access, bool reserved) {
+  if (state_.paging.mode == PagingMode::none) return direct_fault(gva, access.kind, reserved);
+  const std::scoped_lock caching(caches_mutex_);
+  if (reserved) {
+    if (auto outcome = mmio_fault(gva, /*is_gpa=*/false)) return *outcome;
+  }
+  GuestWalk walked = walk(gva, access);
+  if (!walked.ok) {
+    injected(gva, walked.code);
+    return InjectPageFault{walked.code};
+  }
   const Gfn gfn = gpa_to_gfn(walked.gpa);
+  const std::uint64_t invalidations = vm_->invalidations();
   MemorySlot* slot = vm_->slots().by_gfn(gfn);
-  if (slot == nullptr) return NeedsEmulation{};
+  if (slot == nullptr) return no_slot(&walked, gva, walked.gpa);
+  // The walk has refuted what the cache says of this page.
+  if (mmio_.page == (gva & page_mask)) mmio_.page.reset();
+  if (slot->invalid) return Fixed{};  // about to go: try again
   const bool write = access.kind == AccessKind::write;
   if (write && (slot->read_only || slot->is_tracked(gfn))) return NeedsEmulation{};
   const Vm::Place place = vm_->place(walked.gpa);
   if (!place) return RunError{Error::bad_address};
   // KVM: kvm_handle_error_pfn().
-  const bool refused = vm_->host_protects(place.hva);
+  const bool refused = vm_->host_protects(place.hva) && !mutant(Mutant::host_protection_ignored);
   if (write && refused) return RunError{Error::bad_address};
   if (auto stocked = stock(); !stocked) return RunError{stocked.error()};
-  if (!roots_.frame()) return Fixed{};  // the next entry finds one
 
   Rights leaf = walked.access;
-  const bool clean = (walked.entry[walked.leaf_level] & entry::dirty) == 0;
-  if (!write && (refused || clean || must_stay_clean(*slot, gfn, access.kind)))
-    leaf = without_write(leaf);
+  const bool clean = (walked.entry[walked.leaf_level] & entry::dirty) == 0 &&
+                     !mutant(Mutant::clean_entry_writable);
+  if (!write && (clean || must_stay_clean(*slot, gfn, access.kind))) leaf = without_write(leaf);
   if (write && (leaf & rights::writable) == 0) {
-    leaf = static_cast<Rights>(
-        exchange_for_wp<std::uint64_t>(leaf, state_.paging.control.has(ControlBit::cr4_smep)));
+    leaf = exchanged(leaf, state_.paging.control.has(ControlBit::cr4_smep));
   }
-  const auto writable = install(walked, gva, *slot, leaf);
-  if (!writable) return RunError{writable.error()};
+  const Target target{.slot = slot,
+                      .gfn = gfn,
+                      .hva = place.hva & page_mask,
+                      .access = leaf,
+                      .kind = access.kind,
+                      .invalidations = invalidations,
+                      .host_writable = !refused};
+  const std::unique_lock held(vm_->lock());
+  // The next entry finds a root; the next look, pages that stay.
+  if (!roots_.frame() || vm_->must_retry(invalidations, target.hva)) return Fixed{};
+  if (auto room = vm_->mmu().make_available(FaultCaches::pages_per_fault); !room) {
+    return RunError{room.error()};
+  }
+  const auto installed = install(walked, gva, target);
+  if (!installed) return RunError{installed.error()};
   // One of the tables just shadowed may be the page that is written.
-  if (write && !*writable) return NeedsEmulation{};
+  if (write && *installed == Installed::write_denied) return NeedsEmulation{};
   return Fixed{};
 }
 
-FaultOutcome Vcpu::tdp_fault(Gpa gpa, AccessKind kind) { return direct_fault(gpa, kind); }
+FaultOutcome Vcpu::tdp_fault(Gpa gpa, AccessKind kind, bool reserved) {
+  return direct_fault(gpa, kind, reserved);
+}
 
-FaultOutcome Vcpu::direct_fault(Gpa gpa, AccessKind kind) {
+FaultOutcome Vcpu::direct_fault(Gpa gpa, AccessKind kind, bool reserved) {
+  const std::scoped_lock caching(caches_mutex_);
+  if (reserved) {
+    if (auto outcome = mmio_fault(gpa, /*is_gpa=*/true)) return *outcome;
+  }
   const Gfn gfn = gpa_to_gfn(gpa);
+  const std::uint64_t invalidations = vm_->invalidations();
   MemorySlot* slot = vm_->slots().by_gfn(gfn);
-  if (slot == nullptr) return NeedsEmulation{};
+  if (slot == nullptr) return no_slot(nullptr, 0, gpa);
+  if (slot->invalid) return Fixed{};
   const bool write = kind == AccessKind::write;
   if (write && (slot->read_only || slot->is_tracked(gfn))) return NeedsEmulation{};
   const Vm::Place place = vm_->place(gpa);
   if (!place) return RunError{Error::bad_address};
-  const bool refused = vm_->host_protects(place.hva);
+  if (!reserved && fast_fault(gpa, kind)) return Fixed{};
+  const bool refused = vm_->host_protects(place.hva) && !mutant(Mutant::host_protection_ignored);
   if (write && refused) return RunError{Error::bad_address};
   if (auto stocked = stock(); !stocked) return RunError{stocked.error()};
-  if (!roots_.frame()) return Fixed{};  // the next entry finds one
   Rights access = rights::all;
-  if (refused || must_stay_clean(*slot, gfn, kind)) access = without_write(access);
-  const auto writable = install_direct(gpa, *slot, access);
-  if (!writable) return RunError{writable.error()};
+  if (must_stay_clean(*slot, gfn, kind)) access = without_write(access);
+  const Target target{.slot = slot,
+                      .gfn = gfn,
+                      .hva = place.hva & page_mask,
+                      .access = access,
+                      .kind = kind,
+                      .invalidations = invalidations,
+                      .host_writable = !refused};
+  Expected<Installed> installed = Installed::retry;
+  if (vm_->uses_tdp_mmu()) {
+    const std::shared_lock held(vm_->lock());
+    if (!tdp_root_.usable() || vm_->must_retry(invalidations, target.hva)) return Fixed{};
+    installed = install_tdp(target);
+  } else {
+    const std::unique_lock held(vm_->lock());
+    if (!roots_.frame() || vm_->must_retry(invalidations, target.hva)) return Fixed{};
+    if (auto room = vm_->mmu().make_available(FaultCaches::pages_per_fault); !room) {
+      return RunError{room.error()};
+    }
+    installed = install_direct(target);
+  }
+  if (!installed) return RunError{installed.error()};
+  if (write && *installed == Installed::write_denied) return NeedsEmulation{};
   return Fixed{};
+}
+
+/// Write access that only the dirty log took away comes back without the lock.
+/// KVM: fast_page_fault().
+bool Vcpu::fast_fault(Gpa gpa, AccessKind kind) {
+  if (kind != AccessKind::write || !direct()) return false;
+  const Walkers::Walk walking(vm_->walkers(), number_);
+  ShadowPage* page = nullptr;
+  if (vm_->uses_tdp_mmu()) {
+    page = tdp_root_.usable() ? &tdp_root_.page() : nullptr;
+  } else {
+    page = roots_.start(0);
+  }
+  while (page != nullptr) {
+    const unsigned level = page->role.level;
+    const unsigned entry = spte_index(gpa, level);
+    std::uint64_t spte = page->spte(entry);
+    if (!spte_present(spte)) return false;
+    if (!spte_leaf(spte, level)) {
+      page = vm_->mmu().arena().find(spte_frame(spte));
+      continue;
+    }
+    MemorySlot* slot = vm_->slots().by_gfn(gpa_to_gfn(gpa));
+    const bool ignores = !spte_writable(spte) && (spte & spte::host_writable) != 0 &&
+                         mutant(Mutant::fast_fault_ignores_tracking);
+    if (slot == nullptr || (!may_restore_write(spte) && !ignores)) return false;
+    // A huge leaf has one bit for many pages.
+    if (level > 1 && slot->log && !mutant(Mutant::huge_write_logged_as_one)) return false;
+    const std::uint64_t now = spte | entry::writable | entry::dirty | entry::accessed;
+    if (!page->exchange(entry, spte, now)) return false;
+    if (!mutant(Mutant::fast_fault_not_logged)) dirty_.mark(*slot, gpa_to_gfn(gpa));
+    ++events_.fast;
+    return true;
+  }
+  return false;
 }
 
 }  // namespace lockstep::impl

@@ -75,11 +75,13 @@ TEST_F(Shadow, ShadowedTableIsWriteProtectedInEveryMapping) {
   EXPECT_EQ(*leaf(guest, *cpu, 0) & entry::writable, 0u);
   EXPECT_EQ(*leaf(guest, *cpu, 0x2000) & entry::writable, 0u);
   EXPECT_NE(cpu->flush_generation(), flushes);
-  EXPECT_TRUE(std::holds_alternative<NeedsEmulation>(take_fault(*cpu, 0, user_write)));
+  // A level-1 table may be written, and lags behind from then on.
+  EXPECT_TRUE(fixed(take_fault(*cpu, 0, user_write)));
+  EXPECT_EQ(guest.vm.mmu().unsync_pages(), 1u);
 }
 
-TEST_F(Shadow, WriteToTheTableThatMapsItIsEmulated) {
-  guest.map4({0x4000}, pwu | entry::dirty);
+TEST_F(Shadow, WriteToTheDirectoryThatMapsItIsEmulated) {
+  guest.map4({0x3000}, pwu | entry::dirty);
   start(long_mode());
   EXPECT_TRUE(std::holds_alternative<NeedsEmulation>(take_fault(*cpu, 0, user_write)));
   EXPECT_EQ(*leaf(guest, *cpu, 0) & entry::writable, 0u);
@@ -226,7 +228,7 @@ TEST_F(Shadow, EarlierRootIsKeptAndDroppedWhenZapped) {
   ASSERT_FALSE(guest.slot({.id = 1, .gpa = 0x400000, .size = 0x1000, .hva = 0x200000}));
   ASSERT_FALSE(guest.slot({.id = 1}));
   ASSERT_TRUE(cpu->prepare_entry());
-  for (const RootRef& root : cpu->roots().whole()) EXPECT_TRUE(!root || root.usable());
+  for (const auto& whole : cpu->roots().whole()) EXPECT_TRUE(!whole.root || whole.root.usable());
   ASSERT_TRUE(cpu->set_cr3(0x1000));
   ASSERT_TRUE(cpu->prepare_entry());
   EXPECT_EQ(leaf(guest, *cpu, 0), std::nullopt);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /// Vcpu: control registers and what they change.
+#include "impl/mutants.h"
 #include "impl/vcpu.h"
 
 namespace lockstep::impl {
@@ -19,12 +20,21 @@ bool loads_pdptes(ControlBit bit) {
 }  // namespace
 
 Vcpu::Vcpu(Vm& vm, const PagingRegisters& paging, std::uint64_t cr3)
-    : vm_(&vm), cache_(vm.mmu().arena()), roots_(vm.mmu()) {
+    : vm_(&vm),
+      number_(vm.join(*this)),
+      caches_(vm.mmu().arena()),
+      dirty_(vm.settings().dirty_log == DirtyLogMode::ring),
+      roots_(vm.mmu()) {
   state_.paging = paging;
   if (!vm.settings().tdp) state_.paging.control.set(ControlBit::cr4_pke, false);
   state_.cr3 = cr3;
   if (paging.mode == PagingMode::pae) state_.pdptes = read_pdptes(cr3).value_or(state_.pdptes);
   registers_changed();
+}
+
+Vcpu::~Vcpu() {
+  vm_->leave(*this);
+  unload();
 }
 
 std::optional<std::array<std::uint64_t, 4>> Vcpu::read_pdptes(std::uint64_t cr3) {
@@ -42,8 +52,12 @@ std::optional<std::array<std::uint64_t, 4>> Vcpu::read_pdptes(std::uint64_t cr3)
 
 bool Vcpu::set_cr3(std::uint64_t value) {
   const PagingRegisters& paging = state_.paging;
+  bool keep = false;
   if (long_mode(paging.mode)) {
-    if (paging.control.has(ControlBit::cr4_pcide)) value &= ~cr3_noflush;
+    if (paging.control.has(ControlBit::cr4_pcide)) {
+      keep = (value & cr3_noflush) != 0;
+      value &= ~cr3_noflush;
+    }
     if (value >> paging.maxphyaddr != 0) return false;
   }
   if (paging.mode == PagingMode::pae) {
@@ -51,10 +65,61 @@ bool Vcpu::set_cr3(std::uint64_t value) {
     if (!pdptes) return false;
     state_.pdptes = *pdptes;
   }
+  const bool same = state_.cr3 == value;
   state_.cr3 = value;
-  reload_ |= !vm_->settings().tdp;
   ++flushes_;
+  if (direct()) return true;
+  // Another address space, even if its translations are kept.
+  if (!mutant(Mutant::mmio_cache_kept)) mmio_.page.reset();
+  const std::scoped_lock caching(caches_mutex_);
+  {
+    const std::unique_lock held(vm_->lock());
+    // Quartered roots belong to one value of CR3, and PDPTEs may have changed.
+    if (!long_mode(paging.mode)) {
+      roots_.unload();
+      request(Request::load_root);
+    } else if (!same) {
+      if (roots_.switch_to(value, root_role())) {
+        ++events_.fast_switches;
+        roots_.each(/*earlier=*/false, [](ShadowPage& root) { root.write_flooding = 0; });
+      } else {
+        request(Request::load_root);
+      }
+    }
+  }
+  if (keep) return true;
+  invalidate_pcid(static_cast<unsigned>(value & cr3_low));
   return true;
+}
+
+void Vcpu::invalidate_pcid(unsigned pcid) {
+  if (direct()) return;
+  if (!mutant(Mutant::mmio_cache_kept)) mmio_.page.reset();
+  const bool pcide = state_.paging.control.has(ControlBit::cr4_pcide);
+  if (!pcide || (state_.cr3 & cr3_low) == pcid) {
+    request(Request::sync);
+    ++flushes_;
+  }
+  if (!pcide) return;
+  // Earlier roots of the PCID would have to be synchronized when they come back.
+  const std::unique_lock held(vm_->lock());
+  roots_.free_pcid(pcid);
+}
+
+void Vcpu::flush_guest() {
+  if (!mutant(Mutant::mmio_cache_kept)) mmio_.page.reset();
+  if (!direct()) request(Request::flush_guest);
+  ++flushes_;
+}
+
+void Vcpu::invlpg(Gva gva) {
+  if (direct()) return;
+  if (!mutant(Mutant::mmio_cache_kept)) mmio_.page.reset();
+  const std::unique_lock held(vm_->lock());
+  // Global translations go whatever their PCID, so earlier roots count, too.
+  roots_.each(/*earlier=*/true,
+              [&](ShadowPage& root) { vm_->mmu().invalidate_address(root, gva); });
+  if (roots_.quartered()) return;
 }
 
 bool Vcpu::set_control(ControlBit bit, bool on) {
@@ -70,17 +135,43 @@ bool Vcpu::set_control(ControlBit bit, bool on) {
     state_.pdptes = *pdptes;
   }
   paging.control.set(bit, on);
-  registers_changed();
+  switch (bit) {
+    case ControlBit::cr4_pge:
+    case ControlBit::cr4_pcide:
+      flush_guest();
+      if (bit == ControlBit::cr4_pcide && !direct()) {
+        const std::unique_lock held(vm_->lock());
+        roots_.clear();
+        request(Request::load_root);
+      }
+      break;
+    default:
+      registers_changed();
+  }
+  if (paging.mode == PagingMode::pae && loads_pdptes(bit) && !direct()) {
+    const std::unique_lock held(vm_->lock());
+    roots_.unload();
+    request(Request::load_root);
+  }
   return true;
 }
 
 void Vcpu::registers_changed() {
+  const WalkTables before = tables_;
   tables_ = make_walk_tables(state_.paging);
+  if (mutant(Mutant::permissions_kept)) tables_.permission = before.permission;
+  if (mutant(Mutant::pkru_mask_kept) && before.pkru != decltype(before.pkru){}) {
+    tables_.pkru = before.pkru;
+  }
   base_ = base_role();
   hardware_levels_ = state_.paging.mode == PagingMode::level5 && !vm_->settings().tdp ? 5 : 4;
   if (vm_->settings().tdp && state_.paging.maxphyaddr > 48) hardware_levels_ = 5;
-  reload_ |= !vm_->settings().tdp;
   ++flushes_;
+  if (vm_->settings().tdp) return;
+  mmio_ = MmioCache{};
+  const std::unique_lock held(vm_->lock());
+  roots_.clear();
+  request(Request::load_root);
 }
 
 Role Vcpu::base_role() const {
@@ -92,8 +183,9 @@ Role Vcpu::base_role() const {
   const ControlBits& control = state_.paging.control;
   const bool wp = control.has(ControlBit::cr0_wp);
   role.has_4_byte_gpte = state_.paging.mode == PagingMode::bits32;
-  role.cr0_wp = wp;
-  role.smep_andnot_wp = control.has(ControlBit::cr4_smep) && !wp;
+  role.cr0_wp = wp && !mutant(Mutant::role_forgets_wp);
+  role.smep_andnot_wp =
+      control.has(ControlBit::cr4_smep) && !wp && !mutant(Mutant::role_forgets_smep);
   role.smap_andnot_wp = control.has(ControlBit::cr4_smap) && !wp;
   role.efer_nx = tables_.nx_mask != 0;
   // KVM keeps CR4.PSE, MAXPHYADDR and the like in its extended role, for the

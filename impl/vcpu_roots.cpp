@@ -1,69 +1,141 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/// Vcpu: having a root before the guest is entered.
+/// Vcpu: requests, and having a root before the guest is entered.
+#include "impl/mutants.h"
 #include "impl/vcpu.h"
 
 namespace lockstep::impl {
 
-namespace {
+/// Fill the caches, with nothing locked but them.
+Expected<void> Vcpu::stock() { return caches_.topup(); }
 
-/// Pages that one fault may take: a page a level, or the tables of a quartered root.
-constexpr std::size_t pages_per_fault = 6;
+std::size_t Vcpu::purge_caches() {
+  const std::unique_lock lock(caches_mutex_, std::try_to_lock);
+  return lock ? caches_.empty() : 0;
+}
 
-}  // namespace
+bool Vcpu::take_request(Request what) {
+  const std::uint32_t bit = 1u << static_cast<unsigned>(what);
+  const bool pending = (requests_ & bit) != 0;
+  requests_ &= ~bit;
+  return pending;
+}
 
-Expected<void> Vcpu::stock() {
-  if (auto filled = cache_.topup(pages_per_fault); !filled) return filled;
-  return vm_->mmu().make_available(pages_per_fault);
+std::optional<Hfn> Vcpu::root_frame() const {
+  if (!vm_->uses_tdp_mmu()) return roots_.frame();
+  if (!tdp_root_.usable()) return std::nullopt;
+  return tdp_root_.page().frame();
 }
 
 Expected<void> Vcpu::prepare_entry() {
   const std::uint64_t obsolete = vm_->mmu().obsolete_generation();
   if (seen_obsolete_ != obsolete) {
     seen_obsolete_ = obsolete;
-    roots_.free_obsolete();
-    reload_ = true;
+    request(Request::free_obsolete_roots);
   }
-  if (!reload_ && roots_.frame()) return {};
-  if (auto stocked = stock(); !stocked) return stocked;
-  // Reclaim may have zapped a root that nobody used, never one in use.
-  if (auto loaded = load_roots(); !loaded) return loaded;
-  reload_ = false;
+  if (requests_ == 0 && root_frame()) return {};
+  const std::scoped_lock caching(caches_mutex_);
+  if (take_request(Request::free_obsolete_roots)) {
+    const std::unique_lock held(vm_->lock());
+    roots_.free_obsolete();
+    if (!tdp_root_.usable()) tdp_root_ = TdpRootRef{};
+    vm_->tdp().reap();
+  }
+  if (take_request(Request::sync)) sync_roots(/*earlier=*/false);
+  const bool load = take_request(Request::load_root);
+  if (load || !root_frame()) {
+    if (auto stocked = stock(); !stocked) {
+      request(Request::load_root);
+      return stocked;
+    }
+    const std::unique_lock held(vm_->lock());
+    // Reclaim may zap a root that nobody uses, never one in use.
+    auto loaded = vm_->mmu().make_available(FaultCaches::pages_per_fault);
+    if (loaded) loaded = load_roots();
+    if (!loaded) {
+      request(Request::load_root);
+      return loaded;
+    }
+    ++flushes_;
+  }
+  if (take_request(Request::flush_guest)) {
+    sync_roots(/*earlier=*/true);
+    ++flushes_;
+  }
   return {};
 }
 
-Expected<void> Vcpu::load_roots() {
-  ++flushes_;
-  const bool tdp = vm_->settings().tdp;
+Role Vcpu::root_role() const {
   Role role = base_;
   role.level = static_cast<std::uint8_t>(hardware_levels_);
-  if (role.direct) return roots_.load(cache_, 0, role);
-  const PagingMode mode = state_.paging.mode;
-  if (!tdp && (mode == PagingMode::bits32 || mode == PagingMode::pae)) {
-    return roots_.load_quartered(cache_);
-  }
-  const Gpa table = state_.cr3 & entry::address;
-  // KVM since 6.5 enters on a dummy root if CR3 points to no memory.
-  if (!vm_->place(table)) {
-    roots_.unload();
+  return role;
+}
+
+Expected<void> Vcpu::load_roots() {
+  const Role role = root_role();
+  ShadowMmu& mmu = vm_->mmu();
+  if (vm_->uses_tdp_mmu()) {
+    if (tdp_root_.usable() && tdp_root_.page().role == role) return {};
+    auto root = vm_->tdp().root(caches_.pages, role);
+    if (!root) return fail(root.error());
+    tdp_root_ = std::move(*root);
     return {};
   }
-  return roots_.load(cache_, gpa_to_gfn(table), role);
+  if (role.direct) {
+    if (roots_.switch_to(0, role)) return {};
+    auto page = mmu.get_direct(caches_.pages, 0, role);
+    if (!page) return fail(page.error());
+    roots_.set(**page, 0);
+    return {};
+  }
+  const PagingMode mode = state_.paging.mode;
+  if (mode == PagingMode::bits32 || mode == PagingMode::pae) {
+    return roots_.load_quartered(caches_.pages);
+  }
+  if (roots_.switch_to(state_.cr3, role)) return {};
+  const Gpa table = state_.cr3 & entry::address;
+  // KVM since 6.5 enters on a dummy root if CR3 points to no memory.
+  if (!vm_->place(table)) return {};
+  FaultContext with = context();
+  auto page = mmu.get_shadow(with, gpa_to_gfn(table), role);
+  if (!page) return fail(page.error());
+  roots_.set(**page, state_.cr3);
+  // What is below may lag behind: a new root starts from the truth.
+  mmu.sync_tree(with, **page);
+  return {};
 }
 
 Expected<void> Vcpu::load_quarter(Gva gva) {
   const auto quarter = static_cast<unsigned>((gva >> 30) & 3);
   Role role = base_;
   role.level = 2;
-  if (role.has_4_byte_gpte) role.quadrant = static_cast<std::uint8_t>(quarter);
+  if (role.has_4_byte_gpte && !mutant(Mutant::quadrant_lost)) {
+    role.quadrant = static_cast<std::uint8_t>(quarter);
+  }
   const std::uint64_t table = role.has_4_byte_gpte ? state_.cr3 & entry::address32
                                                    : state_.pdptes[quarter] & entry::address;
-  return roots_.set_quarter(cache_, quarter, gpa_to_gfn(table), role);
+  FaultContext with = context();
+  auto page = vm_->mmu().get_shadow(with, gpa_to_gfn(table), role);
+  if (!page) return fail(page.error());
+  roots_.set_quarter(quarter, **page);
+  vm_->mmu().sync_tree(with, **page);
+  return {};
+}
+
+void Vcpu::sync_roots(bool earlier) {
+  if (direct() || mutant(Mutant::cr3_does_not_sync)) return;
+  const std::unique_lock held(vm_->lock());
+  FaultContext with = context();
+  roots_.each(earlier, [&](ShadowPage& root) { vm_->mmu().sync_tree(with, root); });
 }
 
 void Vcpu::unload() {
+  const std::scoped_lock caching(caches_mutex_);
+  const std::unique_lock held(vm_->lock());
   roots_.clear();
-  cache_.empty();
-  reload_ = true;
+  tdp_root_ = TdpRootRef{};
+  vm_->tdp().reap();
+  caches_.empty();
+  request(Request::load_root);
 }
 
 }  // namespace lockstep::impl

@@ -1,18 +1,43 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+/// Vm: its memory slots, and stores to guest memory.
 #include "impl/vm.h"
 
 #include <algorithm>
-#include <bit>
+
+#include "impl/mutants.h"
+#include "impl/vcpu.h"
 
 namespace lockstep::impl {
 
 Vm::Vm(HostMemory memory, TableArena& arena, const VmSettings& settings)
-    : memory_(memory),
+    : memory_(std::move(memory)),
       settings_(settings),
       slots_(settings.slot_limits),
-      mmu_(slots_, arena, settings.shadow_page_limit) {}
+      mmu_(slots_, arena,
+           {.page_limit = settings.shadow_page_limit,
+            .nx_huge_pages = settings.nx_huge_pages,
+            .dirty_bits = settings.dirty_bits}),
+      tdp_(mmu_, walkers_),
+      marker_(settings.dirty_log == DirtyLogMode::ring),
+      split_pages_(arena),
+      split_rmaps_(arena.rmaps()) {}
 
-Vm::~Vm() { mmu_.zap_all(); }
+Vm::~Vm() {
+  tdp_.invalidate_roots();
+  tdp_.zap_invalidated([] {});
+  mmu_.zap_all();
+}
+
+std::size_t Vm::join(Vcpu& vcpu) {
+  const std::scoped_lock lock(vcpus_mutex_);
+  vcpus_.push_back(&vcpu);
+  return vcpus_.size() - 1;
+}
+
+void Vm::leave(Vcpu& vcpu) {
+  const std::scoped_lock lock(vcpus_mutex_);
+  std::erase(vcpus_, &vcpu);
+}
 
 Vm::Place Vm::place(Gpa gpa) {
   MemorySlot* slot = slots_.by_gfn(gpa_to_gfn(gpa));
@@ -22,17 +47,44 @@ Vm::Place Vm::place(Gpa gpa) {
   return {slot, hva};
 }
 
-Vm::Store Vm::guest_store(Gpa gpa, unsigned size, std::uint64_t value) {
+unsigned Vm::mapping_level(const MemorySlot& slot, Gfn gfn, unsigned level) const {
+  level = std::min(level, leaf_levels);
+  while (level > 1 && !slot.allows(gfn, level)) --level;
+  if (level == 1) return 1;
+  return std::min(level, memory_.level(slot.hva_of(gfn_to_gpa(gfn))));
+}
+
+Vm::Store Vm::guest_store(Gpa gpa, unsigned size, std::uint64_t value, DirtyMarker& dirty) {
   const Place at = place(gpa);
-  if (!at || at.slot->read_only || host_protects(at.hva)) return Store::mmio;
-  const Gfn gfn = gpa_to_gfn(gpa);
+  if (!at || at.slot->read_only) return Store::mmio;
+  if (host_protects(at.hva) && !mutant(Mutant::host_protection_ignored)) return Store::mmio;
   memory_.store(at.hva, size, value);
-  at.slot->mark_dirty(gfn);
-  if (at.slot->is_tracked(gfn)) {
-    ++tracked_stores_;
-    mmu_.guest_wrote(gpa, size);
-  }
+  dirty.mark(*at.slot, gpa_to_gfn(gpa));
+  if (mmu_.indirect_pages() == 0) return Store::done;
+  const auto held = exclusive();
+  if (at.slot->is_tracked(gpa_to_gfn(gpa))) ++tracked_stores_;
+  mmu_.guest_wrote(gpa, size);
   return Store::done;
+}
+
+/// The slots have changed: a new generation, and an end to MMIO entries that
+/// could be taken for its own. KVM: kvm_mmu_invalidate_mmio_sptes().
+void Vm::publish() {
+  slots_.end_change();
+  if ((slots_.generation() & mmio::generation_mask & ~1ull) == 0) zap_everything();
+}
+
+void Vm::zap_everything() {
+  auto held = exclusive();
+  tdp_.invalidate_roots();
+  const auto relax = [&] {
+    if (!lock_.contended()) return;
+    held.unlock();
+    held.lock();
+  };
+  mmu_.zap_all(relax);
+  mmu_.request_flush();
+  tdp_.zap_invalidated(relax);
 }
 
 Expected<void> Vm::set_memory_region(const MemoryRegion& region) {
@@ -54,47 +106,102 @@ Expected<void> Vm::set_memory_region(const MemoryRegion& region) {
   return {};
 }
 
-Expected<void> Vm::create(const MemoryRegion& region) {
+Expected<std::unique_ptr<MemorySlot>> Vm::make_slot(const MemoryRegion& region) {
   auto slot = std::make_unique<MemorySlot>();
   slot->id = static_cast<unsigned>(region.id);
   slot->base = gpa_to_gfn(region.gpa);
   slot->pages = region.size >> page_shift;
   slot->hva = region.hva;
   slot->read_only = region.read_only;
-  if (auto made = allocate_metadata(*slot); !made) return made;
-  if (auto logging = set_logging(*slot, region.log); !logging) return logging;
-  slots_.insert(std::move(slot));
+  const bool tracking = !settings_.tdp || tracking_enabled();
+  if (auto made = allocate_metadata(*slot, !uses_tdp_mmu(), tracking); !made) {
+    return fail(made.error());
+  }
+  return slot;
+}
+
+Expected<void> Vm::create(const MemoryRegion& region) {
+  auto slot = make_slot(region);
+  if (!slot) return fail(slot.error());
+  if (auto logging = set_logging(**slot, region.log); !logging) return logging;
+  slots_.begin_change();
+  slots_.insert(std::move(*slot));
+  publish();
   return {};
 }
 
+/// First half of a delete or move: nothing may be mapped through the slot any
+/// more, and nothing that was stays. KVM: kvm_invalidate_memslot(),
+/// kvm_arch_flush_shadow_memslot().
+void Vm::begin_removal(MemorySlot& slot) {
+  slots_.begin_change();
+  slot.invalid = true;
+  publish();
+  if (settings_.slot_zap_all) {
+    zap_everything();
+    return;
+  }
+  const auto held = exclusive();
+  mmu_.zap_slot(slot);
+  tdp_.unmap_range(slot.base, slot.base + slot.pages);
+}
+
 void Vm::remove(std::uint64_t id) {
-  // Nothing may refer to the slot when it goes. KVM: kvm_arch_flush_shadow_memslot().
-  mmu_.zap_all();
+  begin_removal(*slots_.by_id(id));
+  slots_.begin_change();
   slots_.extract(id).reset();
+  publish();
 }
 
 Expected<void> Vm::move(const MemoryRegion& region) {
-  mmu_.zap_all();
-  std::unique_ptr<MemorySlot> slot = slots_.extract(region.id);
-  // The dirty bitmap moves along; rmaps and tracking are empty after the zap.
-  auto logging = set_logging(*slot, region.log);
-  if (logging) slot->base = gpa_to_gfn(region.gpa);
-  slots_.insert(std::move(slot));
-  return logging;
+  MemorySlot& old = *slots_.by_id(region.id);
+  auto moved = make_slot(region);
+  if (!moved) return fail(moved.error());
+  MemorySlot& slot = **moved;
+  if (region.log && old.log) {
+    slot.dirty = std::move(old.dirty);  // the bitmap moves along
+    slot.log = true;
+  } else if (auto logging = set_logging(slot, region.log); !logging) {
+    return logging;
+  }
+  if (mutant(Mutant::move_keeps_mappings)) {
+    old.base = slot.base;
+    return {};
+  }
+  begin_removal(old);
+  slots_.begin_change();
+  slots_.extract(region.id).reset();
+  slots_.insert(std::move(*moved));
+  publish();
+  return {};
 }
 
 Expected<void> Vm::change_flags(const MemoryRegion& region) {
   MemorySlot& slot = *slots_.by_id(region.id);
-  if (auto logging = set_logging(slot, region.log); !logging) return logging;
-  const bool all_set = settings_.dirty_log == DirtyLogMode::manual_all_set;
-  if (region.log && !slot.read_only && !all_set) protect_slot(slot);
+  if (!region.log) {
+    harvest(slot);
+  }
+  slots_.begin_change();
+  const auto logging = set_logging(slot, region.log);
+  publish();
+  if (!logging) return logging;
+  // KVM: kvm_mmu_slot_apply_flags().
+  if (!region.log) {
+    collapse_slot(slot);
+    return {};
+  }
+  if (!slot.read_only && settings_.dirty_log != DirtyLogMode::manual_all_set &&
+      !mutant(Mutant::enable_log_without_protect)) {
+    protect_slot(slot);
+  }
   return {};
 }
 
 Expected<void> Vm::set_logging(MemorySlot& slot, bool log) {
+  const bool bitmap = settings_.dirty_log != DirtyLogMode::ring;
   if (!log) {
     slot.dirty.reset();
-  } else if (!slot.dirty) {
+  } else if (!slot.dirty && bitmap) {
     const bool all_set = settings_.dirty_log == DirtyLogMode::manual_all_set;
     if (auto made = allocate_dirty_bitmap(slot, all_set); !made) return made;
   }
@@ -102,78 +209,51 @@ Expected<void> Vm::set_logging(MemorySlot& slot, bool log) {
   return {};
 }
 
-void Vm::protect_slot(MemorySlot& slot) {
-  for (Gfn gfn = slot.base; gfn < slot.base + slot.pages; ++gfn) mmu_.write_protect(slot, gfn);
-  mmu_.request_flush();
-}
-
-bool Vm::protect_word(MemorySlot& slot, std::uint64_t word, std::uint64_t mask) {
-  const std::uint64_t cleared = slot.dirty[word] & mask;
-  slot.dirty[word] &= ~mask;
-  for (std::uint64_t bits = cleared; bits != 0; bits &= bits - 1) {
-    mmu_.write_protect(slot, slot.base + word * 64 + static_cast<unsigned>(std::countr_zero(bits)));
-  }
-  return cleared != 0;
-}
-
-Expected<Vm::DirtyLog> Vm::get_dirty_log(std::uint64_t id) {
-  if (id >= settings_.slot_limits.slots) return fail(Error::invalid);
-  MemorySlot* slot = slots_.by_id(id);
-  if (slot == nullptr || !slot->dirty) return fail(Error::no_entry);
-  DirtyLog log{.pages = slot->pages, .words = {}};
-  log.words.reserve(slot->dirty_words());
-  for (std::uint64_t word = 0; word < slot->dirty_words(); ++word) {
-    log.words.push_back(slot->dirty[word]);
-  }
-  if (settings_.dirty_log != DirtyLogMode::plain) return log;
-  bool flush = false;
-  for (std::uint64_t word = 0; word < slot->dirty_words(); ++word) {
-    flush |= protect_word(*slot, word, ~0ull);
-  }
-  if (flush) mmu_.request_flush();
-  return log;
-}
-
-Expected<void> Vm::clear_dirty_log(std::uint64_t id, std::uint64_t first, std::uint32_t count) {
-  if (id >= settings_.slot_limits.slots || first % 64 != 0) return fail(Error::invalid);
-  MemorySlot* slot = slots_.by_id(id);
-  if (slot == nullptr || !slot->dirty) return fail(Error::no_entry);
-  const bool to_end = first <= slot->pages && count == slot->pages - first;
-  if (first > slot->pages || count > slot->pages - first || (!to_end && count % 64 != 0)) {
-    return fail(Error::invalid);
-  }
-  bool flush = false;
-  const std::uint64_t first_word = first / 64;
-  for (std::uint64_t word = first_word; word < first_word + (count + 63ull) / 64; ++word) {
-    flush |= protect_word(*slot, word, ~0ull);
-  }
-  if (flush) mmu_.request_flush();
-  return {};
-}
-
-void Vm::unmap_host(Hva hva, std::uint64_t size) {
-  for (const auto& slot : slots_.all()) {
-    const Hva first = std::max(hva, slot->hva);
-    const Hva end = std::min(hva + size, slot->hva + (slot->pages << page_shift));
-    for (Hva at = first; at < end; at += page_size) {
-      host_unmapped_ += mmu_.unmap(*slot, slot->base + gpa_to_gfn(at - slot->hva));
-    }
-  }
-}
-
-void Vm::protect_host(Hva hva, std::uint64_t size, bool on) {
-  const Hfn first = hva >> page_shift;
-  const Hfn end = first + (size >> page_shift);
-  if (host_protected_.size() < end) host_protected_.resize(end);
-  for (Hfn page = first; page < end; ++page) host_protected_[page] = on;
-  // What was mapped read-only for a protected page stays: its next write faults.
-  if (on) unmap_host(hva, size);
-}
-
 Expected<void> Vm::set_page_limit(std::uint64_t pages) {
   constexpr std::uint64_t least = 64;  // KVM_MIN_ALLOC_MMU_PAGES
   if (pages < least) return fail(Error::invalid);
+  const auto held = exclusive();
   mmu_.set_page_limit(pages);
+  return {};
+}
+
+std::uint64_t Vm::shrink(std::uint64_t objects) {
+  std::uint64_t freed = 0;
+  {
+    const std::scoped_lock lock(vcpus_mutex_);
+    for (Vcpu* vcpu : vcpus_) {
+      if (freed < objects) freed += vcpu->purge_caches();
+    }
+  }
+  if (freed >= objects) return freed;
+  const auto held = exclusive();
+  return freed + mmu_.zap_oldest(objects - freed);
+}
+
+Expected<void> Vm::enable_tracking() {
+  if (tracking_enabled()) return {};
+  for (const auto& slot : slots_.all()) {
+    // What was allocated stays, and is found when this is tried again.
+    if (auto made = allocate_tracking(*slot); !made) return made;
+  }
+  tracking_.store(true, std::memory_order_release);
+  return {};
+}
+
+Expected<void> Vm::track(Gfn gfn, bool on) {
+  MemorySlot* slot = slots_.by_gfn(gfn);
+  if (slot == nullptr || !slot->tracked || !tracking_enabled()) return fail(Error::invalid);
+  std::uint16_t& count = slot->tracked_of(gfn);
+  if (on ? count == UINT16_MAX : count == 0) return fail(Error::invalid);
+  const auto held = exclusive();
+  count = static_cast<std::uint16_t>(on ? count + 1 : count - 1);
+  for (unsigned level = 2; level <= leaf_levels; ++level) {
+    slot->no_huge_of(gfn, level) += on ? 1 : -1;
+  }
+  if (!on) return {};
+  bool flush = mmu_.write_protect(*slot, gfn, 1, /*for_good=*/true);
+  flush |= tdp_.write_protect(gfn, gfn + 1, 1, /*for_good=*/true);
+  if (flush) mmu_.request_flush();
   return {};
 }
 

@@ -2,27 +2,46 @@
 /// What all vCPUs of a virtual machine share.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
+#include <mutex>
 #include <optional>
+#include <shared_mutex>
 #include <vector>
 
+#include "impl/dirty_marker.h"
 #include "impl/error.h"
 #include "impl/host_memory.h"
 #include "impl/memslot.h"
+#include "impl/optional_lock.h"
 #include "impl/shadow_mmu.h"
+#include "impl/tdp_mmu.h"
+#include "impl/walkers.h"
 #include "spec/vocabulary/configuration.h"
 
 namespace lockstep::impl {
 
+class Vcpu;
+
 struct VmSettings {
   bool tdp = false;
+  /// Under `tdp`, tables of the TDP MMU; else direct shadow pages.
+  bool tdp_mmu = true;
   DirtyLogMode dirty_log = DirtyLogMode::plain;
+  /// Logging finds written pages by the D bits of SPTEs, where the processor has
+  /// a log of its own (PML); else by write protection.
+  bool dirty_bits = false;
+  bool nx_huge_pages = false;
+  bool eager_page_split = true;
+  /// KVM_X86_QUIRK_SLOT_ZAP_ALL.
+  bool slot_zap_all = true;
   /// Soft limit of shadow pages. KVM: kvm_mmu_calculate_default_mmu_pages().
   std::uint64_t shadow_page_limit = 4096;
   SlotTable::Limits slot_limits{};
 };
 
-/// KVM: struct kvm. Single-threaded in this part.
+/// KVM: struct kvm. Ioctls of the VM come one at a time (slots_lock); vCPUs may
+/// handle faults meanwhile.
 class Vm {
  public:
   /// `memory` and `arena` outlive the VM. The arena may serve one VM after
@@ -44,22 +63,55 @@ class Vm {
   Expected<DirtyLog> get_dirty_log(std::uint64_t id);
   /// KVM_CLEAR_DIRTY_LOG with every bit of [first, first + count) set.
   Expected<void> clear_dirty_log(std::uint64_t id, std::uint64_t first, std::uint32_t count);
+  /// What the rings of all vCPUs hold, which is then protected again: reading the
+  /// rings and KVM_RESET_DIRTY_RINGS. Pages of slots that are gone are returned,
+  /// too.
+  std::vector<DirtyRing::Entry> collect_rings();
 
   /// KVM_SET_NR_MMU_PAGES.
   Expected<void> set_page_limit(std::uint64_t pages);
-
-  /// What maps the host pages [hva, hva + size) goes, because they move or are
-  /// given back. KVM: kvm_mmu_notifier_invalidate_range_start().
-  void unmap_host(Hva hva, std::uint64_t size);
-  /// The host lets nobody write the pages any more, or again: a guest store
-  /// then fails with bad_address, or becomes MMIO if it is emulated.
-  void protect_host(Hva hva, std::uint64_t size, bool on);
-  bool host_protects(Hva hva) const {
-    const Hfn page = hva >> page_shift;
-    return page < host_protected_.size() && host_protected_[page];
+  /// The memory shrinker: caches of vCPUs first, then shadow pages, oldest first;
+  /// how many pages were freed. KVM: mmu_shrink_scan().
+  std::uint64_t shrink(std::uint64_t objects);
+  /// Give back what is kept for splitting huge pages.
+  void empty_split_caches() {
+    split_pages_.empty();
+    split_rmaps_.empty();
   }
-  /// Leaf SPTEs that unmap_host() dropped.
+  /// One pass over the pages that the iTLB multihit mitigation made.
+  /// KVM: kvm_recover_nx_huge_pages().
+  void recover_huge_pages();
+
+  // MMU notifiers: virt/kvm/kvm_main.c.
+
+  /// The host is about to change its pages [hva, hva + size): what maps them goes,
+  /// and faults on them wait until invalidate_end().
+  void invalidate_begin(Hva hva, std::uint64_t size);
+  void invalidate_end();
+  /// A fault that looked at the host's pages when invalidations were at `seen`
+  /// must look again. KVM: mmu_invalidate_retry_hva().
+  bool must_retry(std::uint64_t seen, Hva hva) const {
+    if (invalidating_ && hva >= invalid_from_ && hva < invalid_to_) return true;
+    return seen != invalidations();
+  }
+  std::uint64_t invalidations() const { return invalidations_.load(std::memory_order_acquire); }
+  /// Clear accessed flags of what maps the range; whether one was set.
+  bool age(Hva hva, std::uint64_t size);
+  /// The host lets nobody write the pages any more, or again.
+  void protect_host(Hva hva, std::uint64_t size, bool on);
+  bool host_protects(Hva hva) const { return !memory_.writable(hva); }
+  /// Leaf SPTEs that invalidations dropped.
   std::uint64_t host_unmapped() const { return host_unmapped_; }
+
+  // Write tracking for others than shadow paging: drivers/gpu/drm/i915/gvt.
+
+  /// Allocate what tracking needs in every slot, now and in future ones; all or
+  /// nothing, and to be tried again. KVM: kvm_page_track_register_notifier().
+  Expected<void> enable_tracking();
+  bool tracking_enabled() const { return tracking_.load(std::memory_order_acquire); }
+  /// Let no guest store to the gfn go unseen, or let it again. invalid without
+  /// enable_tracking(), without slot, or past the counter's range.
+  Expected<void> track(Gfn gfn, bool on);
 
   /// Where a gpa stands in host memory; null without a slot or memory.
   struct Place {
@@ -68,36 +120,75 @@ class Vm {
     explicit operator bool() const { return slot != nullptr; }
   };
   Place place(Gpa gpa);
+  /// Largest leaf that may map the gfn, at most `level`.
+  /// KVM: kvm_mmu_max_mapping_level().
+  unsigned mapping_level(const MemorySlot& slot, Gfn gfn, unsigned level) const;
 
   enum class Store : std::uint8_t { done, mmio };
-  /// Store by the guest (or for it, by the emulator): memory, dirty log, and
-  /// the shadow pages that follow this gfn. mmio without a slot, if it is
-  /// read-only, or if the host protects the page. KVM: emulator_write_phys().
-  Store guest_store(Gpa gpa, unsigned size, std::uint64_t value);
+  /// Store for the guest by the emulator: memory, dirty log, and the shadow pages
+  /// that follow this gfn. mmio without a slot, if it is read-only, or if the host
+  /// protects the page. KVM: emulator_write_phys().
+  Store guest_store(Gpa gpa, unsigned size, std::uint64_t value, DirtyMarker& dirty);
+  Store guest_store(Gpa gpa, unsigned size, std::uint64_t value) {
+    return guest_store(gpa, size, value, marker_);
+  }
 
   const VmSettings& settings() const { return settings_; }
+  bool uses_tdp_mmu() const { return settings_.tdp && settings_.tdp_mmu; }
   HostMemory& memory() { return memory_; }
+  MmuLock& lock() { return lock_; }
   ShadowMmu& mmu() { return mmu_; }
+  TdpMmu& tdp() { return tdp_; }
+  Walkers& walkers() { return walkers_; }
   SlotTable& slots() { return slots_; }
   /// Stores to gfns that shadow pages follow.
   std::uint64_t tracked_stores() const { return tracked_stores_; }
+  void count_tracked_store() { ++tracked_stores_; }
 
  private:
+  friend class Vcpu;
+  /// vCPUs announce themselves, and go before the VM does.
+  std::size_t join(Vcpu& vcpu);
+  void leave(Vcpu& vcpu);
+
+  std::unique_lock<MmuLock> exclusive() { return std::unique_lock(lock_); }
+  Expected<std::unique_ptr<MemorySlot>> make_slot(const MemoryRegion& region);
   Expected<void> create(const MemoryRegion& region);
   void remove(std::uint64_t id);
   Expected<void> move(const MemoryRegion& region);
   Expected<void> change_flags(const MemoryRegion& region);
   Expected<void> set_logging(MemorySlot& slot, bool log);
+  void publish();
+  void begin_removal(MemorySlot& slot);
+  void zap_everything();
   void protect_slot(MemorySlot& slot);
+  void collapse_slot(MemorySlot& slot);
+  void split_slot(MemorySlot& slot, Gfn first, Gfn end);
+  void harvest(MemorySlot& slot);
+  bool rearm(MemorySlot& slot, Gfn gfn);
   bool protect_word(MemorySlot& slot, std::uint64_t word, std::uint64_t mask);
+  template <typename Visit>
+  void each_range(Hva hva, std::uint64_t size, Visit&& visit);
 
   HostMemory memory_;
   VmSettings settings_;
   SlotTable slots_;
+  MmuLock lock_;
+  Walkers walkers_;
   ShadowMmu mmu_;
+  TdpMmu tdp_;
+  DirtyMarker marker_;  ///< of stores that no vCPU makes
+  MemoryCache split_pages_;
+  SplitRmapCache split_rmaps_;
+  std::mutex vcpus_mutex_;
+  std::vector<Vcpu*> vcpus_;
+  std::atomic<bool> tracking_ = false;
+  std::atomic<std::uint64_t> invalidations_ = 0;
+  bool invalidating_ = false;
+  Hva invalid_from_ = 0;
+  Hva invalid_to_ = 0;
   std::uint64_t tracked_stores_ = 0;
   std::uint64_t host_unmapped_ = 0;
-  std::vector<bool> host_protected_;  ///< by host page; absent is false
 };
 
 }  // namespace lockstep::impl

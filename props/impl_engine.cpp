@@ -3,18 +3,14 @@
 
 #include <fmt/format.h>
 
+#include "impl/mutants.h"
 #include "props/impl_engine_class.h"
 
 namespace lockstep::props::impl_engine {
 
 ImplEngine::ImplEngine() {
   platform_.features.set();
-  for (const Feature lacking :
-       {Feature::smm, Feature::host_parameters, Feature::host_age, Feature::host_split,
-        Feature::host_collapse, Feature::shrinker, Feature::nx_recovery, Feature::dirty_ring,
-        Feature::slot_zap_quirk}) {
-    platform_.features.reset(static_cast<std::size_t>(lacking));
-  }
+  platform_.features.reset(static_cast<std::size_t>(Feature::smm));
   platform_.max_vcpus = 64;
   platform_.provenance = {{"engine", "impl"}};
 }
@@ -27,42 +23,80 @@ Result<void> ImplEngine::begin(const Configuration& configuration, bool /*fresh*
   settings.tdp = platform_.tdp;
   settings.dirty_log = configuration.dirty_log;
   settings.slot_limits.max_gfn = (1ull << 40) - 1;
+  settings.slot_zap_all = configuration.slot_zap_all;
+  const HostParameters& host = configuration.host;
+  settings.tdp_mmu = host.tdp_mmu.value_or(true);
+  settings.nx_huge_pages = host.nx_huge_pages.value_or(false);
+  settings.eager_page_split = host.eager_page_split.value_or(true);
+  // Intel's processors with D bits log them by themselves (PML).
+  settings.dirty_bits = platform_.tdp && configuration.dirty_log != DirtyLogMode::ring &&
+                        host.vendor == Vendor::intel && host.ad_bits.value_or(true);
   machine_.emplace(configuration, arena_, memory_.view(configuration.memory), settings);
   machine_->vcpus.resize(configuration.vcpus);
+  commands_ = 0;
   return {};
 }
 
 Result<Observation> ImplEngine::end() {
   if (!machine_) return Done{};
-  for (auto& cpu : machine_->vcpus) {
-    if (cpu) cpu->mmu.unload();
-  }
+  std::string leaks = judge_invariants();
   tally();
+  for (auto& cpu : machine_->vcpus) cpu.reset();
+  vm().empty_split_caches();
   impl::ShadowMmu& mmu = vm().mmu();
   mmu.zap_all();
-  std::string leaks;
+  vm().tdp().invalidate_roots();
+  vm().tdp().zap_invalidated([] {});
   const auto expect_zero = [&](std::string_view what, std::uint64_t left) {
-    if (left != 0) leaks += fmt::format("{}{} {}", leaks.empty() ? "" : ", ", left, what);
+    if (left != 0) leaks += fmt::format("{}{} {} left", leaks.empty() ? "" : "; ", left, what);
   };
   expect_zero("page charges", mmu.counter().used());
   expect_zero("mapped host pages", mmu.mapped_pages());
   expect_zero("shadow pages", arena_.in_use());
   expect_zero("lists of shadow pages", mmu.empty() ? 0 : 1);
+  expect_zero("pages of the TDP MMU", vm().tdp().pages());
+  expect_zero("unsync pages", mmu.unsync_pages());
+  expect_zero("shadowed tables", mmu.indirect_pages());
+  expect_zero("pages on the NX list", mmu.nx().size());
+  expect_zero("rmap descriptors", arena_.rmaps().in_use());
+  expect_zero("shadowed translations", arena_.translations().in_use());
   for (const auto& slot : vm().slots().all()) {
     for (Gfn gfn = slot->base; !leaks.empty() && gfn < slot->base + slot->pages; ++gfn) {
       if (slot->is_tracked(gfn)) leaks += fmt::format(", gfn {:#x} tracked", gfn);
     }
   }
   machine_.reset();
-  if (!leaks.empty()) return Unexpected{"left at the end: " + leaks};
+  if (!leaks.empty()) return Unexpected{leaks};
   return Done{};
 }
 
 void ImplEngine::tally() {
-  counts_[static_cast<std::size_t>(Path::shadow_page_zapped)] += vm().mmu().events().pages_zapped;
-  counts_[static_cast<std::size_t>(Path::host_unmapped)] += vm().host_unmapped();
-  counts_[static_cast<std::size_t>(Path::page_recycled)] += vm().mmu().events().recycled;
-  counts_[static_cast<std::size_t>(Path::tracked_write)] += vm().tracked_stores();
+  const auto add = [&](Path path, std::uint64_t count) {
+    counts_[static_cast<std::size_t>(path)] += count;
+  };
+  const impl::MmuEvents& events = vm().mmu().events();
+  add(Path::shadow_page_zapped, events.pages_zapped);
+  add(Path::host_unmapped, vm().host_unmapped());
+  add(Path::page_recycled, events.recycled);
+  add(Path::tracked_write, vm().tracked_stores());
+  add(Path::unsync, events.unsynced);
+  add(Path::synced, events.synced);
+  add(Path::flooded, events.flooded);
+  add(Path::split, events.split);
+  add(Path::collapsed, events.collapsed);
+  add(Path::nx_recovered, events.nx_recovered);
+  add(Path::zap_batches, events.batches);
+  if (vm().uses_tdp_mmu()) add(Path::tdp_mmu, vm().tdp().pages());
+  for (const auto& cpu : machine_->vcpus) {
+    if (!cpu) continue;
+    const impl::FaultEvents& faults = cpu->mmu.events();
+    add(Path::huge, faults.huge);
+    add(Path::fast_fault, faults.fast);
+    add(Path::mmio_spte, faults.mmio_cached);
+    add(Path::mmio_stale, faults.mmio_stale);
+    add(Path::fast_switch, faults.fast_switches);
+  }
+  counts_[static_cast<std::size_t>(Path::mutant)] = impl::mutant_reached();
 }
 
 const std::map<std::string, std::uint64_t>& ImplEngine::reached() const {
@@ -75,7 +109,14 @@ const std::map<std::string, std::uint64_t>& ImplEngine::reached() const {
 Result<Observation> ImplEngine::execute(const Command& command) {
   if (!machine_) return tl::unexpected(EngineError{"execute() without begin()"});
   hit(Path::commands);
-  return std::visit([this](const auto& alternative) { return run(alternative); }, command);
+  ++commands_;
+  auto seen = std::visit([this](const auto& alternative) { return run(alternative); }, command);
+  if (checks_ == hw::hosted::InvariantChecks::every_command) [[unlikely]] {
+    if (std::string broken = broken_invariants(); !broken.empty()) {
+      return Unexpected{std::move(broken)};
+    }
+  }
+  return seen;
 }
 
 Result<VirtualCpu*> ImplEngine::vcpu(unsigned index) {
@@ -84,7 +125,11 @@ Result<VirtualCpu*> ImplEngine::vcpu(unsigned index) {
   }
   if (index == 1) hit(Path::vcpu1);
   auto& cpu = machine_->vcpus[index];
-  if (cpu) return cpu.get();
+  if (cpu) {
+    // KVM_EXIT_DIRTY_RING_FULL: user space makes room before the vCPU goes on.
+    if (cpu->mmu.dirty().ring().full()) take_rings(machine_->full_rings);
+    return cpu.get();
+  }
   const Configuration& config = machine_->config;
   cpu = std::make_unique<VirtualCpu>(
       vm(),
@@ -137,7 +182,14 @@ Result<Observation> ImplEngine::run(const EntrySet& command) {
   const auto cpu = vcpu(*command.vcpu);
   if (!cpu) return tl::unexpected(cpu.error());
   hit(Path::entry_write);
-  if (vm().guest_store(gpa, size, command.value) == impl::Vm::Store::done) return Done{};
+  switch ((*cpu)->mmu.window_store(gpa, size, command.value)) {
+    case impl::Vcpu::Window::done:
+      return Done{};
+    case impl::Vcpu::Window::refused:
+      return Errno{EFAULT};
+    case impl::Vcpu::Window::mmio:
+      break;
+  }
   hit(Path::mmio_write);
   const std::uint64_t mask = size == 8 ? ~0ull : (1ull << (size * 8)) - 1;
   return Mmio{.write = true, .gpa = gpa, .size = size, .value = command.value & mask};
@@ -171,37 +223,64 @@ Result<Observation> ImplEngine::run(const MmuPages& command) {
   return Done{};
 }
 
-/// A host page of this engine keeps its frame, the offset in program memory: to
-/// migrate it drops what maps it and no more. There are no huge pages to split
-/// or to make, and nobody asks for the accessed flags of SPTEs.
 Result<Observation> ImplEngine::run(const HostChange& command) {
-  const Hva end = command.hva + command.size;
-  switch (command.action) {
-    case HostAction::migrate:
-      vm().unmap_host(command.hva, command.size);
-      break;
-    case HostAction::protect:
-    case HostAction::unprotect:
-      vm().protect_host(command.hva, command.size, command.action == HostAction::protect);
-      break;
-    case HostAction::discard:
-      vm().unmap_host(command.hva, command.size);
-      for (Hva at = command.hva; at < end; at += 8) {
-        vm().memory().store(at, 8, code_cell(static_cast<std::uint32_t>(at >> page_shift)));
-      }
-      break;
-    case HostAction::age:
-    case HostAction::split:
-    case HostAction::collapse:
-      return lacking(feature_of(command.action));
+  const Hva hva = command.hva;
+  const std::uint64_t size = command.size;
+  impl::HostMemory& memory = vm().memory();
+  if (!memory.contains(hva, size)) {
+    return tl::unexpected(EngineError{"the host changes pages that the program does not have"});
+  }
+  if (command.action == HostAction::age) {
+    (void)vm().age(hva, size);
+  } else if (command.action == HostAction::protect || command.action == HostAction::unprotect) {
+    vm().protect_host(hva, size, command.action == HostAction::protect);
+  } else {
+    vm().invalidate_begin(hva, size);
+    switch (command.action) {
+      case HostAction::migrate:
+        memory.migrate(hva, size);
+        break;
+      case HostAction::split:
+        memory.split(hva, size);
+        break;
+      case HostAction::collapse:
+        memory.collapse(hva, size);
+        break;
+      default:  // discard
+        for (Hva at = hva; at < hva + size; at += 8) {
+          memory.store(at, 8, code_cell(static_cast<std::uint32_t>(at >> page_shift)));
+        }
+    }
+    vm().invalidate_end();
   }
   const auto first = static_cast<std::size_t>(Path::host_migrate);
   hit(static_cast<Path>(first + static_cast<std::size_t>(command.action)));
   return Done{};
 }
 
-Result<Observation> ImplEngine::lacking(Feature feature) {
-  return tl::unexpected(EngineError{fmt::format("lacks {}", lockstep::name(feature))});
+void ImplEngine::take_rings(DirtyPages& pages) {
+  for (const impl::DirtyRing::Entry& entry : vm().collect_rings()) {
+    pages.add(entry.slot, entry.page);
+  }
+}
+
+Result<Observation> ImplEngine::run(const RingCollect&) {
+  hit(Path::ring_collect);
+  DirtyPages pages = std::exchange(machine_->full_rings, {});
+  take_rings(pages);
+  return pages;
+}
+
+Result<Observation> ImplEngine::run(const Shrink& command) {
+  hit(Path::shrink);
+  (void)vm().shrink(command.objects);
+  return Done{};
+}
+
+Result<Observation> ImplEngine::run(const NxRecover&) {
+  hit(Path::nx_recover);
+  vm().recover_huge_pages();
+  return Done{};
 }
 
 }  // namespace lockstep::props::impl_engine

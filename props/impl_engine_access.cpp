@@ -14,6 +14,7 @@ spec::ProcessorState ImplEngine::processor_state(const VirtualCpu& cpu) const {
   spec::ProcessorState state;
   state.root = cpu.mmu.root_frame();
   state.root_mode = cpu.mmu.root_level() == 5 ? PagingMode::level5 : PagingMode::level4;
+  state.host_maxphyaddr = impl::spte::host_maxphyaddr;
   if (platform_.tdp) {
     state.paging.mode = guest.paging.mode;
     state.paging.control = control;
@@ -26,7 +27,7 @@ spec::ProcessorState ImplEngine::processor_state(const VirtualCpu& cpu) const {
   }
   const bool paging = guest.paging.mode != PagingMode::none;
   state.paging.mode = state.root_mode;
-  state.paging.maxphyaddr = 52;
+  state.paging.maxphyaddr = impl::spte::host_maxphyaddr;
   state.paging.control.set(ControlBit::cr0_wp, true);
   state.paging.control.set(ControlBit::efer_nx, true);
   state.paging.control.set(ControlBit::cr4_smep, paging && control.has(ControlBit::cr4_smep));
@@ -55,18 +56,18 @@ Observation ImplEngine::fetched(std::uint64_t bytes) const {
 }
 
 Observation ImplEngine::use(const Access& command, Hfn frame) {
-  const Hva hva = frame * page_size + (command.gva & ~page_mask);
+  const std::uint64_t offset = command.gva & ~page_mask;
   impl::HostMemory& memory = vm().memory();
   switch (command.kind) {
     case AccessKind::write:
-      memory.store(hva, command.size, command.value);
+      memory.store_frame(frame, offset, command.size, command.value);
       return Done{};
     case AccessKind::read:
-      return Value{memory.load(hva, command.size)};
+      return Value{memory.load_frame(frame, offset, command.size)};
     case AccessKind::fetch:
       break;
   }
-  return fetched(memory.load(hva, 8));
+  return fetched(memory.load_frame(frame, offset, 8));
 }
 
 Observation ImplEngine::page_fault(VirtualCpu& cpu, const Access& command, std::uint32_t code) {
@@ -114,11 +115,13 @@ std::optional<Observation> ImplEngine::handle(VirtualCpu& cpu, const Access& com
   }
   impl::FaultOutcome handled;
   if (const auto* nested = std::get_if<spec::NestedFault>(&outcome)) {
-    handled = cpu.mmu.tdp_fault(nested->gpa, nested->kind);
+    handled = cpu.mmu.tdp_fault(nested->gpa, nested->kind, nested->reserved);
   } else if (platform_.tdp) {
     return page_fault(cpu, command, std::get<spec::Fault>(outcome).code);
   } else {
-    handled = cpu.mmu.page_fault(command.gva, {command.kind, command.cpl, command.ac});
+    const std::uint32_t code = std::get<spec::Fault>(outcome).code;
+    handled = cpu.mmu.page_fault(command.gva, {command.kind, command.cpl, command.ac},
+                                 (code & fault::reserved) != 0);
   }
   if (const auto* inject = std::get_if<impl::InjectPageFault>(&handled)) {
     return page_fault(cpu, command, inject->code);

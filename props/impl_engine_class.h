@@ -5,6 +5,7 @@
 
 #include <array>
 #include <bit>
+#include <cstdlib>
 #include <map>
 #include <memory>
 #include <optional>
@@ -14,10 +15,12 @@
 #include <utility>
 #include <vector>
 
+#include "hw/hosted/engine.h"
 #include "impl/vcpu.h"
 #include "impl/vm.h"
 #include "spec/cpu/processor.h"
 #include "spec/engine.h"
+#include "spec/kvm/view.h"
 #include "spec/x86/walk.h"
 
 namespace lockstep::props::impl_engine {
@@ -58,6 +61,24 @@ enum class Path : std::uint8_t {
   host_collapse,
   host_discard,
   host_unmapped,
+  ring_collect,
+  shrink,
+  nx_recover,
+  unsync,
+  synced,
+  flooded,
+  split,
+  collapsed,
+  nx_recovered,
+  huge,
+  fast_fault,
+  mmio_spte,
+  mmio_stale,
+  fast_switch,
+  zap_batches,
+  tdp_mmu,
+  mutant,
+  invariants,
   count
 };
 
@@ -96,13 +117,32 @@ inline constexpr std::array<std::string_view, static_cast<std::size_t>(Path::cou
     "host split",
     "host collapse",
     "host discard",
-    "spte dropped for the host"};
+    "spte dropped for the host",
+    "ring collect",
+    "shrink",
+    "nx recover",
+    "page unsync",
+    "page synchronized",
+    "page flooded",
+    "huge page split",
+    "huge page recovered",
+    "nx page recovered",
+    "huge page mapped",
+    "fast page fault",
+    "mmio spte hit",
+    "mmio spte stale",
+    "fast pgd switch",
+    "zap in batches",
+    "tdp mmu",
+    "mutant",
+    "invariants"};
 
 /// Table frames start above every frame of program memory.
 inline constexpr Hfn first_table_frame = 1ull << 28;
 
 /// Host memory of one program after another: each page names itself, and only
-/// pages that a program stored to are written again.
+/// pages that a program stored to are written again. Pages that migrate have a
+/// second frame each, whose contents matter only while they are there.
 class ProgramMemory {
  public:
   void reset(std::uint64_t bytes) {
@@ -116,14 +156,20 @@ class ProgramMemory {
     if (pages <= page) return;
     touched_.resize((pages + 63) / 64);
     cells_.resize(pages * cells_per_page);
+    away_.reset(static_cast<std::byte*>(std::calloc(pages, page_size)));  // costs what is used
     for (; page < pages; ++page) fill(page);
   }
   impl::HostMemory view(std::uint64_t bytes) {
-    return {std::as_writable_bytes(std::span(cells_)).first(bytes & page_mask), touched_};
+    const std::uint64_t size = bytes & page_mask;
+    const std::span<std::byte> away(away_.get(), away_ ? size : 0);
+    return {std::as_writable_bytes(std::span(cells_)).first(size), away, touched_};
   }
 
  private:
   static constexpr std::size_t cells_per_page = page_size / 8;
+  struct Free {
+    void operator()(std::byte* bytes) const noexcept { std::free(bytes); }
+  };
   void fill(Hfn page) {
     const std::span<std::uint64_t> all(cells_);
     for (auto& cell : all.subspan(page * cells_per_page, cells_per_page)) {
@@ -132,6 +178,7 @@ class ProgramMemory {
   }
 
   std::vector<std::uint64_t> cells_;
+  std::unique_ptr<std::byte, Free> away_;
   std::vector<std::uint64_t> touched_;
 };
 
@@ -139,22 +186,22 @@ class ProgramMemory {
 /// program memory.
 class Frames final : public spec::PhysicalMemory {
  public:
-  Frames(impl::TableArena& arena, impl::HostMemory memory) : arena_(&arena), memory_(memory) {}
+  Frames(impl::TableArena& arena, impl::HostMemory& memory) : arena_(&arena), memory_(&memory) {}
 
   std::uint64_t* table(Hfn frame) override {
     impl::ShadowPage* page = arena_->find(frame);
     return page == nullptr ? nullptr : page->table();
   }
   std::uint64_t load(Hfn frame, unsigned offset, unsigned size) override {
-    return memory_.load(frame * page_size + offset, size);
+    return memory_->load_frame(frame, offset, size);
   }
   void store(Hfn frame, unsigned offset, unsigned size, std::uint64_t value) override {
-    memory_.store(frame * page_size + offset, size, value);
+    memory_->store_frame(frame, offset, size, value);
   }
 
  private:
   impl::TableArena* arena_;
-  impl::HostMemory memory_;
+  impl::HostMemory* memory_;
 };
 
 inline bool long_mode(PagingMode mode) {
@@ -176,12 +223,13 @@ struct VirtualCpu {
 struct Machine {
   Machine(const Configuration& configuration, impl::TableArena& arena, impl::HostMemory memory,
           const impl::VmSettings& settings)
-      : config(configuration), vm(memory, arena, settings), frames(arena, memory) {}
+      : config(configuration), vm(std::move(memory), arena, settings), frames(arena, vm.memory()) {}
   Configuration config;
   UserSlots user_slots;
   impl::Vm vm;
   Frames frames;
   std::vector<std::unique_ptr<VirtualCpu>> vcpus;
+  DirtyPages full_rings;  ///< taken out before a full ring stopped a vCPU
 };
 
 class ImplEngine final : public Engine {
@@ -217,12 +265,11 @@ class ImplEngine final : public Engine {
   Result<Observation> run(const Translate& command);
   Result<Observation> run(const DirtyGet& command);
   Result<Observation> run(const DirtyClear& command);
-  Result<Observation> run(const RingCollect&) { return lacking(Feature::dirty_ring); }
+  Result<Observation> run(const RingCollect&);
   Result<Observation> run(const MmuPages& command);
   Result<Observation> run(const HostChange& command);
-  Result<Observation> run(const Shrink&) { return lacking(Feature::shrinker); }
-  Result<Observation> run(const NxRecover&) { return lacking(Feature::nx_recovery); }
-  static Result<Observation> lacking(Feature feature);
+  Result<Observation> run(const Shrink& command);
+  Result<Observation> run(const NxRecover&);
 
   Observation set_slot(const Command& command);
   Observation user_store(Gpa gpa, unsigned size, std::uint64_t value);
@@ -235,6 +282,10 @@ class ImplEngine final : public Engine {
   std::optional<Observation> handle(VirtualCpu& cpu, const Access& command,
                                     const spec::Outcome& outcome);
   void tally();
+  spec::View view();
+  std::string broken_invariants();
+  std::string judge_invariants();
+  void take_rings(DirtyPages& pages);
 
   Platform platform_;
   impl::TableArena arena_{first_table_frame};
@@ -242,6 +293,9 @@ class ImplEngine final : public Engine {
   std::optional<Machine> machine_;
   std::array<std::uint64_t, static_cast<std::size_t>(Path::count)> counts_{};
   mutable std::map<std::string, std::uint64_t> reached_;
+  hw::hosted::InvariantChecks checks_ = hw::hosted::invariant_checks_wanted();
+  std::uint64_t programs_ = 0;
+  std::uint64_t commands_ = 0;
 };
 
 }  // namespace lockstep::props::impl_engine

@@ -26,6 +26,7 @@ Result<Observation> ImplEngine::run(const Invlpg& command) {
   if (!found) return tl::unexpected(found.error());
   VirtualCpu& cpu = **found;
   hit(Path::invlpg);
+  cpu.mmu.invlpg(command.gva);
   cpu.processor.tlb().invalidate_page(command.gva, processor_state(cpu).pcid, /*globals=*/true);
   return Done{};
 }
@@ -47,6 +48,16 @@ Result<Observation> ImplEngine::run(const Invpcid& command) {
   if (!platform_.tdp) {
     if (command.type == InvpcidType::address && !spec::canonical(paging.mode, command.gva)) {
       return Exception{13};
+    }
+    switch (command.type) {
+      case InvpcidType::address:
+        cpu.mmu.invlpg(command.gva);
+        break;
+      case InvpcidType::single:
+        cpu.mmu.invalidate_pcid(command.pcid);
+        break;
+      default:
+        cpu.mmu.flush_guest();
     }
     tlb.flush();
     return Done{};
