@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /// `lockstep mutants`: seeded defects, and whether random programs find them.
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
+#include <filesystem>
 #include <memory>
 
 #include "cli/budget.h"
@@ -12,6 +14,7 @@
 #include "cli/json_output.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
+#include "jobs/impl_mutants.h"
 #include "jobs/kernel_mutants.h"
 #include "jobs/mutant_results.h"
 #include "spec/text_suggest.h"
@@ -32,7 +35,10 @@ struct Options {
 };
 
 constexpr auto footer =
-    "Each mutant is a semantic patch (hw/kernels/mutants) that gives KVM one\n"
+    "Without --kernel, each mutant is a defect of impl, which only the program\n"
+    "lockstep-mutants has (built beside this one; impl/mutants.h).\n"
+    "\n"
+    "With it, each is a semantic patch (hw/kernels/mutants) that gives KVM one\n"
     "defect. The kernel is built with it, and random programs run on it side by\n"
     "side with spec until one finds what the kernel without it does not show.\n"
     "`reached`: a line that the mutant changes has run. --budget is CPU time for\n"
@@ -42,19 +48,22 @@ constexpr auto footer =
     "verdict: none was reached, or a tool is missing.\n"
     "\n"
     "Examples:\n"
+    "  lockstep mutants --list\n"
+    "  lockstep mutants role-forgets-access --budget 5s\n"
     "  lockstep mutants --kernel 6.1 --list\n"
     "  lockstep mutants --kernel 6.1 tdp-zap-without-flush --budget 60s\n"
     "  lockstep mutants --kernel ~/linux --json mutants.json\n";
 
 /// The mutants of these names, in their order; all without a name.
-tl::expected<std::vector<kernels::Mutant>, std::string> choose(
-    std::vector<kernels::Mutant> all, const std::vector<std::string>& names) {
+template <typename Mutant>
+tl::expected<std::vector<Mutant>, std::string> choose(std::vector<Mutant> all,
+                                                      const std::vector<std::string>& names) {
   if (names.empty()) return all;
-  std::vector<kernels::Mutant> chosen;
+  std::vector<Mutant> chosen;
   std::vector<std::string_view> valid;
   for (const auto& mutant : all) valid.push_back(mutant.name);
   for (const auto& name : names) {
-    const auto found = std::ranges::find(all, name, &kernels::Mutant::name);
+    const auto found = std::ranges::find(all, name, &Mutant::name);
     if (found == all.end()) {
       const auto near = spec::text::nearest(name, valid);
       return tl::unexpected(
@@ -91,19 +100,85 @@ int failed(const Options& options, const kernels::KernelError& error) {
   return options.json.write(base_object(verdict, 0, error.message), verdict);
 }
 
+void show_row(ProgressLine& line, const jobs::MutantRow& row) {
+  line.clear();
+  fmt::print(stderr, "{}: {}{} ({:.1f} CPU s)\n", row.name,
+             row.detected                 ? "detected, "
+             : row.reached.value_or(true) ? "NOT detected"
+                                          : "not reached",
+             row.detected ? row.finding : "", row.cpu_seconds);
+}
+
+/// The program beside this one that has the defects of `impl`.
+std::filesystem::path program_with_mutants() {
+  std::error_code error;
+  auto self = std::filesystem::read_symlink("/proc/self/exe", error);
+  return error ? std::filesystem::path() : self.replace_filename("lockstep-mutants");
+}
+
+/// `impl` itself: in the build that has its defects, or handed over to it.
+int run_impl(const Options& options, std::chrono::milliseconds budget) {
+  const auto& json = options.json;
+  auto chosen = choose(props::impl_mutants(), options.names);
+  if (!chosen) return input_error(json.target(), chosen.error());
+  if (options.list) {
+    auto rows = nlohmann::json::array();
+    for (const auto& mutant : *chosen) {
+      fmt::print(json.page(), "{}\n    {} ({})\n", mutant.name, mutant.title, mutant.history);
+      rows.push_back({{"name", mutant.name}, {"title", mutant.title}, {"history", mutant.history}});
+    }
+    auto object = base_object(props::Verdict::pass, 0);
+    object["mutants"] = std::move(rows);
+    return json.write(object, props::Verdict::pass);
+  }
+  if (!props::has_impl_mutants()) {
+    const auto program = program_with_mutants();
+    std::vector<std::string> words = {program.string(), "mutants",
+                                      "--budget",       options.budget,
+                                      "--seed",         std::to_string(options.seed),
+                                      "--failures",     options.failures};
+    if (!json.target().empty()) words.insert(words.end(), {"--json", json.target()});
+    words.insert(words.end(), options.names.begin(), options.names.end());
+    std::vector<char*> arguments;
+    for (auto& word : words) arguments.push_back(word.data());
+    arguments.push_back(nullptr);
+    if (!program.empty()) execv(program.c_str(), arguments.data());
+    const auto verdict = props::Verdict::no_verdict;
+    const std::string why = "no program lockstep-mutants beside this one; build that target";
+    fmt::print(stderr, "lockstep: {}\n", why);
+    return json.write(base_object(verdict, 0, why), verdict);
+  }
+  ProgressLine line;
+  jobs::ImplMutantsOptions job;
+  job.mutants = *std::move(chosen);
+  job.budget = budget;
+  job.seed = options.seed;
+  job.failures = options.failures;
+  job.stop = &stop_on_interrupt();
+  job.progress = [&line](std::string_view text) { line.show(std::string(text)); };
+  job.done = [&line](const jobs::MutantRow& row) { show_row(line, row); };
+  const auto report = jobs::run_impl_mutants(job);
+  line.clear();
+  if (!report) return input_error(json.target(), report.error());
+  fmt::print(json.page(), "{}", jobs::text_report(*report));
+  const auto verdict = jobs::verdict_of(*report);
+  auto object = base_object(verdict, report->seconds, jobs::reason_of(*report));
+  object["base_findings"] = report->base_findings;
+  object["mutants"] = jobs::json_rows(*report);
+  return json.write(object, verdict);
+}
+
 int run(const Options& options) {
   const auto& json = options.json;
   const auto budget = parse_budget(options.budget);
   if (!budget) return input_error(json.target(), "--budget: " + budget.error());
   if (const auto reason = json.unwritable()) return input_error({}, *reason);
+  if (options.kernel.empty()) return run_impl(options, *budget);
   auto all = kernels::list_mutants(kernels::mutants_folder());
   if (!all) return failed(options, all.error());
   auto chosen = choose(*std::move(all), options.names);
   if (!chosen) return input_error(json.target(), chosen.error());
   if (options.list) return list(options, *chosen);
-  if (options.kernel.empty()) {
-    return input_error(json.target(), "which kernel? --kernel 6.1, or the path of a tree");
-  }
 
   ProgressLine line;
   jobs::KernelMutantsOptions job;
@@ -144,11 +219,12 @@ int run(const Options& options) {
 }  // namespace
 
 void add_mutants(CLI::App& app, int& exit) {
-  auto* verb = app.add_subcommand("mutants", "Run KVM with seeded defects: is each detected?");
+  auto* verb =
+      app.add_subcommand("mutants", "Run impl, or KVM, with seeded defects: is each detected?");
   const auto options = std::make_shared<Options>();
   verb->footer(footer);
   verb->add_option("NAME", options->names, "Which mutants (default: all)");
-  verb->add_option("--kernel", options->kernel, "Version, or path of a kernel tree")
+  verb->add_option("--kernel", options->kernel, "Version, or path of a kernel tree (default: impl)")
       ->type_name("6.1|PATH");
   verb->add_option("--budget", options->budget, "CPU time of each mutant: 20s, 5m")
       ->type_name("TIME")

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "jobs/impl_mutants.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+
+#include "jobs/hunt.h"
+#include "props/engine_factory.h"
+#include "props/tester.h"
+
+namespace lockstep::jobs {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+/// Of wall time for each second of CPU time, on a busy machine.
+constexpr int wall_factor = 8;
+/// CPU time that the sound implementation gets, to find what it shows itself.
+constexpr std::chrono::milliseconds base_budget{3'000};
+
+class Job {
+ public:
+  explicit Job(const ImplMutantsOptions& options) : options_(options) {
+    world_.cpu_seconds = cpu_seconds_of_children;
+    world_.campaign = [this](const props::CampaignOptions& campaign) {
+      auto result = props::run_campaign(campaign);
+      reached_ = std::ranges::any_of(result.engines, [](const props::EngineTally& engine) {
+        return engine.reached.contains(std::string(props::impl_mutant_path));
+      });
+      return result;
+    };
+  }
+
+  KernelMutantsReport run() {
+    const auto begun = Clock::now();
+    auto world = world_;
+    // Every finding is the base's.
+    world.trial = [](const auto&) { return Trial{.on_base = true}; };
+    const auto base = hunt(campaign("base"), std::min(base_budget, options_.budget), known_, world);
+    report_.interrupted = base.interrupted;
+    for (const auto& mutant : options_.mutants) {
+      if (report_.interrupted || stopped()) break;
+      auto row = one(mutant);
+      if (report_.interrupted) break;
+      if (options_.done) options_.done(row);
+      report_.rows.push_back(std::move(row));
+    }
+    report_.interrupted = report_.interrupted || stopped();
+    report_.engine = "impl";
+    report_.seconds = std::chrono::duration<double>(Clock::now() - begun).count();
+    // Engine, kind and command stand before the title.
+    for (const auto& key : known_) {
+      report_.base_findings.push_back(key.substr(key.rfind('|') + 1));
+    }
+    return std::move(report_);
+  }
+
+ private:
+  bool stopped() const { return options_.stop != nullptr && options_.stop->load(); }
+
+  props::CampaignOptions campaign(const std::string& title) const {
+    props::CampaignOptions campaign;
+    campaign.engines = {"spec", "impl"};
+    campaign.budget = options_.budget * wall_factor;
+    campaign.seed = options_.seed;
+    campaign.failures = options_.failures / title;
+    campaign.shrink_budget = std::chrono::milliseconds(0);
+    campaign.canary = false;
+    campaign.stop = options_.stop;
+    campaign.progress = [this, title](const props::Progress& progress) {
+      if (!options_.progress) return;
+      options_.progress(
+          fmt::format("{}: {} cases, {:.0f} s", title, progress.cases, progress.seconds));
+    };
+    return campaign;
+  }
+
+  bool fails(const props::CampaignFinding& found) const {
+    props::TesterSetup setup;
+    setup.engines = {"spec", "impl"};
+    setup.factory = props::make_engine;
+    setup.models = props::machine_models();
+    setup.seed = options_.seed;
+    return props::Tester(setup).run(found.program).finding.has_value();
+  }
+
+  Trial trial(const props::CampaignFinding& found, const std::string& mutant) const {
+    const double before = cpu_seconds_of_dead_children();
+    Trial trial;
+    (void)props::choose_impl_mutant({});
+    trial.on_base = fails(found);
+    (void)props::choose_impl_mutant(mutant);
+    trial.again = !trial.on_base && fails(found);
+    trial.cpu_seconds = cpu_seconds_of_dead_children() - before;
+    return trial;
+  }
+
+  MutantRow one(const props::ImplMutant& mutant) {
+    MutantRow row;
+    row.name = mutant.name;
+    row.title = mutant.title;
+    auto world = world_;
+    world.trial = [this, &mutant](const auto& found) { return trial(found, mutant.name); };
+    reached_ = false;
+    (void)props::choose_impl_mutant(mutant.name);
+    const auto found = hunt(campaign(mutant.name), options_.budget, known_, world);
+    (void)props::choose_impl_mutant({});
+    report_.interrupted = found.interrupted;
+    row.cpu_seconds = found.cpu_seconds;
+    row.cases = found.cases;
+    row.reached = reached_;
+    if (found.detection) {
+      row.detected = true;
+      row.kind = props::name(found.detection->finding.kind);
+      row.finding = found.detection->finding.title;
+      row.program = found.detection->path;
+      row.steps = found.detection->program.steps.size();
+    } else if (!found.broken.empty()) {
+      row.detected = true;
+      row.kind = "broken";
+      row.finding = found.broken;
+    } else if (!found.unconfirmed.empty()) {
+      row.kind = "not seen again";
+      row.finding = found.unconfirmed;
+    } else if (!found.masked.empty()) {
+      row.kind = "masked by the base";
+      row.finding = found.masked;
+    }
+    if (row.detected) row.reached = true;
+    return row;
+  }
+
+  const ImplMutantsOptions& options_;
+  HuntWorld world_;
+  bool reached_ = false;
+  std::set<std::string> known_;
+  KernelMutantsReport report_;
+};
+
+}  // namespace
+
+tl::expected<KernelMutantsReport, std::string> run_impl_mutants(const ImplMutantsOptions& options) {
+  if (!props::has_impl_mutants()) {
+    return tl::unexpected(std::string("this build of impl has no seeded defects"));
+  }
+  auto report = Job(options).run();
+  report.release = "compiled with LOCKSTEP_IMPL_MUTANTS";
+  return report;
+}
+
+}  // namespace lockstep::jobs

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "props/impl_engine_mutants.h"
+
+#include "impl/mutants.h"
+
+namespace lockstep::props {
+
+std::vector<ImplMutant> impl_mutants() {
+  std::vector<ImplMutant> all;
+  for (const impl::MutantInfo& info : impl::mutants()) {
+    all.push_back({std::string(info.name), std::string(info.title), std::string(info.history)});
+  }
+  return all;
+}
+
+bool has_impl_mutants() { return impl::has_mutants; }
+
+bool choose_impl_mutant(std::string_view name) {
+  if (name.empty()) {
+    impl::choose_mutant(impl::Mutant::none);
+    return true;
+  }
+  for (const impl::MutantInfo& info : impl::mutants()) {
+    if (info.name != name) continue;
+    impl::choose_mutant(info.mutant);
+    return true;
+  }
+  return false;
+}
+
+}  // namespace lockstep::props
