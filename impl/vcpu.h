@@ -90,6 +90,10 @@ class Vcpu final : private GuestTables {
   /// Every translation: INVPCID types 2 and 3. KVM: kvm_vcpu_flush_tlb_guest().
   void flush_guest();
 
+  /// Whether the next guest entry drops the roots that became obsolete:
+  /// KVM_REQ_MMU_FREE_OBSOLETE_ROOTS is pending, as a bit or as a generation that
+  /// this vCPU has not seen.
+  bool drops_obsolete_roots() const;
   /// Service requests and have a root; to be called before each guest entry.
   /// KVM: vcpu_enter_guest(), kvm_mmu_reload().
   Expected<void> prepare_entry();

@@ -26,6 +26,12 @@ std::optional<Hfn> Vcpu::root_frame() const {
   return tdp_root_.page().frame();
 }
 
+bool Vcpu::drops_obsolete_roots() const {
+  const bool asked = ((requests_ >> static_cast<unsigned>(Request::free_obsolete_roots)) & 1u) != 0;
+  const bool invalidated = vm_->uses_tdp_mmu() && tdp_root_ && !tdp_root_.usable();
+  return asked || invalidated || seen_obsolete_ != vm_->mmu().obsolete_generation();
+}
+
 Expected<void> Vcpu::prepare_entry() {
   const std::uint64_t obsolete = vm_->mmu().obsolete_generation();
   if (seen_obsolete_ != obsolete) {

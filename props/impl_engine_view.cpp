@@ -10,6 +10,9 @@ namespace {
 
 using Kind = spec::ViewEntry::Kind;
 
+/// Bit of the request in a view; its name is KVM's.
+constexpr unsigned free_obsolete_roots = 0;
+
 /// Of programs that are not too long, one in so many is checked at its end.
 constexpr std::uint64_t sampled = 16;
 constexpr std::uint64_t longest_sampled = 400;
@@ -90,12 +93,14 @@ class Builder {
     }
     for (const auto& slot : vm_.slots().all()) add(*slot);
     counters();
+    view_.requests[free_obsolete_roots] = "MMU_FREE_OBSOLETE_ROOTS";
     return std::move(view_);
   }
 
   spec::ViewVcpu vcpu(unsigned id, const impl::Vcpu& vcpu) const {
     spec::ViewVcpu view;
     view.id = id;
+    if (vcpu.drops_obsolete_roots()) view.requests |= 1ull << free_obsolete_roots;
     spec::ViewMmu& mmu = view.mmus[0];
     mmu.used = true;
     if (vm_.uses_tdp_mmu()) {

@@ -87,6 +87,11 @@ Result<void> Build::run_make(std::vector<std::string> words, std::vector<std::st
   if (!outcome) return tl::unexpected(outcome.error());
   said_ = outcome->err;
   if (outcome->ok()) return {};
+  // Whoever ended it, the tree has not been judged.
+  if (constexpr int by_signal = 128; outcome->status >= by_signal) {
+    return machine_error(fmt::format("the build of linux {} was ended by signal {}",
+                                     source_.tree.release, outcome->status - by_signal));
+  }
   auto reason = first_error(outcome->err, source_.path);
   if (reason.empty()) reason = first_error(outcome->out, source_.path);
   if (const auto package = missing_package(outcome->err + outcome->out); !package.empty()) {
