@@ -119,6 +119,8 @@ FaultOutcome Vcpu::no_slot(const GuestWalk* walk, Gva gva, Gpa gpa) {
 /// KVM: kvm_inject_emulated_page_fault().
 void Vcpu::injected(Gva gva, std::uint32_t code) {
   if (direct() || (code & fault::present) == 0 || (code & fault::reserved) != 0) return;
+  // KVM: vcpu_clear_mmio_info() in __kvm_mmu_invalidate_addr().
+  if (mmio_.page == (gva & page_mask)) mmio_.page.reset();
   const std::unique_lock held(vm_->lock());
   if (ShadowPage* root = roots_.start(gva)) vm_->mmu().invalidate_address(*root, gva);
 }

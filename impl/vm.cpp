@@ -159,6 +159,8 @@ Expected<void> Vm::move(const MemoryRegion& region) {
   if (!moved) return fail(moved.error());
   MemorySlot& slot = **moved;
   if (region.log && old.log) {
+    // What is unmapped below takes its dirty bits along.
+    harvest(old);
     slot.dirty = std::move(old.dirty);  // the bitmap moves along
     slot.log = true;
   } else if (auto logging = set_logging(slot, region.log); !logging) {
