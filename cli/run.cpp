@@ -170,7 +170,8 @@ void add_run(CLI::App& app, int& exit) {
       ->type_name("NAME")
       ->check(CLI::IsMember({"side-by-side", "page-walk-matrix", "failed-allocations"}))
       ->capture_default_str();
-  verb->add_option("--engines", options->engines, "Engines, with commas: spec, impl, kvm")
+  verb->add_option("--engines", options->engines,
+                   "Engines, with commas: spec, impl, kvm, hosted:6.12")
       ->delimiter(',')
       ->type_name("NAME,...");
   verb->add_option("--budget", options->budget, "How long: 60s, 5m, 8h")
