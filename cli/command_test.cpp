@@ -186,7 +186,8 @@ TEST_F(Command, MutantsAreListedAndNamed) {
   EXPECT_GE(object()["mutants"].size(), 25u);
   EXPECT_EQ(run({"mutants", "--kernel", "6.1", "cache-overflw"}), 2);
   EXPECT_NE(err_.find("did you mean 'cache-overflow'?"), std::string::npos) << err_;
-  EXPECT_EQ(run({"mutants", "no-such-defect"}), 2);
+  EXPECT_EQ(run({"mutants", "role-forgets-acces"}), 2);
+  EXPECT_NE(err_.find("role-forgets-access"), std::string::npos) << err_;
   EXPECT_EQ(run({"mutants", "--kernel", "/no/such/tree"}), 2);
 }
 

@@ -323,7 +323,7 @@ constexpr Phrase all[] = {
     {"flush", 3, speak_flush, paged},
     {"translate", 4, speak_translate,
      [](const Sketch& sketch) { return sketch.has(Feature::translate); }},
-    {"pkru", 6, speak_pkru, has_pke},
+    {"pkru", 8, speak_pkru, has_pke},
     {"control", 6, speak_control, paged},
     {"table store", 5, speak_table_store, paged},
     {"slot cycle", 9, speak_slot_cycle, always},
