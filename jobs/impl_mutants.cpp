@@ -108,27 +108,8 @@ class Job {
     const auto found = hunt(campaign(mutant.name), options_.budget, known_, world);
     (void)props::choose_impl_mutant({});
     report_.interrupted = found.interrupted;
-    row.cpu_seconds = found.cpu_seconds;
-    row.cases = found.cases;
     row.reached = reached_;
-    if (found.detection) {
-      row.detected = true;
-      row.kind = props::name(found.detection->finding.kind);
-      row.finding = found.detection->finding.title;
-      row.program = found.detection->path;
-      row.steps = found.detection->program.steps.size();
-    } else if (!found.broken.empty()) {
-      row.detected = true;
-      row.kind = "broken";
-      row.finding = found.broken;
-    } else if (!found.unconfirmed.empty()) {
-      row.kind = "not seen again";
-      row.finding = found.unconfirmed;
-    } else if (!found.masked.empty()) {
-      row.kind = "masked by the base";
-      row.finding = found.masked;
-    }
-    if (row.detected) row.reached = true;
+    tell(found, row);
     return row;
   }
 

@@ -221,29 +221,8 @@ class Job {
     world.trial = [&](const auto& found) { return trial(found, **base, *mutated); };
     const auto found = hunt(campaign(*mutated, false, mutant.name), options_.budget, known_, world);
     report_.interrupted = found.interrupted;
-    row.cpu_seconds = found.cpu_seconds;
-    row.cases = found.cases;
     row.reached = reached(*mutation, **base, *mutated);
-    if (found.detection) {
-      row.detected = true;
-      row.kind = props::name(found.detection->finding.kind);
-      row.finding = found.detection->finding.title;
-      row.program = found.detection->path;
-      row.steps = found.detection->program.steps.size();
-    } else if (!found.broken.empty()) {
-      // The base went through the same: this is the mutant's doing.
-      row.detected = true;
-      row.kind = "broken";
-      row.finding = found.broken;
-    } else if (!found.unconfirmed.empty()) {
-      row.kind = "not seen again";
-      row.finding = found.unconfirmed;
-    } else if (!found.masked.empty()) {
-      row.kind = "masked by the base";
-      row.finding = found.masked;
-    }
-    // What made the difference has run.
-    if (row.detected) row.reached = true;
+    tell(found, row);
     return row;
   }
 
@@ -304,6 +283,31 @@ class Job {
 };
 
 }  // namespace
+
+void tell(const Hunt& found, MutantRow& row) {
+  row.cpu_seconds = found.cpu_seconds;
+  row.cases = found.cases;
+  if (found.detection) {
+    row.detected = true;
+    row.kind = props::name(found.detection->finding.kind);
+    row.finding = found.detection->finding.title;
+    row.program = found.detection->path;
+    row.steps = found.detection->program.steps.size();
+  } else if (!found.broken.empty()) {
+    // The base went through the same: this is the mutant's doing.
+    row.detected = true;
+    row.kind = "broken";
+    row.finding = found.broken;
+  } else if (!found.unconfirmed.empty()) {
+    row.kind = "not seen again";
+    row.finding = found.unconfirmed;
+  } else if (!found.masked.empty()) {
+    row.kind = "masked by the base";
+    row.finding = found.masked;
+  }
+  // What made the difference has run.
+  if (row.detected) row.reached = true;
+}
 
 hw::kernels::Result<KernelMutantsReport> run_kernel_mutants(const KernelMutantsOptions& options) {
   return Job(options).run();

@@ -46,6 +46,10 @@ struct MutantRow {
   std::uint64_t cases = 0;
 };
 
+struct Hunt;
+/// Write down what came of the hunt for a mutant; `reached` only if it was detected.
+void tell(const Hunt& found, MutantRow& row);
+
 struct KernelMutantsReport {
   std::string engine;   ///< "hosted:6.1"
   std::string release;  ///< "6.1.192"

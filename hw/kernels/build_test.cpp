@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "hw/kernels/test_tree.h"
 
@@ -119,6 +120,19 @@ TEST_F(BuildTest, QuotesTheCompilersFirstError) {
             std::string::npos)
       << made.error().message;
   EXPECT_EQ(made.error().cause, KernelError::Cause::input);
+}
+
+TEST_F(BuildTest, ABuildThatASignalEndedBlamesNoPatch) {
+  auto build = open(patch);
+  ASSERT_TRUE(build) << build.error().message;
+  folder_.program("bin/make", "kill -TERM $$\n");
+  const auto path = (folder_.path() / "bin").string() + ":" + std::getenv("PATH");
+  const Variable ended("PATH", path.c_str());
+  const auto made = build->make_kvm({});
+  ASSERT_FALSE(made);
+  EXPECT_EQ(made.error().cause, KernelError::Cause::machine) << made.error().message;
+  EXPECT_NE(made.error().message.find("ended by signal 15"), std::string::npos)
+      << made.error().message;
 }
 
 TEST_F(BuildTest, OtherSourcesCompileWithKbuildsFlags) {
