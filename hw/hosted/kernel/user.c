@@ -71,20 +71,32 @@ __visible void hosted_touch(unsigned long address) {
   hosted_host.touched(hosted_host.context, address, 8);
 }
 
+/* A page of the user may have to be brought in, unless its caller said that it does without. */
+static void may_fault(const char *what) {
+  if (!pagefault_disabled()) hosted_may_sleep(what);
+}
+static unsigned long copy_out(void __user *to, const void *from, unsigned long bytes) {
+  hosted_host.touched(hosted_host.context, (unsigned long)to, bytes);
+  return hosted_copy((__force void *)to, from, bytes);
+}
 unsigned long _copy_from_user(void *to, const void __user *from, unsigned long bytes) {
-  unsigned long left = hosted_copy(to, (__force const void *)from, bytes);
+  unsigned long left;
+  may_fault("copy_from_user");
+  left = hosted_copy(to, (__force const void *)from, bytes);
   if (left) memset((char *)to + bytes - left, 0, left);
   return left;
 }
 unsigned long _copy_to_user(void __user *to, const void *from, unsigned long bytes) {
-  hosted_host.touched(hosted_host.context, (unsigned long)to, bytes);
-  return hosted_copy((__force void *)to, from, bytes);
+  may_fault("copy_to_user");
+  return copy_out(to, from, bytes);
 }
 long copy_to_user_nofault(void __user *to, const void *from, size_t bytes) {
-  return _copy_to_user(to, from, bytes) ? -EFAULT : 0;
+  return copy_out(to, from, bytes) ? -EFAULT : 0;
 }
 static void *duplicate(const void __user *from, size_t bytes, unsigned kind) {
-  void *copy = hosted_object(bytes, 0, kind, (unsigned long)__builtin_return_address(0));
+  void *copy;
+  hosted_may_sleep("memdup_user");
+  copy = hosted_object(bytes, 0, kind, (unsigned long)__builtin_return_address(0));
   if (!copy) return ERR_PTR(-ENOMEM);
   if (_copy_from_user(copy, from, bytes)) {
     hosted_release(copy);
