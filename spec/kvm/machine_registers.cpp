@@ -86,7 +86,10 @@ Registers Machine::State::first_registers() const {
 
 bool Machine::State::may_lose_root(const Command& command) const {
   if (platform.tdp || configuration.paging != PagingMode::pae) return false;
-  const Registers& registers = processor_of(*vcpu_of(command)).registers();
+  // Commands of user space need no root.
+  const std::optional<unsigned> vcpu = vcpu_of(command);
+  if (!vcpu) return false;
+  const Registers& registers = processor_of(*vcpu).registers();
   const auto* load = std::get_if<LoadCr3>(&command);
   const auto loaded = load_pdptes(load != nullptr ? load->root : registers.root);
   const auto unbacked = [&](std::uint64_t pdpte) {

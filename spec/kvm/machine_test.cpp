@@ -272,5 +272,20 @@ TEST_F(PaeMachineTest, PdptesAreRegisters) {
   ok(LoadCr3{0, 0x1000}, Exception{13, 0});
 }
 
+/// Whether a root may be lost is a question about a vCPU, and user space has
+/// none: an engine that answers one of its ioctls with what nobody expects is
+/// refused like any other, PAE or not.
+TEST(MachineOfPae, RefusesAnUnexpectedAnswerToUserSpace) {
+  Configuration configuration;
+  configuration.paging = PagingMode::pae;
+  const SlotAdd add{1, 0x400000, 0x1000, 0x400000};
+  for (const Command& command : std::vector<Command>{SlotDelete{1}, SlotMove{1, 0x800000},
+                                                     SlotFlags{1, true}, DirtyGet{1}}) {
+    Machine machine(configuration, Platform{});
+    ASSERT_EQ(machine.judge(add, Done{}).kind, Judgement::Kind::admitted);
+    EXPECT_EQ(machine.judge(command, Unexpected{"invariant 26"}).kind, Judgement::Kind::refused);
+  }
+}
+
 }  // namespace
 }  // namespace lockstep::spec
