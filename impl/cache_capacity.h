@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/// How large the caches for splitting huge pages are, and what a per-CPU counter
-/// of pages may say.
+/// How large the caches for splitting huge pages are, when they ask for more, and
+/// when a list of SPTEs needs a descriptor.
 ///
 /// Templates over a word W (spec/vocabulary/word.h), so that theorems speak of
-/// this text.
+/// the text that runs.
 #pragma once
 
 #include "spec/vocabulary/word.h"
@@ -15,8 +15,8 @@ namespace lockstep::impl {
 inline constexpr unsigned split_minimum = 512 + 1;
 /// KVM: KVM_ARCH_NR_OBJS_PER_MEMORY_CACHE.
 inline constexpr unsigned default_capacity = 40;
-/// Bytes of a pte_list_desc: three words and 14 pointers, less padding: 128.
-inline constexpr unsigned descriptor_bytes = 8 + 8 + 14 * 8;
+/// SPTEs in one descriptor. KVM: PTE_LIST_EXT.
+inline constexpr unsigned descriptor_entries = 14;
 
 /// Objects that a cache holds when it is full. KVM: topup_split_caches().
 template <typename W>
@@ -30,37 +30,13 @@ constexpr BoolOf<W> needs_topup(W objects, W minimum) {
   return objects < minimum;
 }
 
-/// Objects taken from a full cache before it needs to be filled again.
+/// Whether one more SPTE of a gfn that has some takes a descriptor: the second one
+/// does, and each that finds the first descriptor full. A single SPTE stands in
+/// the head itself. `chained`: there are descriptors, and `in_first` SPTEs in the
+/// first. KVM: pte_list_add().
 template <typename W>
-constexpr W takes_between_topups(W capacity, W minimum) {
-  return capacity - minimum + 1;
-}
-
-/// Descriptors that a list of `entries` SPTEs of one gfn needs: a single one is
-/// kept in the head itself. KVM: pte_list_add(), PTE_LIST_EXT.
-template <typename W>
-constexpr W descriptors_needed(W entries) {
-  return ite(entries < W(2), W(0), (entries + 13) / 14);
-}
-
-/// One CPU's share of a per-CPU counter after `amount` was added, and what moved
-/// to the common count. KVM: percpu_counter_add_batch().
-template <typename I>
-struct CounterStep {
-  I local;
-  I moved;
-};
-template <typename I>
-constexpr CounterStep<I> add_to_counter(I local, I amount, I batch) {
-  const I sum = local + amount;
-  const auto spills = sum >= batch || I(0) - sum >= batch;
-  return {ite(spills, I(0), sum), ite(spills, sum, I(0))};
-}
-
-/// What a reader takes for the count. KVM: percpu_counter_read_positive().
-template <typename I>
-constexpr I read_positive(I common) {
-  return ite(common < I(0), I(0), common);
+constexpr BoolOf<W> takes_descriptor(BoolOf<W> chained, W in_first) {
+  return !chained || in_first == W(descriptor_entries);
 }
 
 }  // namespace lockstep::impl

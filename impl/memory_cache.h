@@ -4,6 +4,7 @@
 
 #include <cstddef>
 
+#include "impl/cache_capacity.h"
 #include "impl/optional_lock.h"
 #include "impl/rmap.h"
 #include "impl/table_arena.h"
@@ -43,11 +44,10 @@ struct FaultCaches {
   RmapCache rmaps;
 };
 
-/// Descriptors for splitting huge pages: each of 512 small pieces may need one,
-/// and the link one more. Some more than that are kept, so that the lock is not
-/// dropped for every single object. KVM: SPLIT_DESC_CACHE_MIN_NR_OBJECTS.
-inline constexpr std::size_t split_rmaps_least = 513;
-using SplitRmapCache = ObjectCache<RmapPool, split_rmaps_least + RmapCache::capacity>;
+/// Descriptors for splitting huge pages. Some more than one split needs are kept,
+/// so that the lock is not dropped for every single object.
+using SplitRmapCache =
+    ObjectCache<RmapPool, cache_capacity<std::size_t>(split_minimum, RmapCache::capacity)>;
 static_assert(SplitRmapCache::capacity == 553);
 
 }  // namespace lockstep::impl

@@ -115,14 +115,11 @@ void count_edges(MemorySlot& slot) {
   for (unsigned level = 2; level <= leaf_levels; ++level) {
     ZeroedArray<std::int32_t>& counts = slot.no_huge[level - 2];
     const std::uint64_t entries = slot.entries(level);
-    const std::uint64_t within = pages_of(level) - 1;
-    for (std::uint64_t i = 0; i < entries; ++i) counts[i] = 0;
-    if ((slot.base & within) != 0) counts[0] = 1;
-    const bool ragged = ((slot.base + slot.pages) & within) != 0;
-    if (ragged && !mutant(Mutant::huge_past_slot)) counts[entries - 1] = 1;
-    // Where hva and gfn do not agree, no frame is aligned as its gfn is.
-    if (((slot.base ^ (slot.hva >> page_shift)) & within) == 0) continue;
-    for (std::uint64_t i = 0; i < entries; ++i) counts[i] = 1;
+    auto edges = slot_edges<std::uint64_t>(slot.base, slot.pages, slot.hva >> page_shift, level);
+    if (edges.last && mutant(Mutant::huge_past_slot)) edges.last = false;
+    for (std::uint64_t i = 0; i < entries; ++i) {
+      counts[i] = edge_forbids<std::uint64_t>(edges, i, entries) ? 1 : 0;
+    }
   }
 }
 

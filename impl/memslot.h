@@ -11,6 +11,8 @@
 #include <vector>
 
 #include "impl/error.h"
+#include "impl/mmio_encoding.h"
+#include "impl/range_math.h"
 #include "impl/shadow_page.h"
 #include "spec/vocabulary/address.h"
 
@@ -78,10 +80,11 @@ struct MemorySlot {
   Hva hva_of(Gpa gpa) const { return hva + (gpa - gfn_to_gpa(base)); }
   /// Index of the gfn among what the slot keeps for the level.
   std::uint64_t index_of(Gfn gfn, unsigned level) const {
-    const unsigned shift = 9 * (level - 1);
-    return (gfn >> shift) - (base >> shift);
+    return array_index<std::uint64_t>(gfn, base, level);
   }
-  std::uint64_t entries(unsigned level) const { return index_of(base + pages - 1, level) + 1; }
+  std::uint64_t entries(unsigned level) const {
+    return array_size<std::uint64_t>(base, pages, level);
+  }
   bool has_rmaps() const { return static_cast<bool>(rmap[0]); }
   RmapHead& rmap_of(Gfn gfn, unsigned level) { return rmap[level - 1][index_of(gfn, level)]; }
   std::int32_t& no_huge_of(Gfn gfn, unsigned level) {
@@ -137,11 +140,12 @@ class SlotTable {
   /// Grows with every change of the slots; bit 63 is set while one goes on.
   /// KVM: kvm_memslots::generation.
   std::uint64_t generation() const { return generation_; }
-  static constexpr std::uint64_t in_progress = 1ull << 63;
+  static constexpr std::uint64_t in_progress = update_in_progress;
+  static constexpr unsigned address_spaces = 2;
   /// Publish a change. Two address spaces share the numbers, so it grows by two.
   /// KVM: kvm_swap_active_memslots().
   void begin_change() { generation_ |= in_progress; }
-  void end_change() { generation_ = (generation_ & ~in_progress) + 2; }
+  void end_change() { generation_ = next_generation<std::uint64_t>(generation_, address_spaces); }
   /// Tests only: start from a generation near the wrap.
   void set_generation(std::uint64_t generation) { generation_ = generation; }
 

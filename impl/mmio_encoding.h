@@ -3,7 +3,8 @@
 /// generation in an entry that hardware faults on.
 ///
 /// Templates over a word W (spec/vocabulary/word.h), so that theorems speak of
-/// this text. Widths differ from kernel to kernel and stand in MmioLayout.
+/// the text that runs. Widths differ from kernel to kernel and stand in
+/// MmioLayout; the one that runs here is in impl/spte.h.
 #pragma once
 
 #include <cstdint>

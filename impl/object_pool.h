@@ -13,6 +13,7 @@
 #include <optional>
 #include <utility>
 
+#include "impl/cache_capacity.h"
 #include "impl/error.h"
 
 namespace lockstep::impl {
@@ -166,7 +167,7 @@ class ObjectCache {
   /// left. no_memory only if the minimum cannot be reached; what was allocated
   /// stays. KVM: __kvm_mmu_topup_memory_cache().
   Expected<void> topup(std::size_t minimum) {
-    if (size_ >= minimum) return {};
+    if (!needs_topup(size_, minimum)) return {};
     while (size_ < capacity) {
       auto object = source_->allocate();
       if (!object) {

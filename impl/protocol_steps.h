@@ -2,7 +2,7 @@
 /// Decisions that protocols between threads rest on, one function each.
 ///
 /// Templates over a word W (spec/vocabulary/word.h) or an integer I, so that
-/// theorems on runs speak of this text.
+/// theorems on runs speak of the text that runs.
 #pragma once
 
 #include "spec/vocabulary/word.h"
@@ -17,11 +17,12 @@ constexpr B is_obsolete(B invalid, B generation, B current_generation) {
   return invalid || generation != current_generation;
 }
 
-/// Whether a fault that began at sequence number `seen` must be done again. KVM:
-/// mmu_invalidate_retry().
+/// Whether a fault that began at sequence number `seen` must be done again.
+/// `in_progress`: an invalidation of the fault's page is under way. KVM:
+/// mmu_invalidate_retry_hva().
 template <typename I>
-constexpr auto must_retry(I in_progress, I sequence, I seen) {
-  return in_progress > I(0) || sequence != seen;
+constexpr BoolOf<I> must_retry(BoolOf<I> in_progress, I sequence, I seen) {
+  return in_progress || sequence != seen;
 }
 
 }  // namespace lockstep::impl

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /// Arithmetic of gfn ranges at levels of huge pages: per-slot arrays, alignment,
-/// and what a flush must cover.
+/// and where a huge page may be.
 ///
 /// Templates over a word W (spec/vocabulary/word.h), so that theorems speak of
-/// this text.
+/// the text that runs.
 #pragma once
 
 #include "spec/vocabulary/word.h"
@@ -17,11 +17,17 @@ constexpr W level_shift(W level) {
   return (level - 1) * 9;
 }
 
-/// First gfn of the huge page of the level around `gfn`. KVM:
-/// gfn_round_for_level().
+/// 4-KiB pages that one entry of the level maps. KVM: KVM_PAGES_PER_HPAGE().
 template <typename W>
-constexpr W round_to_level(W gfn, W level) {
-  return gfn & (~W(0) << level_shift(level));
+constexpr W pages_at(W level) {
+  return W(1) << level_shift(level);
+}
+
+/// First frame of the huge page of the level around `frame`, of guest or host.
+/// KVM: gfn_round_for_level().
+template <typename W>
+constexpr W round_to_level(W frame, W level) {
+  return frame & (~W(0) << level_shift(level));
 }
 
 /// Place of a gfn in a slot's array of the level. KVM: gfn_to_index().
@@ -37,30 +43,35 @@ constexpr W array_size(W base, W pages, W level) {
   return array_index(base + pages - 1, base, level) + 1;
 }
 
-/// Whether the huge page of the level around `gfn` lies within the slot, and
-/// guest and host addresses agree below its size. KVM: what disallow_lpage of
-/// kvm_alloc_memslot_metadata() stands for.
+/// Which elements of a slot's array of a huge level forbid a huge page from the
+/// start: the first or last if they reach out of the slot, all if guest and host
+/// addresses do not agree below the level's size. KVM:
+/// kvm_alloc_memslot_metadata().
 template <typename W>
-constexpr BoolOf<W> huge_fits(W gfn, W base, W pages, W host_base, W level) {
-  const W size = W(1) << level_shift(level);
-  const W first = round_to_level(gfn, level);
-  const BoolOf<W> inside = first >= base && first + size <= base + pages;
-  return inside && ((base ^ host_base) & (size - 1)) == 0;
+struct SlotEdges {
+  BoolOf<W> first;
+  BoolOf<W> last;
+  BoolOf<W> all;
+};
+template <typename W>
+constexpr SlotEdges<W> slot_edges(W base, W pages, W host_base, W level) {
+  const W within = pages_at(level) - 1;
+  return {.first = (base & within) != 0,
+          .last = ((base + pages) & within) != 0,
+          .all = ((base ^ host_base) & within) != 0};
+}
+template <typename W>
+constexpr BoolOf<W> edge_forbids(const SlotEdges<W>& edges, W index, W elements) {
+  return edges.all || (edges.first && index == W(0)) || (edges.last && index + 1 == elements);
 }
 
-/// Highest level at which a fault may map `gfn`, no higher than `wanted`, from 1.
-/// KVM: kvm_mmu_max_mapping_level().
+/// Highest level at which a fault may map a gfn, no higher than `wanted`, from 1
+/// to 3: what its elements at levels 2 and 3 allow. KVM:
+/// kvm_mmu_max_mapping_level().
 template <typename W>
-constexpr W mapping_level(W gfn, W base, W pages, W host_base, W wanted) {
-  const W two = ite(wanted >= W(2) && huge_fits<W>(gfn, base, pages, host_base, 2), W(2), 1);
-  return ite(wanted >= W(3) && huge_fits<W>(gfn, base, pages, host_base, 3), W(3), two);
-}
-
-/// Host frame of the huge page at the level that holds `frame`. KVM:
-/// kvm_mmu_hugepage_adjust().
-template <typename W>
-constexpr W adjusted_frame(W frame, W level) {
-  return round_to_level(frame, level);
+constexpr W mapping_level(W wanted, BoolOf<W> allows2, BoolOf<W> allows3) {
+  const W two = ite(wanted >= W(2) && allows2, W(2), 1);
+  return ite(wanted >= W(3) && allows3, W(3), two);
 }
 
 }  // namespace lockstep::impl

@@ -6,6 +6,7 @@
 #include <array>
 #include <cstdint>
 
+#include "impl/cache_capacity.h"
 #include "impl/object_pool.h"
 
 namespace lockstep::impl {
@@ -32,7 +33,7 @@ inline constexpr std::uint32_t most_shadow_pages = (1u << 22) - 1;
 /// KVM: struct pte_list_desc. Only the first descriptor of a chain is not full,
 /// so that adding and counting take no walk.
 struct alignas(64) RmapDescriptor {
-  static constexpr unsigned capacity = 14;
+  static constexpr unsigned capacity = descriptor_entries;
   std::uint32_t next;         ///< index of the next one, if `behind` is not 0
   std::uint32_t count : 8;    ///< entries here
   std::uint32_t behind : 24;  ///< full descriptors behind this one
@@ -41,8 +42,7 @@ struct alignas(64) RmapDescriptor {
 static_assert(sizeof(RmapDescriptor) == 64);
 
 using RmapPool = ObjectPool<RmapDescriptor>;
-/// KVM_ARCH_NR_OBJS_PER_MEMORY_CACHE.
-using RmapCache = ObjectCache<RmapPool, 40>;
+using RmapCache = ObjectCache<RmapPool, default_capacity>;
 
 /// Head of one list; all-zero means empty, so that calloc() makes it. Owns the
 /// descriptors of its chain: clear it before it goes. KVM: struct kvm_rmap_head.
@@ -104,28 +104,25 @@ Expected<void> RmapHead::add(Cache& cache, SpteRef ref) {
     raw_ = ref.value() + 1;
     return {};
   }
-  if (!chained()) {
-    auto desc = cache.take();
-    if (!desc) return fail(desc.error());
-    (*desc)->behind = 0;
-    (*desc)->count = 2;
-    (*desc)->entries[0] = SpteRef::from(raw_ - 1);
-    (*desc)->entries[1] = ref;
-    raw_ = chain_bit | desc->release();
-    return {};
-  }
-  RmapDescriptor& first = cache.source().at(index());
-  if (first.count < RmapDescriptor::capacity) {
-    first.entries[first.count] = ref;
-    first.count = (first.count + 1u) & 0xffu;
+  RmapDescriptor* first = chained() ? &cache.source().at(index()) : nullptr;
+  if (!takes_descriptor<std::uint64_t>(first != nullptr, first != nullptr ? first->count : 1)) {
+    first->entries[first->count] = ref;
+    first->count = (first->count + 1u) & 0xffu;
     return {};
   }
   auto desc = cache.take();
   if (!desc) return fail(desc.error());
-  (*desc)->next = index();
-  (*desc)->behind = (first.behind + 1u) & 0xff'ffffu;
-  (*desc)->count = 1;
-  (*desc)->entries[0] = ref;
+  if (first == nullptr) {
+    (*desc)->behind = 0;
+    (*desc)->count = 2;
+    (*desc)->entries[0] = SpteRef::from(raw_ - 1);
+    (*desc)->entries[1] = ref;
+  } else {
+    (*desc)->next = index();
+    (*desc)->behind = (first->behind + 1u) & 0xff'ffffu;
+    (*desc)->count = 1;
+    (*desc)->entries[0] = ref;
+  }
   raw_ = chain_bit | desc->release();
   return {};
 }

@@ -88,8 +88,8 @@ TEST_F(Rmap, EqualsASetWhateverTheOrder) {
 
 TEST(SplitCache, HasRoomForEveryPieceOfAHugePage) {
   // Seed 003: 512 pieces and one parent, 128 bytes each before, half of it here.
-  EXPECT_EQ(split_rmaps_least, 512u + 1u);
-  EXPECT_EQ(SplitRmapCache::capacity - split_rmaps_least, RmapCache::capacity);
+  EXPECT_EQ(split_minimum, 512u + 1u);
+  EXPECT_EQ(SplitRmapCache::capacity - split_minimum, RmapCache::capacity);
   EXPECT_EQ(sizeof(RmapDescriptor), 64u);
 }
 

@@ -21,8 +21,9 @@ void Roots::unload() {
 
 bool Roots::switch_to(std::uint64_t cr3, const Role& role) {
   const auto serves = [&](const Whole& whole) {
-    return whole.root.usable() && whole.cr3 == cr3 &&
-           (whole.root.page().role == role || mutant(Mutant::root_of_other_role));
+    if (!whole.root) return false;
+    const Role& have = mutant(Mutant::root_of_other_role) ? role : whole.root.page().role;
+    return root_serves<std::uint64_t>(!whole.root.usable(), whole.cr3, cr3, have, role);
   };
   if (serves(whole_[0]) && !quartered_) return true;
   unload();
@@ -89,7 +90,8 @@ std::optional<Hfn> Roots::frame() const {
 }
 
 ShadowPage* Roots::start(Gva gva) const {
-  const RootRef& root = quartered_ ? quarters_[(gva >> 30) & 3] : whole_[0].root;
+  const RootRef& root =
+      quartered_ ? quarters_[quadrant_of_address<std::uint64_t>(gva, 2)] : whole_[0].root;
   return root.usable() ? &root.page() : nullptr;
 }
 

@@ -66,6 +66,14 @@ constexpr FollowedEntries<W> followed_entries(BoolOf<W> narrow, W level, W quadr
   return {ite(elsewhere, W(0), first & 511), ite(elsewhere, W(0), last - first + 1)};
 }
 
+/// Stores that no guest makes to a table it still uses as one: less than 4 bytes,
+/// or across entries. KVM: detect_write_misaligned().
+template <typename W>
+constexpr BoolOf<W> misaligned_store(BoolOf<W> narrow, W offset, W size) {
+  const W entry = ite(narrow, W(2), 3);
+  return size < W(4) || (offset >> entry) != ((offset + size - 1) >> entry);
+}
+
 /// What a shadow page keeps of a guest entry: its frame and the rights of the
 /// path, `access_bits` wide. KVM: kvm_mmu_page_set_translation().
 template <typename W>

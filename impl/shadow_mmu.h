@@ -15,6 +15,7 @@
 #include "impl/nx_list.h"
 #include "impl/page_counter.h"
 #include "impl/page_hash.h"
+#include "impl/protocol_steps.h"
 #include "impl/shadow_page.h"
 
 namespace lockstep::impl {
@@ -248,7 +249,7 @@ class ShadowMmu {
   /// that are no root. KVM: kvm_mmu_change_mmu_pages().
   void set_page_limit(std::uint64_t pages);
   bool is_obsolete(const ShadowPage& page) const {
-    return page.invalid || page.valid_generation != valid_generation_;
+    return impl::is_obsolete(page.invalid, page.valid_generation, valid_generation_);
   }
 
   /// Every TLB that may hold translations of this VM must forget them.

@@ -24,11 +24,12 @@ Expected<void> ShadowMmu::split(MemoryCache& pages, SplitRmapCache& rmap_cache, 
   const Gfn gfn = level_base(page.gfn_at(entry), level);
   MemorySlot* slot = slots_->by_gfn(page.gfn_at(entry));
   if (slot == nullptr || !spte_present(huge) || !spte_leaf(huge, level)) return {};
-  Role role = page.role;
-  role.level = static_cast<std::uint8_t>(level - 1);
-  role.direct = true;
-  role.quadrant = role.has_4_byte_gpte ? entry & 1 : 0;
-  role.access = page.access_at(entry);
+  // The SPTE's place in its page is that of its address in the table.
+  const auto quadrant = quadrant_of_child<std::uint64_t>(entry * sizeof(std::uint64_t));
+  const Role role = child_role(page.role, {.level = static_cast<std::uint8_t>(level - 1),
+                                           .direct = true,
+                                           .access = page.access_at(entry),
+                                           .quadrant = static_cast<std::uint8_t>(quadrant)});
   auto lower = get_direct(pages, gfn, role);
   if (!lower) return fail(lower.error());
   ShadowPage& table = **lower;

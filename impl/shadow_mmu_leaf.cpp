@@ -11,8 +11,6 @@ namespace {
 /// KVM: RMAP_RECYCLE_THRESHOLD.
 constexpr unsigned longest_rmap = 1000;
 
-constexpr Rights without(Rights access, Rights gone) { return access & static_cast<Rights>(~gone); }
-
 }  // namespace
 
 void ShadowMmu::drop_leaf(ShadowPage& page, unsigned entry) {
@@ -34,19 +32,19 @@ void ShadowMmu::drop_leaf(ShadowPage& page, unsigned entry) {
 /// stands there for the same frame, or 0.
 std::uint64_t ShadowMmu::make_leaf(FaultContext& context, ShadowPage& page, std::uint64_t old,
                                    const Mapping& mapping, bool sync, bool& denied) {
-  const unsigned level = page.role.level;
-  Rights access = mapping.access;
-  if (level > 1 && options_.nx_huge_pages && !mutant(Mutant::nx_huge_executable)) {
-    access = without(access, rights::executable);
-  }
-  const bool may_write = mapping.host_writable && !mapping.slot.read_only;
-  if (!may_write) access = without(access, rights::writable);
-  if ((access & rights::writable) != 0 && !spte_writable(old) &&
+  LeafRequest<std::uint64_t> leaf{
+      .level = page.role.level,
+      .frame = mapping.frame,
+      .access = mapping.access,
+      .host_writable = mapping.host_writable && !mapping.slot.read_only,
+      .nx_huge = options_.nx_huge_pages && !mutant(Mutant::nx_huge_executable)};
+  const bool wants_write = leaf.host_writable && (mapping.access & rights::writable) != 0;
+  if (wants_write && !spte_writable(old) &&
       !try_to_unsync(mapping.slot, mapping.gfn, /*can_unsync=*/!sync, /*prefetch=*/sync)) {
     denied = true;
-    access = without(access, rights::writable);
+    leaf.tracked = true;
   }
-  const std::uint64_t spte = leaf_spte(mapping.frame, access, level, may_write);
+  const std::uint64_t spte = leaf_spte(leaf);
   if (spte_writable(spte)) context.dirty.mark(mapping.slot, mapping.gfn);
   return spte;
 }

@@ -73,7 +73,7 @@ ShadowMmu::Synced ShadowMmu::sync_entries(FaultContext& context, ShadowPage& pag
       // An MMIO entry of an older generation must not be made young again: its gfn
       // may have a slot by now.
       const bool same = guest && is_mmio_spte(old) && mmio_gfn(old) == guest->gfn &&
-                        mmio_generation(old) == (slots_->generation() & mmio::generation_mask);
+                        mmio_current(old, slots_->generation());
       const Rights rights = guest ? page.role.access & guest->access : Rights{0};
       write(page, entry, same ? mmio_spte(guest->gfn, rights, slots_->generation()) : 0);
       return;
@@ -120,30 +120,13 @@ void ShadowMmu::invalidate_address(ShadowPage& root, Gva gva) {
 
 namespace {
 
-/// The SPTEs of a shadow page that follow guest bytes [offset, offset + size).
-struct SpteRange {
-  unsigned first = 0;
-  unsigned count = 0;
-};
-
-SpteRange followed_by(const Role& role, unsigned offset, unsigned size) {
-  if (!role.has_4_byte_gpte) {
-    return {offset / 8, (offset + size - 1) / 8 - offset / 8 + 1};
-  }
-  // A 4-byte entry stands for one SPTE at level 1 and for two at level 2; a
-  // quadrant holds the SPTEs of 512 or 256 entries.
-  const unsigned per_entry = role.level == 1 ? 1 : 2;
-  const unsigned first = offset / 4 * per_entry;
-  unsigned last = (offset + size - 1) / 4 * per_entry + per_entry - 1;
-  if (per_entry == 2 && mutant(Mutant::second_half_not_zapped)) --last;
-  if (first / 512 != role.quadrant) return {};
-  return {first % 512, last - first + 1};
-}
-
-/// Stores that no guest makes to a table it still uses as one.
-bool misaligned(const Role& role, unsigned offset, unsigned size) {
-  const unsigned entry = role.has_4_byte_gpte ? 4 : 8;
-  return size < 4 || offset / entry != (offset + size - 1) / entry;
+/// followed_entries(), or a defect of it.
+FollowedEntries<std::uint64_t> followed_by(const Role& role, unsigned offset, unsigned size) {
+  auto range = followed_entries<std::uint64_t>(role.has_4_byte_gpte, role.level, role.quadrant,
+                                               offset, size);
+  const bool two = role.has_4_byte_gpte && role.level == 2 && range.count != 0;
+  if (two && mutant(Mutant::second_half_not_zapped)) --range.count;
+  return range;
 }
 
 /// Stores in a row, none of them followed by a use, after which the page is taken
@@ -153,8 +136,10 @@ constexpr unsigned flood = 3;
 }  // namespace
 
 void ShadowMmu::zap_written(ShadowPage& page, unsigned offset, unsigned size) {
-  const SpteRange range = followed_by(page.role, offset, size);
-  for (unsigned i = 0; i < range.count; ++i) clear(page, range.first + i);
+  const auto range = followed_by(page.role, offset, size);
+  for (std::uint64_t i = 0; i < range.count; ++i) {
+    clear(page, static_cast<unsigned>(range.first + i));
+  }
 }
 
 void ShadowMmu::guest_wrote(Gpa gpa, unsigned size) {
@@ -166,7 +151,8 @@ void ShadowMmu::guest_wrote(Gpa gpa, unsigned size) {
     again = false;
     ShadowPage* unused = nullptr;
     hash_.for_each(gfn, [&](ShadowPage& page) {
-      if (page.shadows_table() && !is_obsolete(page) && misaligned(page.role, offset, size)) {
+      if (page.shadows_table() && !is_obsolete(page) &&
+          misaligned_store<std::uint64_t>(page.role.has_4_byte_gpte, offset, size)) {
         unused = &page;
       }
     });

@@ -12,6 +12,7 @@
 #include "impl/page_counter.h"
 #include "impl/rmap.h"
 #include "impl/role.h"
+#include "impl/shadow_geometry.h"
 #include "impl/spte.h"
 #include "spec/vocabulary/address.h"
 #include "spec/vocabulary/paging.h"
@@ -21,7 +22,7 @@ namespace lockstep::impl {
 /// What each leaf SPTE of an indirect page maps: gfn and access that the guest's
 /// table gives. Direct pages compute both. KVM: shadowed_translation.
 struct Translations {
-  std::array<std::uint64_t, 512> entries;  ///< gfn << 3 | access
+  std::array<std::uint64_t, 512> entries;  ///< of pack_translation()
 };
 using TranslationPool = ObjectPool<Translations>;
 
@@ -165,16 +166,21 @@ class ShadowPage {
 
   /// Gfn that the leaf SPTE maps. KVM: kvm_mmu_page_get_gfn().
   Gfn gfn_at(unsigned entry) const {
-    if (translations) return translations->entries[entry] >> 3;
+    if (translations) return translation_gfn(translations->entries[entry]);
     return gfn + entry * pages_of(role.level);
   }
   /// Access that the guest grants it. KVM: kvm_mmu_page_get_access().
   Rights access_at(unsigned entry) const {
-    if (translations) return static_cast<Rights>(translations->entries[entry] & rights::all);
+    if (translations) {
+      return static_cast<Rights>(
+          translation_access<std::uint64_t>(translations->entries[entry], rights::all));
+    }
     return role.access;
   }
   void set_translation(unsigned entry, Gfn mapped, Rights access) {
-    if (translations) translations->entries[entry] = mapped << 3 | access;
+    if (translations) {
+      translations->entries[entry] = pack_translation<std::uint64_t>(mapped, access);
+    }
   }
 
   /// It shadows a table of the guest. KVM: sp_has_gptes().

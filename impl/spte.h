@@ -1,13 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /// The bits of an SPTE: a 64-bit x86 entry that hardware can walk as it is.
 /// Bits 9 to 11 are software's (SDM "4-Level Paging": ignored).
+///
+/// Templates over a word W (spec/vocabulary/word.h), so that theorems speak of
+/// the text that runs.
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 
+#include "impl/mmio_encoding.h"
 #include "impl/role.h"
 #include "spec/vocabulary/address.h"
 #include "spec/vocabulary/paging.h"
+#include "spec/vocabulary/word.h"
 
 namespace lockstep::impl {
 
@@ -30,9 +36,15 @@ inline constexpr std::uint64_t mmio = 1ull << 51;
 inline constexpr std::uint64_t address = entry::address & ~mmio;
 }  // namespace spte
 
-constexpr bool spte_present(std::uint64_t value) { return (value & spte::shadow_present) != 0; }
+template <typename W>
+constexpr BoolOf<W> spte_present(W value) {
+  return (value & spte::shadow_present) != 0;
+}
 constexpr Hfn spte_frame(std::uint64_t value) { return (value & spte::address) >> page_shift; }
-constexpr bool spte_writable(std::uint64_t value) { return (value & entry::writable) != 0; }
+template <typename W>
+constexpr BoolOf<W> spte_writable(W value) {
+  return (value & entry::writable) != 0;
+}
 constexpr bool spte_large(std::uint64_t value) { return (value & entry::page_size) != 0; }
 /// A present SPTE of the level is a leaf.
 constexpr bool spte_leaf(std::uint64_t value, unsigned level) {
@@ -46,17 +58,32 @@ constexpr std::uint64_t nonleaf_spte(Hfn table) {
          entry::accessed;
 }
 
+/// What a leaf is made from.
+template <typename W>
+struct LeafRequest {
+  W level = 1;
+  W frame = 0;                      ///< host frame, aligned to the level
+  W access = 0;                     ///< Rights of the guest's path under the page's role
+  BoolOf<W> host_writable = false;  ///< host and slot let the page be written
+  BoolOf<W> tracked = false;        ///< the gfn is a guest page table that must not be written
+  BoolOf<W> nx_huge = false;        ///< huge pages are not executable
+};
+
 /// Entry that maps a host page, or a huge one at level 2 and 3. Accessed and, if
 /// writable, dirty are set ahead, because the guest's own flags are kept by the
-/// guest walker. Write access is taken from a page that the host write-protects.
-/// KVM: make_spte().
-constexpr std::uint64_t leaf_spte(Hfn page, Rights access, unsigned level, bool host_writable) {
-  const bool write = host_writable && (access & rights::writable) != 0;
-  return gfn_to_gpa(page) | spte::shadow_present | entry::present | entry::accessed |
-         (host_writable ? spte::host_writable : 0) | (level > 1 ? entry::page_size : 0) |
-         (write ? entry::writable | entry::dirty | spte::mmu_writable : 0) |
-         ((access & rights::user) != 0 ? entry::user : 0) |
-         ((access & rights::executable) != 0 ? 0 : entry::no_execute);
+/// guest walker. KVM: make_spte().
+template <typename W>
+constexpr W leaf_spte(const LeafRequest<W>& request) {
+  using B = BoolOf<W>;
+  const B huge = request.level > W(1);
+  const B executable = (request.access & rights::executable) != 0 && !(huge && request.nx_huge);
+  const B writable =
+      (request.access & rights::writable) != 0 && request.host_writable && !request.tracked;
+  return (request.frame << page_shift) | spte::shadow_present | entry::present | entry::accessed |
+         ite(executable, W(0), entry::no_execute) |
+         ite((request.access & rights::user) != 0, W(entry::user), 0) |
+         ite(huge, W(entry::page_size), 0) | ite(request.host_writable, W(spte::host_writable), 0) |
+         ite(writable, W(entry::writable | spte::mmu_writable | entry::dirty), 0);
 }
 
 /// Rights of a leaf, as its own bits say.
@@ -66,32 +93,42 @@ constexpr Rights spte_rights(std::uint64_t value) {
                              ((value & entry::user) != 0 ? rights::user : 0));
 }
 
-/// What a small piece of a huge leaf is. KVM: make_huge_page_split_spte().
-constexpr std::uint64_t split_spte(std::uint64_t huge, unsigned level, unsigned index) {
-  const std::uint64_t page = spte_frame(huge) + index * pages_of(level - 1);
-  const std::uint64_t flags = huge & ~spte::address;
-  return gfn_to_gpa(page) | (level == 2 ? flags & ~entry::page_size : flags);
+/// What a small piece of a huge leaf of `level` is. KVM:
+/// make_huge_page_split_spte(), make_small_spte().
+template <typename W>
+constexpr W split_spte(W huge, std::type_identity_t<W> level, std::type_identity_t<W> index) {
+  const W piece = huge + ((index * pages_at(level - 1)) << page_shift);
+  return ite(level == W(2), piece & ~W(entry::page_size), piece);
 }
 
 /// Whether `now` forbids something that `old` allowed, so that TLBs must forget.
-constexpr bool loses_rights(std::uint64_t old, std::uint64_t now) {
-  const bool fewer = (old & ~now & (entry::writable | entry::user)) != 0;
+template <typename W>
+constexpr BoolOf<W> loses_rights(W old, std::type_identity_t<W> now) {
+  const BoolOf<W> fewer = (old & ~now & (entry::writable | entry::user)) != 0;
   // Less user is more supervisor and the reverse (SMEP, SMAP): any change counts.
-  const bool changed = ((old ^ now) & (entry::user | spte::address | entry::page_size)) != 0;
+  const BoolOf<W> changed = ((old ^ now) & (entry::user | spte::address | entry::page_size)) != 0;
   return fewer || changed || (~old & now & entry::no_execute) != 0;
 }
 
 /// Write access that only the dirty log took away. KVM: fast_page_fault() may
 /// restore it; nothing else is needed.
-constexpr bool may_restore_write(std::uint64_t value) {
+template <typename W>
+constexpr BoolOf<W> may_restore_write(W value) {
   return !spte_writable(value) && (value & spte::host_writable) != 0 &&
          (value & spte::mmu_writable) != 0;
+}
+/// The SPTE that a fault makes of it.
+template <typename W>
+constexpr W with_write(W value) {
+  return value | entry::writable | entry::dirty | entry::accessed;
 }
 
 /// Take write access away: for the dirty log it may come back, for a shadowed
 /// table it may not. KVM: spte_write_protect().
-constexpr std::uint64_t without_write(std::uint64_t value, bool for_good) {
-  return value & ~(entry::writable | entry::dirty | (for_good ? spte::mmu_writable : 0));
+template <typename W>
+constexpr W without_write(W value, BoolOf<W> for_good) {
+  const W kept = value & ~W(entry::writable | entry::dirty);
+  return ite(for_good, kept & ~W(spte::mmu_writable), kept);
 }
 
 // MMIO: a present entry with a reserved bit, so that hardware faults without a
@@ -100,11 +137,19 @@ constexpr std::uint64_t without_write(std::uint64_t value, bool for_good) {
 
 namespace mmio {
 inline constexpr unsigned generation_bits = 19;
-inline constexpr std::uint64_t generation_mask = (1ull << generation_bits) - 1;
-/// Generation bits 7:0 stand at 10:3, bits 18:8 at 62:52.
-inline constexpr unsigned low_bits = 8;
-inline constexpr unsigned low_shift = 3;
-inline constexpr unsigned high_shift = 52;
+/// Generation bits 7:0 stand at 10:3, bits 18:8 at 62:52, as in 6.1 on a
+/// processor without L1TF.
+template <typename W>
+constexpr MmioLayout<W> layout() {
+  return {.low_bits = 8,
+          .high_bits = generation_bits - 8,
+          .mask = spte::mmio | entry::present,
+          .value = spte::mmio | entry::present,
+          .access_mask = rights::writable | rights::user,
+          .inverted = 0,
+          .lower_gfn_mask = spte::address};
+}
+inline constexpr std::uint64_t generation_mask = impl::generation_mask(layout<std::uint64_t>());
 /// The largest gfn that an entry can hold, plus one.
 inline constexpr Gfn end_gfn = 1ull << (spte::host_maxphyaddr - page_shift);
 }  // namespace mmio
@@ -112,21 +157,23 @@ inline constexpr Gfn end_gfn = 1ull << (spte::host_maxphyaddr - page_shift);
 /// Entry for a gfn without memslot; `gfn` is below mmio::end_gfn. Write and user
 /// rights are kept for the emulator.
 constexpr std::uint64_t mmio_spte(Gfn gfn, Rights access, std::uint64_t generation) {
-  const std::uint64_t low = generation & ((1ull << mmio::low_bits) - 1);
-  const std::uint64_t high = (generation & mmio::generation_mask) >> mmio::low_bits;
-  return spte::mmio | entry::present | gfn_to_gpa(gfn) | low << mmio::low_shift |
-         high << mmio::high_shift | (access & (rights::writable | rights::user));
+  return encode_mmio<std::uint64_t>(mmio::layout<std::uint64_t>(), gfn, access, generation);
 }
 constexpr bool is_mmio_spte(std::uint64_t value) {
-  return (value & (spte::mmio | entry::present)) == (spte::mmio | entry::present);
+  return is_mmio(mmio::layout<std::uint64_t>(), value);
 }
-constexpr Gfn mmio_gfn(std::uint64_t value) { return spte_frame(value); }
+constexpr Gfn mmio_gfn(std::uint64_t value) {
+  return decode_mmio_gfn(mmio::layout<std::uint64_t>(), value);
+}
 constexpr Rights mmio_rights(std::uint64_t value) {
-  return static_cast<Rights>(value & (rights::writable | rights::user));
+  return static_cast<Rights>(decode_mmio_access(mmio::layout<std::uint64_t>(), value));
 }
 constexpr std::uint64_t mmio_generation(std::uint64_t value) {
-  return ((value >> mmio::low_shift) & ((1ull << mmio::low_bits) - 1)) |
-         ((value >> mmio::high_shift) & ((1ull << 11) - 1)) << mmio::low_bits;
+  return decode_mmio_generation(mmio::layout<std::uint64_t>(), value);
+}
+/// Whether the entry may be used under this generation of the memslots.
+constexpr bool mmio_current(std::uint64_t value, std::uint64_t generation) {
+  return mmio_hit(mmio::layout<std::uint64_t>(), value, generation);
 }
 
 }  // namespace lockstep::impl

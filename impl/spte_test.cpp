@@ -28,23 +28,27 @@ TEST(MmioSpte, GenerationWrapsAtNineteenBits) {
   EXPECT_EQ(mmio_spte(5, 0, (1ull << 63) | 4), mmio_spte(5, 0, 4));
 }
 
+LeafRequest<std::uint64_t> leaf(Hfn frame, Rights access, unsigned level, bool host_writable) {
+  return {.level = level, .frame = frame, .access = access, .host_writable = host_writable};
+}
+
 TEST(Spte, WhatTheDirtyLogTookMayComeBackAndNothingElse) {
-  const std::uint64_t spte = leaf_spte(8, rights::all, 1, /*host_writable=*/true);
+  const std::uint64_t spte = leaf_spte(leaf(8, rights::all, 1, /*host_writable=*/true));
   EXPECT_TRUE(spte_writable(spte));
   EXPECT_TRUE(may_restore_write(without_write(spte, /*for_good=*/false)));
   EXPECT_FALSE(may_restore_write(without_write(spte, /*for_good=*/true)));
-  EXPECT_FALSE(spte_writable(leaf_spte(8, rights::all, 1, /*host_writable=*/false)));
-  EXPECT_FALSE(may_restore_write(leaf_spte(8, rights::all, 1, /*host_writable=*/false)));
+  EXPECT_FALSE(spte_writable(leaf_spte(leaf(8, rights::all, 1, /*host_writable=*/false))));
+  EXPECT_FALSE(may_restore_write(leaf_spte(leaf(8, rights::all, 1, /*host_writable=*/false))));
 }
 
 TEST(Spte, PiecesOfAHugeLeafMapTheSame) {
   for (const unsigned level : {2u, 3u}) {
     const Hfn first = 3ull << 18;
     for (const Rights access : {Rights{0}, rights::writable, rights::executable, rights::all}) {
-      const std::uint64_t huge = leaf_spte(first, access, level, /*host_writable=*/true);
+      const std::uint64_t huge = leaf_spte(leaf(first, access, level, /*host_writable=*/true));
       for (const unsigned i : {0u, 1u, 511u}) {
         EXPECT_EQ(split_spte(huge, level, i),
-                  leaf_spte(first + i * pages_of(level - 1), access, level - 1, true));
+                  leaf_spte(leaf(first + i * pages_of(level - 1), access, level - 1, true)));
       }
     }
   }

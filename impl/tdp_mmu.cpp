@@ -169,19 +169,15 @@ Expected<TdpMmu::Mapped> TdpMmu::map(FaultCaches& caches, DirtyMarker& dirty, Sh
   if (level > 1 && spte_present(old) && !spte_leaf(old, level) && child(*table, entry).no_huge) {
     return map(caches, dirty, root, mapping, {.level = level - 1});
   }
-  Rights access = mapping.access;
-  if (level > 1 && shadow_->options().nx_huge_pages && !mutant(Mutant::nx_huge_executable)) {
-    access &= static_cast<Rights>(~rights::executable);
-  }
-  const bool may_write = mapping.host_writable && !mapping.slot.read_only;
-  bool denied = false;
-  if (may_write && mapping.slot.is_tracked(mapping.gfn)) {
-    access &= static_cast<Rights>(~rights::writable);
-    denied = true;
-  }
-  if (!may_write) access &= static_cast<Rights>(~rights::writable);
-  const Hfn frame = mapping.frame & ~(pages_of(level) - 1);
-  const std::uint64_t spte = leaf_spte(frame, access, level, may_write);
+  const LeafRequest<std::uint64_t> leaf{
+      .level = level,
+      .frame = level_base(mapping.frame, level),
+      .access = mapping.access,
+      .host_writable = mapping.host_writable && !mapping.slot.read_only,
+      .tracked = mapping.slot.is_tracked(mapping.gfn),
+      .nx_huge = shadow_->options().nx_huge_pages && !mutant(Mutant::nx_huge_executable)};
+  const bool denied = leaf.host_writable && leaf.tracked;
+  const std::uint64_t spte = leaf_spte(leaf);
   if (old != spte) {
     const bool fewer = spte_present(old) && loses_rights(old, spte);
     if (!exchange(*table, entry, old, spte)) return Mapped::retry;

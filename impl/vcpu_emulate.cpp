@@ -99,7 +99,8 @@ bool Vcpu::can_judge(const Role& role) const {
 /// dirty, grants no more than a walk would have given it.
 std::optional<GuestLeaf> Vcpu::leaf(const ShadowPage& page, unsigned entry) {
   const unsigned bytes = tables_.entry_bytes;
-  const Gpa at = gfn_to_gpa(page.gfn) + ((page.role.quadrant << 9) + entry) * bytes;
+  const Gpa at =
+      gfn_to_gpa(page.gfn) + guest_index<std::uint64_t>(page.role.quadrant, entry) * bytes;
   const Vm::Place place = vm_->place(at);
   if (!place) return std::nullopt;
   const std::uint64_t value = vm_->memory().load(place.hva, bytes);

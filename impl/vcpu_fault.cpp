@@ -71,9 +71,7 @@ std::optional<FaultOutcome> Vcpu::mmio_fault(std::uint64_t address, bool is_gpa)
   const auto spte = lockless_spte(address, level);
   if (!spte || !is_mmio_spte(*spte)) return Fixed{};  // zapped meanwhile
   const std::uint64_t generation = vm_->slots().generation();
-  const bool current = (generation & SlotTable::in_progress) == 0 &&
-                       mmio_generation(*spte) == (generation & mmio::generation_mask);
-  if (!current && !mutant(Mutant::mmio_generation_ignored)) {
+  if (!mmio_current(*spte, generation) && !mutant(Mutant::mmio_generation_ignored)) {
     ++events_.mmio_stale;
     return std::nullopt;
   }
@@ -254,7 +252,7 @@ bool Vcpu::fast_fault(Gpa gpa, AccessKind kind) {
     if (slot == nullptr || (!may_restore_write(spte) && !ignores)) return false;
     // A huge leaf has one bit for many pages.
     if (level > 1 && slot->log && !mutant(Mutant::huge_write_logged_as_one)) return false;
-    const std::uint64_t now = spte | entry::writable | entry::dirty | entry::accessed;
+    const std::uint64_t now = with_write(spte);
     if (!page->exchange(entry, spte, now)) return false;
     if (!mutant(Mutant::fast_fault_not_logged)) dirty_.mark(*slot, gpa_to_gfn(gpa));
     ++events_.fast;

@@ -32,15 +32,15 @@ Mapping Vcpu::mapping_of(const Target& target, unsigned level) {
 }
 
 Role Vcpu::child_role(const GuestWalk& walk, unsigned level, Gva gva, Rights leaf_access) const {
-  Role role = base_;
-  role.level = static_cast<std::uint8_t>(level);
-  role.direct = level < walk.leaf_level;
-  role.access = role.direct ? leaf_access : walk.rights_through[level + 1];
+  const bool direct = level < walk.leaf_level;
+  auto quadrant = quadrant_of_address<std::uint64_t>(gva, 1);
+  if (base_.has_4_byte_gpte && mutant(Mutant::quadrant_lost)) quadrant = 0;
+  Role role =
+      impl::child_role(base_, {.level = static_cast<std::uint8_t>(level),
+                               .direct = direct,
+                               .access = direct ? leaf_access : walk.rights_through[level + 1],
+                               .quadrant = static_cast<std::uint8_t>(quadrant)});
   if (mutant(Mutant::role_forgets_access)) role.access = rights::all;
-  // Direct pages below a 4-MiB page have a half, too: kvm_mmu_child_role().
-  if (role.has_4_byte_gpte && !mutant(Mutant::quadrant_lost)) {
-    role.quadrant = static_cast<std::uint8_t>((gva >> 21) & 1);
-  }
   return role;
 }
 

@@ -175,22 +175,18 @@ void Vcpu::registers_changed() {
 }
 
 Role Vcpu::base_role() const {
-  Role role;
-  if (vm_->settings().tdp || state_.paging.mode == PagingMode::none) {
-    role.direct = true;
-    return role;
-  }
   const ControlBits& control = state_.paging.control;
-  const bool wp = control.has(ControlBit::cr0_wp);
-  role.has_4_byte_gpte = state_.paging.mode == PagingMode::bits32;
-  role.cr0_wp = wp && !mutant(Mutant::role_forgets_wp);
-  role.smep_andnot_wp =
-      control.has(ControlBit::cr4_smep) && !wp && !mutant(Mutant::role_forgets_smep);
-  role.smap_andnot_wp = control.has(ControlBit::cr4_smap) && !wp;
-  role.efer_nx = tables_.nx_mask != 0;
-  // KVM keeps CR4.PSE, MAXPHYADDR and the like in its extended role, for the
-  // same reason: shadow pages made under other rules must not be found.
-  role.cr4_pse = control.has(ControlBit::cr4_pse);
+  Role role = impl::base_role<std::uint64_t, std::uint8_t>(
+      {.shadowed = !vm_->settings().tdp && state_.paging.mode != PagingMode::none,
+       .four_byte_entries = state_.paging.mode == PagingMode::bits32,
+       .wp = control.has(ControlBit::cr0_wp),
+       .smep = control.has(ControlBit::cr4_smep),
+       .smap = control.has(ControlBit::cr4_smap),
+       .nx = tables_.nx_mask != 0,
+       .pse = control.has(ControlBit::cr4_pse)});
+  if (role.direct) return role;
+  if (mutant(Mutant::role_forgets_wp)) role.cr0_wp = false;
+  if (mutant(Mutant::role_forgets_smep)) role.smep_andnot_wp = false;
   return role;
 }
 

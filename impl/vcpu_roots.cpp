@@ -111,12 +111,13 @@ Expected<void> Vcpu::load_roots() {
 }
 
 Expected<void> Vcpu::load_quarter(Gva gva) {
-  const auto quarter = static_cast<unsigned>((gva >> 30) & 3);
-  Role role = base_;
-  role.level = 2;
-  if (role.has_4_byte_gpte && !mutant(Mutant::quadrant_lost)) {
-    role.quadrant = static_cast<std::uint8_t>(quarter);
-  }
+  const auto quarter = static_cast<unsigned>(quadrant_of_address<std::uint64_t>(gva, 2));
+  const bool lost = base_.has_4_byte_gpte && mutant(Mutant::quadrant_lost);
+  const Role role =
+      impl::child_role(base_, {.level = 2,
+                               .direct = base_.direct,
+                               .access = base_.access,
+                               .quadrant = static_cast<std::uint8_t>(lost ? 0 : quarter)});
   const std::uint64_t table = role.has_4_byte_gpte ? state_.cr3 & entry::address32
                                                    : state_.pdptes[quarter] & entry::address;
   FaultContext with = context();

@@ -49,7 +49,9 @@ Vm::Place Vm::place(Gpa gpa) {
 
 unsigned Vm::mapping_level(const MemorySlot& slot, Gfn gfn, unsigned level) const {
   level = std::min(level, leaf_levels);
-  while (level > 1 && !slot.allows(gfn, level)) --level;
+  if (level == 1) return 1;
+  level = static_cast<unsigned>(
+      impl::mapping_level<std::uint64_t>(level, slot.allows(gfn, 2), slot.allows(gfn, 3)));
   if (level == 1) return 1;
   return std::min(level, memory_.level(slot.hva_of(gfn_to_gpa(gfn))));
 }
@@ -71,7 +73,9 @@ Vm::Store Vm::guest_store(Gpa gpa, unsigned size, std::uint64_t value, DirtyMark
 /// could be taken for its own. KVM: kvm_mmu_invalidate_mmio_sptes().
 void Vm::publish() {
   slots_.end_change();
-  if ((slots_.generation() & mmio::generation_mask & ~1ull) == 0) zap_everything();
+  const bool wraps = generation_wraps<std::uint64_t>(
+      mmio::layout<std::uint64_t>(), slots_.generation(), SlotTable::address_spaces);
+  if (wraps) zap_everything();
 }
 
 void Vm::zap_everything() {

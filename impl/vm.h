@@ -14,6 +14,7 @@
 #include "impl/host_memory.h"
 #include "impl/memslot.h"
 #include "impl/optional_lock.h"
+#include "impl/protocol_steps.h"
 #include "impl/shadow_mmu.h"
 #include "impl/tdp_mmu.h"
 #include "impl/walkers.h"
@@ -91,8 +92,8 @@ class Vm {
   /// A fault that looked at the host's pages when invalidations were at `seen`
   /// must look again. KVM: mmu_invalidate_retry_hva().
   bool must_retry(std::uint64_t seen, Hva hva) const {
-    if (invalidating_ && hva >= invalid_from_ && hva < invalid_to_) return true;
-    return seen != invalidations();
+    const bool here = invalidating_ && hva >= invalid_from_ && hva < invalid_to_;
+    return impl::must_retry<std::uint64_t>(here, invalidations(), seen);
   }
   std::uint64_t invalidations() const { return invalidations_.load(std::memory_order_acquire); }
   /// Clear accessed flags of what maps the range; whether one was set.

@@ -41,9 +41,9 @@ void Vm::split_slot(MemorySlot& slot, Gfn first, Gfn end) {
   auto held = exclusive();
   for (;;) {
     // Nothing is allocated with the lock held: fill the caches, then look again.
-    if (split_pages_.size() == 0 || split_rmaps_.size() < split_rmaps_least) {
+    if (split_pages_.size() == 0 || needs_topup<std::size_t>(split_rmaps_.size(), split_minimum)) {
       held.unlock();
-      const bool filled = split_pages_.topup(1) && split_rmaps_.topup(split_rmaps_least);
+      const bool filled = split_pages_.topup(1) && split_rmaps_.topup(split_minimum);
       held.lock();
       if (!filled) return;  // faults split what is left
     }

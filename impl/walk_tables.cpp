@@ -54,11 +54,16 @@ void fill_shape(WalkTables& tables, const PagingRegisters& registers) {
 }
 
 std::uint32_t key_of(const PagingRegisters& registers) {
-  std::uint32_t key = static_cast<std::uint32_t>(registers.mode) | registers.maxphyaddr << 3;
+  std::uint64_t control = 0;
   for (unsigned i = 0; i < control_bit_count; ++i) {
-    key |= (registers.control.has(static_cast<ControlBit>(i)) ? 1u : 0u) << (9 + i);
+    control |= (registers.control.has(static_cast<ControlBit>(i)) ? 1ull : 0ull) << i;
   }
-  return key | (registers.gigabyte_pages ? 1u << 17 : 0) | (registers.pse36 ? 1u << 18 : 0);
+  return static_cast<std::uint32_t>(
+      walk_key<std::uint64_t>({.mode = static_cast<std::uint64_t>(registers.mode),
+                               .maxphyaddr = registers.maxphyaddr,
+                               .control = control,
+                               .gigabyte_pages = registers.gigabyte_pages,
+                               .pse36 = registers.pse36}));
 }
 
 }  // namespace

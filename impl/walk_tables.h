@@ -12,6 +12,7 @@
 #include "spec/vocabulary/address.h"
 #include "spec/vocabulary/configuration.h"
 #include "spec/vocabulary/paging.h"
+#include "spec/vocabulary/word.h"
 
 namespace lockstep::impl {
 
@@ -61,6 +62,23 @@ struct WalkTables {
     return static_cast<unsigned>(page_shift) + (level - 1) * index_bits;
   }
 };
+
+/// PagingRegisters as words: what must be equal before tables are used again.
+template <typename W>
+struct WalkRegisters {
+  W mode = 0;        ///< below 8
+  W maxphyaddr = 0;  ///< below 64
+  W control = 0;     ///< a bit for each ControlBit
+  BoolOf<W> gigabyte_pages = false;
+  BoolOf<W> pse36 = false;
+};
+/// All of them in 19 bits.
+template <typename W>
+constexpr W walk_key(const WalkRegisters<W>& registers) {
+  return registers.mode | (registers.maxphyaddr << 3) | (registers.control << 9) |
+         ite(registers.gigabyte_pages, W(1ull << 17), 0) | ite(registers.pse36, W(1ull << 18), 0);
+}
+static_assert(control_bit_count == 8);
 
 /// Compute the tables of a register state.
 WalkTables make_walk_tables(const PagingRegisters& registers);

@@ -20,7 +20,7 @@ constexpr std::uint64_t longest_sampled = 400;
 spec::ViewRole view_of(const impl::ShadowPage& page) {
   const impl::Role& role = page.role;
   spec::ViewRole view;
-  view.word = role.word();
+  view.word = static_cast<std::uint32_t>(role.word());
   view.level = role.level;
   view.has_4_byte_gpte = role.has_4_byte_gpte;
   view.quadrant = role.quadrant;

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/// Access tracking and the fast page fault, for both layouts of EPT.
-#include "impl/access_track.h"
+/// Access tracking and the fast page fault of KVM, for both layouts of EPT.
+#include "smt/kernel/access_track.h"
 
 #include "smt/theorems/theorems.h"
 
 namespace lockstep::smt {
 namespace {
 
-using impl::AccessTrackLayout;
+using kernel::AccessTrackLayout;
 
 const Word spte = Word::variable("spte");
 
@@ -21,23 +21,23 @@ Bool trackable(const AccessTrackLayout& layout, const Word& value) {
 Formula round_trip(Side side, const AccessTrackLayout& layout) {
   AccessTrackLayout saving = layout;
   if (side == Side::broken_rule) saving.saved = 1;
-  const Word marked = impl::mark_for_access_track(saving, spte);
-  const Word restored = impl::restore_access_track(layout, marked);
+  const Word marked = kernel::mark_for_access_track(saving, spte);
+  const Word restored = kernel::restore_access_track(layout, marked);
   const Word kept = spte & ~Word(layout.tracked & ~layout.saved);
   return {.precondition = trackable(layout, spte),
-          .claim = restored == kept && impl::is_access_tracked(layout, marked),
+          .claim = restored == kept && kernel::is_access_tracked(layout, marked),
           .shown = {{"marked", marked}, {"restored", restored}}};
 }
 
-Formula round_trip_6_1(Side side) { return round_trip(side, impl::access_track_6_1); }
-Formula round_trip_7_2(Side side) { return round_trip(side, impl::access_track_7_2); }
+Formula round_trip_6_1(Side side) { return round_trip(side, kernel::access_track_6_1); }
+Formula round_trip_7_2(Side side) { return round_trip(side, kernel::access_track_7_2); }
 
 /// To mark twice is to mark once, and marking grants nothing.
 Formula idempotent(Side side) {
   Bool claim = true;
-  const auto& layout = impl::access_track_6_1;
-  const Word once = impl::mark_for_access_track(layout, spte);
-  Word twice = impl::mark_for_access_track(layout, once);
+  const auto& layout = kernel::access_track_6_1;
+  const Word once = kernel::mark_for_access_track(layout, spte);
+  Word twice = kernel::mark_for_access_track(layout, once);
   if (side == Side::broken_rule) {
     // Without the check of what is tracked already, nothing is left to save.
     twice = (once & ~Word(layout.saved << layout.shift)) | ((once & layout.saved) << layout.shift);
@@ -50,7 +50,7 @@ Formula idempotent(Side side) {
 
 Formula disjoint(Side side) {
   Bool claim = true;
-  for (AccessTrackLayout layout : {impl::access_track_6_1, impl::access_track_7_2}) {
+  for (AccessTrackLayout layout : {kernel::access_track_6_1, kernel::access_track_7_2}) {
     if (side == Side::broken_rule) layout.shift += 1;
     const Word saved = layout.saved << layout.shift;
     const Word others =
@@ -74,7 +74,7 @@ Formula fast_fault(Side side, const AccessTrackLayout& layout) {
   AccessTrackLayout seen = layout;
   // The twin asks the host alone.
   if (side == Side::broken_rule) seen.mmu_writable = layout.host_writable;
-  const Word fixed = impl::fast_fault(seen, spte, write);
+  const Word fixed = kernel::fast_fault(seen, spte, write);
   const Bool gained = (spte & 2) == 0 && (fixed & 2) != 0;
   const Bool both = (spte & layout.host_writable) != 0 && (spte & layout.mmu_writable) != 0;
   const Word changed = (spte ^ fixed) & ~Word(layout.tracked | (layout.saved << layout.shift));
@@ -84,13 +84,13 @@ Formula fast_fault(Side side, const AccessTrackLayout& layout) {
       .shown = {{"before", spte}, {"after", fixed}}};
 }
 
-Formula fast_fault_6_1(Side side) { return fast_fault(side, impl::access_track_6_1); }
-Formula fast_fault_7_2(Side side) { return fast_fault(side, impl::access_track_7_2); }
+Formula fast_fault_6_1(Side side) { return fast_fault(side, kernel::access_track_6_1); }
+Formula fast_fault_7_2(Side side) { return fast_fault(side, kernel::access_track_7_2); }
 
 /// Reads never gain W, and what was granted before stays granted.
 Formula fast_read(Side side) {
-  const auto& layout = impl::access_track_6_1;
-  const Word fixed = impl::fast_fault<Word>(layout, spte, side == Side::broken_rule);
+  const auto& layout = kernel::access_track_6_1;
+  const Word fixed = kernel::fast_fault<Word>(layout, spte, side == Side::broken_rule);
   return {.precondition = writable_invariants(layout, spte),
           .claim = (fixed & ~spte & 2) == 0 && (spte & ~fixed & 7) == 0,
           .shown = {{"before", spte}, {"after", fixed}}};

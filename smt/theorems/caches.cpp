@@ -4,10 +4,14 @@
 #include <array>
 
 #include "impl/cache_capacity.h"
+#include "smt/kernel/percpu_counter.h"
 #include "smt/theorems/theorems.h"
 
 namespace lockstep::smt {
 namespace {
+
+/// Bytes of KVM's pte_list_desc: two words and 14 pointers. impl/ has 64.
+constexpr unsigned descriptor_bytes = 8 + 8 + impl::descriptor_entries * 8;
 
 Formula capacity(Side side) {
   const Word spare =
@@ -15,13 +19,13 @@ Formula capacity(Side side) {
   const Word minimum = Word::variable("minimum");
   const Word full = impl::cache_capacity(minimum, spare);
   const Word doubled = minimum * 2;
-  const Word saved = (doubled - full) * impl::descriptor_bytes;
+  const Word saved = (doubled - full) * descriptor_bytes;
   const Bool posted = minimum == impl::split_minimum && full >= minimum;
   const Bool of_seed = side == Side::broken_rule || spare == impl::default_capacity;
-  return {.precondition = posted && of_seed,
-          .claim = full == 553 && doubled == 1026 && saved == 60'544 &&
-                   Word(impl::descriptor_bytes) == 128,
-          .shown = {{"capacity", full}, {"bytes saved", saved}}};
+  return {
+      .precondition = posted && of_seed,
+      .claim = full == 553 && doubled == 1026 && saved == 60'544 && Word(descriptor_bytes) == 128,
+      .shown = {{"capacity", full}, {"bytes saved", saved}}};
 }
 
 /// A full cache serves one split, and is filled again only after the spare ones
@@ -31,7 +35,7 @@ Formula drops(Side side) {
   const Word minimum = Word::variable("minimum");
   const Word taken = Word::variable("taken");
   const Word full = impl::cache_capacity(minimum, spare);
-  const Word between = impl::takes_between_topups(full, minimum);
+  const Word between = full - minimum + 1;
   const Word left = full - taken;
   const Bool asks = impl::needs_topup(left, minimum);
   const Word bound = side == Side::broken_rule ? between - 1 : between;
@@ -40,16 +44,24 @@ Formula drops(Side side) {
           .shown = {{"objects between topups", between}, {"asks for more", asks}}};
 }
 
-/// A descriptor is needed exactly where a gfn has two SPTEs, and 513 always do
-/// for one split.
+/// A list of SPTEs as impl/ keeps it: one in the head, or `behind` full
+/// descriptors and a first one. Adding keeps 14 SPTEs in each but the first, and
+/// has none for a single SPTE.
 Formula descriptors(Side side) {
-  const Word entries = Word::variable("entries");
-  const Word needed =
-      side == Side::broken_rule ? (entries + 13) / 14 : impl::descriptors_needed(entries);
-  return {.precondition = entries < (1ull << 32),
-          .claim = (needed == 0) == (entries < 2) && needed <= entries &&
-                   implies(entries >= 2, needed * 14 >= entries && (needed - 1) * 14 < entries),
-          .shown = {{"descriptors", needed}}};
+  const Bool chained = Bool::variable("chained");
+  const Word behind = Word::variable("behind"), in_first = Word::variable("in-first");
+  const Word each = impl::descriptor_entries;
+  Bool takes = impl::takes_descriptor(chained, in_first);
+  if (side == Side::broken_rule) takes = in_first == each;
+  const Word entries = ite(chained, in_first + behind * each, 1) + 1;
+  const Word needed = ite(chained, behind + 1, 0) + ite(takes, Word(1), 0);
+  const Bool of_list = ite(chained,
+                           in_first >= 1 && in_first <= each && behind < (1ull << 24) &&
+                               implies(behind == 0, in_first >= 2),
+                           behind == 0 && in_first == 1);
+  return {.precondition = of_list,
+          .claim = needed >= 1 && entries <= needed * each && entries > (needed - 1) * each,
+          .shown = {{"SPTEs then", entries}, {"descriptors then", needed}}};
 }
 
 constexpr std::size_t cpus = 4;
@@ -77,7 +89,7 @@ struct Counter {
 Formula add(Side side) {
   const Counter counter;
   const Int amount = Int::variable("amount");
-  auto step = impl::add_to_counter(counter.local[0], amount, counter.batch);
+  auto step = kernel::add_to_counter(counter.local[0], amount, counter.batch);
   // Reading the share before and after the spill, as a preempted task would.
   if (side == Side::broken_rule) step.moved = ite(step.moved == 0, Int(0), counter.local[0]);
   const Int before = counter.sum();
@@ -106,7 +118,7 @@ Formula clamped(Side side) {
   const Counter counter;
   Int bound = 0;
   for (std::size_t i = 0; i < cpus; ++i) bound = bound + counter.batch - 1;
-  const Int read = impl::read_positive(counter.common);
+  const Int read = kernel::read_positive(counter.common);
   const Int sum = counter.sum();
   const Bool hides_positive = read == 0 && sum > 0;
   // As posted: a read of 0 is taken for an empty cache.
@@ -132,9 +144,11 @@ std::vector<Theorem> cache_theorems() {
        "seed 003; need_topup_split_caches_or_resched()", "6.1, 6.12, 7.2",
        "asks one object earlier", drops, nullptr},
       {"rmap-descriptors", "caches",
-       "a gfn needs descriptors exactly from its second SPTE on, 14 SPTEs in each",
-       "seed 003; pte_list_add()", "6.1, 6.12, 7.2: 14 pointers a descriptor",
-       "takes one for a single SPTE", descriptors, nullptr},
+       "adding an SPTE to a gfn that has some takes a descriptor exactly where those that are "
+       "there "
+       "cannot hold it: from the second SPTE on, 14 in each",
+       "seed 003; pte_list_add()", "6.1, 6.12, 7.2: 14 a descriptor; impl: 24 bits count them",
+       "takes none for the second SPTE", descriptors, nullptr},
       {"percpu-counter-add", "caches",
        "adding to a per-CPU counter keeps the sum exact and each share below the batch",
        "percpu_counter_add_batch()", counters, "moves the share as it was before", add, nullptr},

@@ -38,7 +38,7 @@ Protocol notifier(Side side) {
       .set("fault-found-page", page);
   // Under mmu_lock.
   const Bool retry =
-      side == Side::broken_rule ? running > 0 : impl::must_retry(running, sequence, seen);
+      side == Side::broken_rule ? running > 0 : impl::must_retry<Int>(running > 0, sequence, seen);
   step(protocol, "the fault maps the page, or retries", fault == 2)
       .set("fault", Int(0))
       .set("spte", mapped || !retry)

@@ -2,8 +2,8 @@
 /// Leaf SPTEs: what they grant, and what splitting keeps.
 #include <fmt/format.h>
 
-#include "impl/leaf_formula.h"
 #include "impl/shadow_geometry.h"
+#include "impl/spte.h"
 #include "smt/theorems/access_case.h"
 #include "smt/theorems/theorems.h"
 #include "spec/x86/access_rules.h"
@@ -17,17 +17,16 @@ using Request = impl::LeafRequest<Word>;
 Request any_request() {
   return {.level = Word::variable("level"),
           .frame = Word::variable("frame"),
-          .rights = Word::variable("rights"),
+          .access = Word::variable("access"),
           .host_writable = Bool::variable("host-writable"),
           .tracked = Bool::variable("tracked"),
-          .nx_huge = Bool::variable("nx-huge-pages"),
-          .prefetch = Bool::variable("prefetch")};
+          .nx_huge = Bool::variable("nx-huge-pages")};
 }
 
 /// Levels 1 to 3, frames of 51 address bits, aligned.
 Bool legal(const Request& request) {
   const Word pages = Word(1) << ((request.level - 1) * 9);
-  return request.level >= 1 && request.level <= 3 && request.rights <= impl::rights::all &&
+  return request.level >= 1 && request.level <= 3 && request.access <= impl::rights::all &&
          request.frame < (1ull << 39) && (request.frame & (pages - 1)) == 0;
 }
 
@@ -40,9 +39,9 @@ Formula grants_no_more(Side side) {
   const Request request = any_request();
   Request built = request;
   if (side == Side::broken_rule) built.host_writable = true;
-  const Word spte = impl::make_leaf(built);
+  const Word spte = impl::leaf_spte(built);
   const auto grant = granted(spte);
-  const auto guest = [&](impl::Rights right) { return (request.rights & right) != 0; };
+  const auto guest = [&](impl::Rights right) { return (request.access & right) != 0; };
   const Bool may_write = guest(impl::rights::writable) && request.host_writable && !request.tracked;
   const Bool may_execute =
       guest(impl::rights::executable) && !(request.level > 1 && request.nx_huge);
@@ -57,10 +56,10 @@ Formula tracking(Side side) {
   Request request = any_request();
   Request built = request;
   if (side == Side::broken_rule) built.tracked = request.tracked && request.level == 1;
-  const Word spte = impl::make_leaf(built);
+  const Word spte = impl::leaf_spte(built);
   const Bool writable = (spte & entry::writable) != 0;
-  const Bool mmu = (spte & impl::leaf_bits::mmu_writable) != 0;
-  const Bool host = (spte & impl::leaf_bits::host_writable) != 0;
+  const Bool mmu = (spte & impl::spte::mmu_writable) != 0;
+  const Bool host = (spte & impl::spte::host_writable) != 0;
   return {.precondition = legal(request),
           .claim = implies(request.tracked, !writable && !mmu) && implies(writable, mmu) &&
                    implies(mmu, host),
@@ -70,7 +69,7 @@ Formula tracking(Side side) {
 /// Hardware never finds a reserved bit in a leaf, and reads the frame back.
 Formula well_formed(Side side) {
   const Request request = any_request();
-  Word spte = impl::make_leaf(request);
+  Word spte = impl::leaf_spte(request);
   if (side == Side::broken_rule) spte &= ~Word(entry::page_size);
   const spec::EntryFormat<Word> format = {.mode = PagingMode::level4,
                                           .page_size_extensions = true,
@@ -93,13 +92,13 @@ Formula well_formed(Side side) {
 /// Dirty and accessed flags are set ahead exactly where no hardware need.
 Formula flags(Side side) {
   Request request = any_request();
-  const Word spte = impl::make_leaf(request);
+  const Word spte = impl::leaf_spte(request);
   const Bool dirty = (spte & entry::dirty) != 0;
   const Bool accessed = (spte & entry::accessed) != 0;
   const Bool writable = (spte & entry::writable) != 0;
   const Bool expected = side == Side::broken_rule ? request.host_writable : writable;
   return {.precondition = legal(request),
-          .claim = dirty == expected && accessed == !request.prefetch,
+          .claim = dirty == expected && accessed,
           .shown = {{"spte", spte}}};
 }
 
@@ -109,9 +108,9 @@ Formula split(Side side) {
   Request request = any_request();
   const Word gva = Word::variable("gva");
   const Word index = impl::index_of_address<Word>(gva, request.level - 1);
-  const Word huge = impl::make_leaf(request);
-  Word piece = impl::split_leaf(huge, request.level, index);
-  if (side == Side::broken_rule) piece = impl::split_leaf(huge, request.level, index & ~Word(1));
+  const Word huge = impl::leaf_spte(request);
+  Word piece = impl::split_spte(huge, request.level, index);
+  if (side == Side::broken_rule) piece = impl::split_spte(huge, request.level, index & ~Word(1));
   const auto translate = [&](const Word& spte, const Word& level) {
     const Word offset = (Word(1) << (Word(12) + (level - 1) * 9)) - 1;
     const Word page = spte & entry::address & ~offset;
@@ -134,12 +133,12 @@ Formula pieces(Side side) {
   Request request = any_request();
   const Word one = Word::variable("one");
   const Word other = Word::variable("other");
-  const Word huge = impl::make_leaf(request);
-  const Word first = impl::split_leaf(huge, request.level, one) & entry::address;
-  const Word second = impl::split_leaf(huge, request.level, other) & entry::address;
+  const Word huge = impl::leaf_spte(request);
+  const Word seen = side == Side::broken_rule ? other & ~Word(1) : other;
+  const Word first = impl::split_spte(huge, request.level, one) & entry::address;
+  const Word second = impl::split_spte(huge, request.level, seen) & entry::address;
   const Word size = Word(4096) << ((request.level - 2) * 9);
-  const Word bound = side == Side::broken_rule ? 513 : 512;
-  return {.precondition = legal(request) && request.level >= 2 && one < other && other < bound,
+  return {.precondition = legal(request) && request.level >= 2 && one < other && other < 512,
           .claim = first + size <= second,
           .shown = {{"one begins at", first}, {"the other at", second}}};
 }
@@ -147,14 +146,57 @@ Formula pieces(Side side) {
 Formula write_protection(Side side) {
   const Word spte = Word::variable("spte");
   const Bool for_good = Bool::variable("for-good");
-  Word now = impl::write_protected(spte, for_good);
-  if (side == Side::broken_rule) now = impl::write_protected<Word>(spte, false);
-  const Bool restorable = (now & impl::leaf_bits::mmu_writable) != 0;
+  Word now = impl::without_write(spte, for_good);
+  if (side == Side::broken_rule) now = impl::without_write<Word>(spte, false);
+  const Bool restorable = (now & impl::spte::mmu_writable) != 0;
   return {.precondition = true,
           .claim = (now & entry::writable) == 0 && implies(for_good, !restorable) &&
-                   (spte & ~now & ~Word(entry::writable | impl::leaf_bits::mmu_writable)) == 0 &&
+                   (spte & ~now &
+                    ~Word(entry::writable | entry::dirty | impl::spte::mmu_writable)) == 0 &&
                    (now & ~spte) == 0,
           .shown = {{"before", spte}, {"after", now}}};
+}
+
+/// What the dirty log took a fault gives back, and what is gone for good it does
+/// not: whatever was protected in which order.
+Formula restore(Side side) {
+  const Request request = any_request();
+  const Word fresh = impl::leaf_spte(request);
+  const Bool for_good = Bool::variable("for-good"), again = Bool::variable("again-for-good");
+  Word now = impl::without_write(impl::without_write(fresh, for_good), again);
+  if (side == Side::broken_rule) now = now | (fresh & impl::spte::mmu_writable);
+  const Bool restorable = impl::may_restore_write(now);
+  const Word restored = impl::with_write(now);
+  return {.precondition = legal(request),
+          .claim = restorable == (impl::spte_writable(fresh) && !for_good && !again) &&
+                   implies(restorable, restored == fresh),
+          .shown = {{"before", fresh}, {"protected", now}, {"restored", restored}}};
+}
+
+/// Whoever kept the old translation may do no more than the new one allows.
+Formula flush_where_lost(Side side) {
+  const Request one = any_request();
+  Request other = any_request();
+  other.access = Word::variable("access-now");
+  other.frame = Word::variable("frame-now");
+  other.host_writable = Bool::variable("host-writable-now");
+  other.tracked = Bool::variable("tracked-now");
+  const Word old = impl::leaf_spte(one), now = impl::leaf_spte(other);
+  Bool loses = impl::loses_rights(old, now);
+  if (side == Side::broken_rule) loses = (old & ~now & (entry::writable | entry::user)) != 0;
+  const Bool write = Bool::variable("write"), fetch = Bool::variable("fetch");
+  const spec::Attempt<Bool> attempt = {write, fetch, Bool::variable("user"), Bool::variable("ac")};
+  const spec::RightsControl<Bool> control = {Bool::variable("cr0.wp"), Bool::variable("cr4.smep"),
+                                             Bool::variable("cr4.smap"), false,
+                                             Bool::variable("efer.nx")};
+  const auto allowed = [&](const Word& spte) {
+    return spec::rights_allow(control, attempt, granted(spte));
+  };
+  const Bool harmless = implies(allowed(old), allowed(now)) &&
+                        ((old ^ now) & (entry::address | entry::page_size)) == 0;
+  return {.precondition = legal(one) && legal(other) && !(write && fetch),
+          .claim = loses || harmless,
+          .shown = {{"before", old}, {"after", now}, {"flushes", loses}}};
 }
 
 /// A store through a page that the host protects, or through a page table.
@@ -209,19 +251,29 @@ std::vector<Theorem> leaf_theorems() {
        "the frame back",
        "SDM 4-Level Paging; is_rsvd_spte()", "any host of 51 address bits",
        "forgets PS on huge pages", well_formed, nullptr},
-      {"leaf-flags", "leaves", "dirty is set ahead where W is, accessed unless prefetched", make,
-       widths, "sets dirty wherever the host could write", flags, nullptr},
+      {"leaf-flags", "leaves", "dirty is set ahead where W is, and accessed", make, widths,
+       "sets dirty wherever the host could write", flags, nullptr},
       {"split-keeps-translation", "leaves",
        "a piece of a split huge page translates every address as the huge page did, with equal "
        "rights and flags",
        "make_huge_page_split_spte(), make_small_spte()", "6.1, 6.12, 7.2, NX huge pages off",
        "rounds the index to even", split, split_program},
       {"split-pieces-disjoint", "leaves", "the 512 pieces of a huge page do not overlap",
-       "make_huge_page_split_spte(), make_small_spte()", "6.1, 6.12, 7.2", "makes 513 pieces",
-       pieces, nullptr},
+       "make_huge_page_split_spte(), make_small_spte()", "6.1, 6.12, 7.2",
+       "rounds the index to even", pieces, nullptr},
       {"write-protection", "leaves",
-       "write protection takes W, takes MMU-writable where it is for good, and nothing else",
+       "write protection takes W and D, takes MMU-writable where it is for good, and nothing else",
        "spte_write_protect()", widths, "lets W come back on a shadowed table", write_protection,
+       nullptr},
+      {"write-restored", "leaves",
+       "a fault may give W back exactly where the leaf had it and nothing was for good, and what "
+       "it makes is the leaf as it was",
+       "fast_page_fault(), spte_write_protect()", widths, "keeps MMU-writable on a shadowed table",
+       restore, nullptr},
+      {"flush-where-rights-go", "leaves",
+       "a leaf that replaces another without a flush allows every access that the other allowed, "
+       "under any registers, and translates alike",
+       "SDM Access Rights; mmu_spte_update()", widths, "looks at W and U alone", flush_where_lost,
        nullptr},
   };
 }

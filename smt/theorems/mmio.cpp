@@ -4,6 +4,7 @@
 
 #include "impl/mmio_encoding.h"
 #include "impl/role.h"
+#include "impl/spte.h"
 #include "smt/theorems/access_case.h"
 #include "smt/theorems/theorems.h"
 #include "spec/vocabulary/paging.h"
@@ -190,6 +191,23 @@ Formula next(Side side) {
           .shown = {{"next generation", after}}};
 }
 
+/// The layout that impl/ runs: everything comes back, and nothing else reads it.
+Formula of_impl(Side side) {
+  const MmioCase given;
+  Layout layout = impl::mmio::layout<Word>();
+  const Word spte = impl::encode_mmio(layout, given.gfn, given.access, given.generation);
+  if (side == Side::broken_rule) layout.lower_gfn_mask = layout.lower_gfn_mask >> 1;
+  const Word gfn = impl::decode_mmio_gfn(layout, spte);
+  const Word access = impl::decode_mmio_access(layout, spte);
+  const Word generation = impl::decode_mmio_generation(layout, spte);
+  return {.precondition = given.gfn < impl::mmio::end_gfn && given.access <= impl::rights::all,
+          .claim = gfn == given.gfn && access == (given.access & layout.access_mask) &&
+                   generation == (given.generation & impl::mmio::generation_mask) &&
+                   impl::is_mmio(layout, spte) && !impl::spte_present(spte) &&
+                   spte != impl::spte::removed && !impl::is_mmio<Word>(layout, impl::spte::removed),
+          .shown = {{"spte", spte}, {"gfn read back", gfn}}};
+}
+
 /// MMIO at that gfn, then a slot created there: the entry of the old generation
 /// must not be used.
 std::string stale_program(const Assignment& found) {
@@ -228,6 +246,11 @@ std::vector<Theorem> mmio_theorems() {
        make, g19, "reads the generation where 7.2 keeps it", round_trip_6_1, high_gfn_program},
       {"mmio-spte-round-trip-18", "mmio", "the same for a generation of 18 bits", make, g18,
        "reads the generation where 6.1 keeps it", round_trip_7_2, high_gfn_program},
+      {"mmio-spte-of-impl", "mmio",
+       "in the layout that impl runs gfn, access and generation come back, and no MMIO SPTE is "
+       "present or being removed",
+       make, "impl: 6.1's 19 bits, 51 bits of address, without L1TF", "loses the highest gfn bit",
+       of_impl, high_gfn_program},
       {"mmio-spte-high-gfn", "mmio",
        "with L1TF a gfn whose top five bits are taken comes back from the shifted copy", make, g19,
        "forgets the copy", high_gfns, high_gfn_program},

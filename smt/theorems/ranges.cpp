@@ -51,23 +51,40 @@ Formula index_is_exact(Side side) {
           .shown = {{"index", index(slot.gfn)}, {"other's index", index(other)}}};
 }
 
+/// What the slot's element of the level says of the gfn when the slot is new.
+Bool allows(const SlotCase& slot, const Word& base, const Word& host, unsigned level) {
+  const auto edges = impl::slot_edges<Word>(base, slot.pages, host, level);
+  const Word elements = impl::array_size<Word>(slot.base, slot.pages, level);
+  return !impl::edge_forbids(edges, impl::array_index<Word>(slot.gfn, slot.base, level), elements);
+}
+
+Bool huge_fits(const SlotCase& slot, const Word& level) {
+  const Word size = impl::pages_at(level);
+  const Word first = impl::round_to_level(slot.gfn, level);
+  return first >= slot.base && first + size <= slot.base + slot.pages &&
+         ((slot.base ^ slot.host) & (size - 1)) == 0;
+}
+
 /// The huge page lies in the slot, and the host's frame is aligned alike.
 Formula adjust(Side side) {
   const SlotCase slot;
-  const Word base =
-      side == Side::broken_rule ? impl::round_to_level<Word>(slot.base, 2) : slot.base;
-  const Word pages = slot.pages + (slot.base - base);
-  const Word host = slot.host - (slot.base - base);
-  const Word level = impl::mapping_level(slot.gfn, base, pages, host, slot.level);
-  const Word size = Word(1) << impl::level_shift(level);
+  const auto allowed = [&](unsigned level) {
+    if (side == Side::true_rule) return allows(slot, slot.base, slot.host, level);
+    auto edges = impl::slot_edges<Word>(slot.base, slot.pages, slot.host, level);
+    edges.first = false;
+    return !impl::edge_forbids(edges, impl::array_index<Word>(slot.gfn, slot.base, level),
+                               impl::array_size<Word>(slot.base, slot.pages, level));
+  };
+  const Word level = impl::mapping_level<Word>(slot.level, allowed(2), allowed(3));
+  const Word size = impl::pages_at(level);
   const Word first = impl::round_to_level(slot.gfn, level);
   const Word frame = slot.host + (slot.gfn - slot.base);
-  const Word adjusted = impl::adjusted_frame(frame, level);
+  const Word adjusted = impl::round_to_level(frame, level);
   const Bool inside = first >= slot.base && first + size <= slot.base + slot.pages;
   const Bool aligned = (adjusted & (size - 1)) == 0;
   // The page that faulted is still translated to its own frame.
   const Bool same = adjusted + (slot.gfn - first) == frame;
-  return {.precondition = slot.legal() && slot.host >= 512,
+  return {.precondition = slot.legal(),
           .claim = level >= 1 && level <= slot.level && inside && aligned && same,
           .shown = {{"level", level}, {"first gfn", first}, {"host frame", adjusted}}};
 }
@@ -75,13 +92,12 @@ Formula adjust(Side side) {
 /// No higher level would do: what is withheld is withheld for a reason.
 Formula adjust_is_best(Side side) {
   const SlotCase slot;
-  const Word wanted = slot.level;
   const Word seen = side == Side::broken_rule ? Word(1) : slot.base;
-  const Word level =
-      impl::mapping_level(slot.gfn, slot.base, slot.pages, slot.host ^ (slot.base ^ seen), wanted);
+  const Word host = slot.host ^ (slot.base ^ seen);
+  const Word level = impl::mapping_level<Word>(slot.level, allows(slot, seen, host, 2),
+                                               allows(slot, seen, host, 3));
   const Word better = level + 1;
-  const Bool fits =
-      better <= wanted && impl::huge_fits(slot.gfn, slot.base, slot.pages, slot.host, better);
+  const Bool fits = better <= slot.level && huge_fits(slot, better);
   return {.precondition = slot.legal(), .claim = !fits, .shown = {{"level", level}}};
 }
 

@@ -4,7 +4,9 @@
 
 #include "impl/permission_bitmap.h"
 #include "impl/reserved_masks.h"
-#include "impl/role_word.h"
+#include "impl/role.h"
+#include "impl/walk_tables.h"
+#include "smt/kernel/role.h"
 #include "smt/theorems/access_case.h"
 #include "smt/theorems/theorems.h"
 #include "spec/x86/access_rules.h"
@@ -12,7 +14,7 @@
 namespace lockstep::smt {
 namespace {
 
-using Registers = impl::RoleRegisters<Bool>;
+using Registers = kernel::RoleRegisters<Bool>;
 using Role = impl::RoleFields<Word>;
 
 Registers registers(const std::string& who) {
@@ -37,23 +39,22 @@ Role role(const std::string& who) {
   return {.level = Word::variable(who + "level"),
           .quadrant = Word::variable(who + "quadrant"),
           .access = Word::variable(who + "access"),
-          .has_4_byte_gpte = flag("has_4_byte_gpte"),
           .direct = flag("direct"),
-          .invalid = flag("invalid"),
-          .efer_nx = flag("efer_nx"),
+          .has_4_byte_gpte = flag("has_4_byte_gpte"),
           .cr0_wp = flag("cr0_wp"),
           .smep_andnot_wp = flag("smep_andnot_wp"),
           .smap_andnot_wp = flag("smap_andnot_wp"),
-          .smm = flag("smm")};
+          .efer_nx = flag("efer_nx"),
+          .cr4_pse = flag("cr4_pse")};
 }
 
 Bool fits(const Role& given) { return given.level < 16 && given.quadrant < 4 && given.access < 8; }
 
 Bool same(const Role& a, const Role& b) {
   return a.level == b.level && a.quadrant == b.quadrant && a.access == b.access &&
-         a.has_4_byte_gpte == b.has_4_byte_gpte && a.direct == b.direct && a.invalid == b.invalid &&
-         a.efer_nx == b.efer_nx && a.cr0_wp == b.cr0_wp && a.smep_andnot_wp == b.smep_andnot_wp &&
-         a.smap_andnot_wp == b.smap_andnot_wp && a.smm == b.smm;
+         a.direct == b.direct && a.has_4_byte_gpte == b.has_4_byte_gpte && a.cr0_wp == b.cr0_wp &&
+         a.smep_andnot_wp == b.smep_andnot_wp && a.smap_andnot_wp == b.smap_andnot_wp &&
+         a.efer_nx == b.efer_nx && a.cr4_pse == b.cr4_pse;
 }
 
 /// CVE-2021-38198: `access` is part of what must be equal.
@@ -61,44 +62,68 @@ Formula word_equality(Side side) {
   const Role one = role("one."), other = role("other.");
   Role counted = one;
   if (side == Side::broken_rule) counted.access = other.access;
-  const Bool words = impl::role_word(counted) == impl::role_word(other);
+  const Bool words = counted == other;
   return {.precondition = fits(one) && fits(other),
-          .claim = words == same(one, other),
+          .claim = words == same(one, other) && one.word() < (1ull << 16),
           .shown = {{"words equal", words}, {"roles equal", same(one, other)}}};
 }
 
 /// A root that was zapped, or of another role or table, is never used again.
 Formula usable(Side side) {
   const Role have = role("have."), want = role("want.");
-  const Word have_pgd = Word::variable("have.pgd"), want_pgd = Word::variable("want.pgd");
-  Word have_word = impl::role_word(have);
-  if (side == Side::broken_rule) have_word &= ~(Word(1) << 11);
-  const Bool ok =
-      impl::root_usable(have_word, impl::role_word(want), have_pgd, want_pgd, want.direct);
-  return {.precondition = fits(have) && fits(want) && !want.invalid,
-          .claim = implies(ok, !have.invalid && same(have, want) &&
-                                   (want.direct || have_pgd == want_pgd)) &&
-                   implies(same(have, want) && have_pgd == want_pgd, ok),
-          .shown = {{"usable", ok}, {"root is invalid", have.invalid}}};
+  const Word have_cr3 = Word::variable("have.cr3"), want_cr3 = Word::variable("want.cr3");
+  const Bool obsolete = Bool::variable("obsolete");
+  const Bool seen = side == Side::broken_rule ? Bool(false) : obsolete;
+  const Bool ok = impl::root_serves<Word>(seen, have_cr3, want_cr3, have, want);
+  return {.precondition = fits(have) && fits(want),
+          .claim = ok == (!obsolete && same(have, want) && have_cr3 == want_cr3),
+          .shown = {{"serves", ok}, {"root is obsolete", obsolete}}};
 }
 
 Formula child(Side side) {
-  const Role parent = role("parent.");
-  const Bool direct = Bool::variable("direct");
-  const Word access = Word::variable("access"), index = Word::variable("index");
-  Role below = impl::child_role(parent, direct, access, index);
-  if (side == Side::broken_rule) below.access = access & Word::variable("walk.access");
-  Role expected = parent;
-  expected.level = parent.level - 1;
-  expected.access = access;
-  expected.direct = direct;
-  expected.invalid = false;
-  expected.quadrant =
-      ite(parent.has_4_byte_gpte, ite((index & 1) == 0, Word(0), 1), parent.quadrant);
-  return {.precondition =
-              fits(parent) && parent.level >= 2 && parent.level <= 5 && access < 8 && index < 512,
-          .claim = same(below, expected) && fits(below) && !below.invalid,
-          .shown = {{"child's access", below.access}, {"given access", access}}};
+  const Role above = role("above.");
+  const impl::ChildOf<Word> given = {.level = Word::variable("level"),
+                                     .direct = Bool::variable("direct"),
+                                     .access = Word::variable("access"),
+                                     .quadrant = Word::variable("quadrant")};
+  Role below = impl::child_role(above, given);
+  if (side == Side::broken_rule) below.access = given.access & Word::variable("walk.access");
+  Role expected = above;
+  expected.level = given.level;
+  expected.access = given.access;
+  expected.direct = given.direct;
+  expected.quadrant = ite(above.has_4_byte_gpte, given.quadrant, 0);
+  return {.precondition = fits(above) && given.level >= 1 && given.level <= 5 && given.access < 8 &&
+                          given.quadrant < 4,
+          .claim = same(below, expected) && fits(below),
+          .shown = {{"child's access", below.access}, {"given access", given.access}}};
+}
+
+/// Whatever differs in the registers, the cached tables are others.
+Formula walk_key(Side side) {
+  const auto any = [](const std::string& who) {
+    return impl::WalkRegisters<Word>{.mode = Word::variable(who + "mode"),
+                                     .maxphyaddr = Word::variable(who + "maxphyaddr"),
+                                     .control = Word::variable(who + "control"),
+                                     .gigabyte_pages = Bool::variable(who + "gigabyte-pages"),
+                                     .pse36 = Bool::variable(who + "pse36")};
+  };
+  const auto one = any("one."), other = any("other.");
+  auto counted = one;
+  if (side == Side::broken_rule) {
+    const Word smep = Word(1) << static_cast<unsigned>(ControlBit::cr4_smep);
+    counted.control = (one.control & ~smep) | (other.control & smep);
+  }
+  const auto fit = [](const impl::WalkRegisters<Word>& given) {
+    return given.mode < 8 && given.maxphyaddr < 64 && given.control < (1ull << control_bit_count);
+  };
+  const Bool keys = impl::walk_key(counted) == impl::walk_key(other);
+  const Bool equal = one.mode == other.mode && one.maxphyaddr == other.maxphyaddr &&
+                     one.control == other.control && one.gigabyte_pages == other.gigabyte_pages &&
+                     one.pse36 == other.pse36;
+  return {.precondition = fit(one) && fit(other),
+          .claim = keys == equal,
+          .shown = {{"keys equal", keys}, {"registers equal", equal}}};
 }
 
 /// Everything that the walker looks up is a function of the role.
@@ -142,12 +167,12 @@ Formula full_role_covers_walk(Side side) {
   const Word maxphyaddr = Word::variable("maxphyaddr");
   const Bool smm = Bool::variable("smm");
   const auto base = [&](const Registers& given) {
-    return impl::role_word(impl::base_role<Word>(given, smm));
+    return kernel::role_word(kernel::base_role<Word>(given, smm));
   };
   // Without the extended part, SMEP under CR0.WP is nobody's business.
-  const Bool extended = side == Side::broken_rule
-                            ? Bool(true)
-                            : impl::extended_role<Word>(one) == impl::extended_role<Word>(other);
+  const Bool extended = side == Side::broken_rule ? Bool(true)
+                                                  : kernel::extended_role<Word>(one) ==
+                                                        kernel::extended_role<Word>(other);
   const Bool equal = base(one) == base(other) && extended;
   const Lookups first(one, maxphyaddr), second(other, maxphyaddr);
   return {.precondition = legal(one) && legal(other) && one.paging && other.paging && equal &&
@@ -159,27 +184,35 @@ Formula full_role_covers_walk(Side side) {
 /// vCPUs whose base roles are equal may share shadow pages: hardware, which runs
 /// with CR0.WP and NX, is asked for the same rights by both.
 Formula base_role_covers_sharing(Side side) {
-  Registers one = registers("one."), other = registers("other.");
-  const Bool smm = Bool::variable("smm");
-  Role first = impl::base_role<Word>(one, smm), second = impl::base_role<Word>(other, smm);
+  const auto any = [](const std::string& who) {
+    const auto flag = [&](const char* name) { return Bool::variable(who + name); };
+    return impl::RoleRegisters<Bool>{.shadowed = true,
+                                     .four_byte_entries = flag("32-bit"),
+                                     .wp = flag("cr0.wp"),
+                                     .smep = flag("cr4.smep"),
+                                     .smap = flag("cr4.smap"),
+                                     .nx = flag("nx-works"),
+                                     .pse = flag("cr4.pse")};
+  };
+  const auto one = any("one."), other = any("other.");
+  Role first = impl::base_role<Word>(one), second = impl::base_role<Word>(other);
   if (side == Side::broken_rule) {
     first.cr0_wp = second.cr0_wp;
     first.smep_andnot_wp = second.smep_andnot_wp;
     first.smap_andnot_wp = second.smap_andnot_wp;
   }
-  const Bool equal = impl::role_word(first) == impl::role_word(second);
   const Bool write = Bool::variable("write"), fetch = Bool::variable("fetch");
   const spec::Attempt<Bool> attempt = {write, fetch, Bool::variable("user"), Bool::variable("ac")};
   const spec::Grant<Bool> grant = {Bool::variable("w"), Bool::variable("u"), Bool::variable("x")};
   // SMEP and SMAP are hardware's own registers; what differs in them alone is
   // checked by hardware, so they are equal here.
-  const auto allowed = [&](const Registers& given) {
+  const auto allowed = [&](const impl::RoleRegisters<Bool>& given) {
     return spec::rights_allow<Bool>({given.wp, one.smep, one.smap, false, given.nx}, attempt,
                                     grant);
   };
-  return {.precondition = legal(one) && legal(other) && one.paging && other.paging && equal &&
-                          !(write && fetch),
-          .claim = allowed(one) == allowed(other),
+  return {.precondition = first == second && !(write && fetch),
+          .claim = allowed(one) == allowed(other) &&
+                   one.four_byte_entries == other.four_byte_entries && one.pse == other.pse,
           .shown = {{"allowed under the one", allowed(one)}, {"under the other", allowed(other)}}};
 }
 
@@ -214,32 +247,36 @@ std::string wp_program(const Assignment&) {
 }  // namespace
 
 std::vector<Theorem> role_theorems() {
-  const std::string word = "6.1: 32-bit role, 3 access bits at 10:8";
+  const std::string word = "impl: 16 bits, 3 of access";
   return {
       {"role-word-equality", "roles",
        "two role words are equal exactly if every field is, access of the levels above included",
        "union kvm_mmu_page_role; b1bd5cba3306", word, "shares without looking at access",
        word_equality, shared_table_program},
       {"root-usable", "roles",
-       "a cached root is used exactly if it is valid, of the wanted role, and of the wanted table "
-       "or direct",
-       "is_root_usable()", word, "masks role.invalid", usable, nullptr},
+       "a cached root is used exactly if it is not obsolete, of the wanted role, and of the wanted "
+       "table",
+       "is_root_usable(), is_obsolete_sp()", word, "serves a root that was zapped", usable,
+       nullptr},
       {"child-role", "roles",
-       "a child's role is its parent's but for level, access, direct, and with 4-byte entries "
-       "quadrant, and is never invalid",
+       "a child's role is that of its vCPU or parent but for level, access, direct, and with "
+       "4-byte entries quadrant",
        "kvm_mmu_child_role()", word, "takes the whole walk's access for the child's", child,
        shared_table_program},
+      {"walk-key-exact", "roles",
+       "the walker's tables are used again exactly for equal mode, width, control bits and CPUID",
+       "kvm_calc_cpu_role(); 8d214c481611, a3ca5281bb77", "impl: 19 bits", "forgets SMEP", walk_key,
+       smep_program},
       {"full-role-covers-walk", "roles",
        "registers with equal base and extended roles give the walker equal permission, PKRU and "
        "reserved-bit tables",
-       "kvm_calc_cpu_role(); 8d214c481611, a3ca5281bb77", "6.1, 6.12", "compares base roles alone",
-       full_role_covers_walk, smep_program},
+       "kvm_calc_cpu_role(); 8d214c481611, a3ca5281bb77", "6.1, 6.12: KVM's own roles",
+       "compares base roles alone", full_role_covers_walk, smep_program},
       {"base-role-covers-sharing", "roles",
        "vCPUs with equal base roles are owed equal rights by the shadow pages that they share, "
-       "SMEP and "
-       "SMAP apart, which hardware checks itself",
-       "SDM Access Rights; kvm_calc_cpu_role()", "6.1, 6.12", "forgets CR0.WP",
-       base_role_covers_sharing, wp_program},
+       "SMEP and SMAP apart, which hardware checks itself",
+       "SDM Access Rights; kvm_calc_cpu_role()", word, "forgets CR0.WP", base_role_covers_sharing,
+       wp_program},
   };
 }
 

@@ -106,6 +106,20 @@ Formula followed(Side side) {
           .shown = {{"impl zaps it", ours}, {"the store hits it", theirs}}};
 }
 
+/// A store that is taken for one to a table in use touches one guest entry.
+Formula misaligned(Side side) {
+  const Bool narrow = Bool::variable("narrow");
+  const Word offset = Word::variable("offset");
+  const Word size = Word::variable("size");
+  const Bool seen = side == Side::broken_rule ? Bool(false) : narrow;
+  const Bool ours = impl::misaligned_store<Word>(seen, offset, size);
+  const Word bytes = ite(narrow, Word(4), 8);
+  const Bool theirs = size < 4 || (offset % bytes) + size > bytes;
+  return {.precondition = size >= 1 && size <= 8 && offset < 4096 && offset + size <= 4096,
+          .claim = ours == theirs,
+          .shown = {{"impl: no table", ours}, {"small or across entries", theirs}}};
+}
+
 Formula packing(Side side, std::uint64_t access_mask) {
   const Word gfn = Word::variable("gfn");
   const Word access = Word::variable("access");
@@ -171,6 +185,11 @@ std::vector<Theorem> shadow_geometry_theorems() {
        "a guest store of 1, 2, 4 or 8 bytes within an entry zaps exactly the SPTEs of that entry",
        "get_written_sptes()", "6.1, 6.12, 7.2", "zaps one SPTE where an entry has two", followed,
        followed_program},
+      {"misaligned-store", "shadow-geometry",
+       "a store is taken for one to a page that is no table exactly if it is smaller than 4 bytes "
+       "or crosses entries",
+       "detect_write_misaligned()", "6.1, 6.12, 7.2", "takes all entries for 8 bytes", misaligned,
+       nullptr},
       {"translation-round-trip-3", "shadow-geometry",
        "gfn << 12 | access gives back every gfn of 52 bits and every access of 3 bits",
        "seed 003; kvm_mmu_page_set_translation()", "6.1, 6.12: ACC_ALL is 3 bits",

@@ -2,15 +2,15 @@
 /// Access tracking where hardware has no accessed flag: the rights of a page move
 /// to software bits, and the next access faults.
 ///
-/// Templates over a word W (spec/vocabulary/word.h), so that theorems speak of
-/// this text.
+/// Formulas of KVM that impl/ has no use for: its hardware has accessed flags.
+/// .ci/kernel-formulas compares them with the kernels' own functions.
 #pragma once
 
 #include <cstdint>
 
 #include "spec/vocabulary/word.h"
 
-namespace lockstep::impl {
+namespace lockstep::smt::kernel {
 
 /// EPT without accessed and dirty flags, as a kernel lays it out.
 struct AccessTrackLayout {
@@ -70,4 +70,4 @@ constexpr W fast_fault(const AccessTrackLayout& layout, W spte, BoolOf<W> write)
   return ite(may_write, restored | 2, restored);
 }
 
-}  // namespace lockstep::impl
+}  // namespace lockstep::smt::kernel

@@ -1,14 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/// Roles as words: what must be equal before a shadow page or a root is used
-/// again. Layout of 6.1; only equality counts.
-///
-/// Templates over a word W (spec/vocabulary/word.h), so that theorems speak of
-/// this text.
+/// The role of a vCPU as KVM 6.1 and 6.12 lay it out. impl/ has one of its own; the
+/// formulas stand here for what KVM adds, the extended role.
 #pragma once
 
 #include "spec/vocabulary/word.h"
 
-namespace lockstep::impl {
+namespace lockstep::smt::kernel {
 
 /// The registers that a role stands for. Exactly one of the four modes; `none`
 /// is paging off.
@@ -82,23 +79,4 @@ constexpr W extended_role(const RoleRegisters<BoolOf<W>>& registers) {
          flag(registers.lma && registers.la57, 6) | flag(registers.lma, 7) | 1;
 }
 
-/// Role of the page below an SPTE. KVM: kvm_mmu_child_role().
-template <typename W>
-constexpr RoleFields<W> child_role(RoleFields<W> parent, BoolOf<W> direct, W access, W spte_index) {
-  parent.level = parent.level - 1;
-  parent.direct = direct;
-  parent.access = access;
-  parent.invalid = false;
-  parent.quadrant = ite(parent.has_4_byte_gpte, spte_index & 1, parent.quadrant);
-  return parent;
-}
-
-/// Whether a root of role `have` serves a vCPU that needs `want`. KVM:
-/// is_root_usable(), of a root that exists.
-template <typename W>
-constexpr BoolOf<W> root_usable(W have_word, W want_word, W have_pgd, W want_pgd,
-                                BoolOf<W> direct) {
-  return have_word == want_word && (direct || have_pgd == want_pgd);
-}
-
-}  // namespace lockstep::impl
+}  // namespace lockstep::smt::kernel
