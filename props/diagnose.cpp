@@ -98,6 +98,13 @@ std::string title_of(FindingKind kind, std::string_view command, const Observati
   }
 }
 
+/// Whether the model lists every answer that it admits. Of dirty pages and of bytes in
+/// memory it lists the least; pages may be logged and flags set without need.
+bool lists_all(const Command& command) {
+  return !std::holds_alternative<DirtyGet>(command) &&
+         !std::holds_alternative<RingCollect>(command) && !std::holds_alternative<Peek>(command);
+}
+
 }  // namespace
 
 Finding diagnose(FindingKind kind, std::size_t odd, std::span<const Participant> participants,
@@ -124,7 +131,7 @@ Finding diagnose(FindingKind kind, std::size_t odd, std::span<const Participant>
     finding.walk = model->explain(command);
   }
   for (const auto& observation : admitted) finding.admitted.push_back(print(observation));
-  if (admitted.size() == 1) finding.unique = admitted.front();
+  if (admitted.size() == 1 && lists_all(command)) finding.unique = admitted.front();
   finding.title =
       title_of(kind, finding.command_kind, shown, admitted, lowered.steps[step].expected);
   if (kind == FindingKind::refused && all_real_engines_agree(participants, step)) {

@@ -72,6 +72,7 @@ enum class Bug {
   hang,                ///< no answer to the first fetch: it sleeps
   spin,                ///< ... it works for ever
   waits,               ///< the first fetch is answered late, without work
+  wrong_peek,          ///< every peek shows another byte
   leak,                ///< a teardown finding if the program wrote
   error,               ///< EngineError at the first write
   lingers,             ///< wrong reads once three programs of this VM wrote
@@ -97,6 +98,7 @@ class ToyEngine final : public Engine {
   Result<Observation> execute(const Command& command) override {
     auto observation = world_.step(command);
     if (std::holds_alternative<Invlpg>(command)) flushed_ = true;
+    if (bug_ == Bug::wrong_peek && std::holds_alternative<Peek>(command)) return Value{1};
     const auto* access = std::get_if<Access>(&command);
     if (access == nullptr) return observation;
     if (access->kind == AccessKind::write) {
