@@ -10,6 +10,7 @@
 #include <memory>
 
 #include "cli/budget.h"
+#include "cli/corpus.h"
 #include "cli/interrupt.h"
 #include "cli/json_output.h"
 #include "cli/terminal.h"
@@ -40,12 +41,14 @@ constexpr auto footer =
     "\n"
     "With it, each is a semantic patch (hw/kernels/mutants) that gives KVM one\n"
     "defect. The kernel is built with it, and random programs run on it side by\n"
-    "side with spec until one finds what the kernel without it does not show.\n"
+    "side with spec until one finds what the kernel without it does not show;\n"
+    "then the corpus, for what those did not detect.\n"
     "`reached`: a line that the mutant changes has run. --budget is CPU time for\n"
     "each mutant. Needs Coccinelle and what a kernel's build needs.\n"
     "\n"
-    "Exit: 0 if all that were reached were detected, 1 FAIL, 2 wrong usage, 3 no\n"
-    "verdict: none was reached, or a tool is missing.\n"
+    "Exit: 0 if all that were reached were detected (or their files say why none\n"
+    "can be yet), 1 FAIL, 2 wrong usage, 3 no verdict: none was reached, or a tool\n"
+    "is missing.\n"
     "\n"
     "Examples:\n"
     "  lockstep mutants --list\n"
@@ -187,6 +190,7 @@ int run(const Options& options) {
   job.budget = *budget;
   job.seed = options.seed;
   job.failures = options.failures;
+  job.corpus = source_tree() / "corpus";
   job.stop = &stop_on_interrupt();
   job.progress = [&line](std::string_view text) { line.show(std::string(text)); };
   job.done = [&line](const jobs::MutantRow& row) {

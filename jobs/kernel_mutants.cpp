@@ -14,6 +14,7 @@
 #include "hw/kernels/changed_lines.h"
 #include "hw/kernels/mutant_tree.h"
 #include "hw/kernels/scratch.h"
+#include "jobs/corpus_programs.h"
 #include "jobs/hunt.h"
 #include "props/child.h"
 #include "props/tester.h"
@@ -174,21 +175,48 @@ class Job {
     return &made;
   }
 
-  bool fails(const props::CampaignFinding& found, const Measured& measured, bool base) const {
+  props::Tester tester(const Measured& measured, bool base) const {
     props::TesterSetup setup;
     setup.engines = {"spec", engine_};
     setup.factory = factory(measured, base);
     setup.models = props::machine_models();
     setup.seed = options_.seed;
-    return props::Tester(setup).run(found.program).finding.has_value();
+    return props::Tester(setup);
+  }
+
+  bool fails(const Program& program, const Measured& measured, bool base) const {
+    return tester(measured, base).run(program).finding.has_value();
+  }
+
+  /// The first program of the corpus that fails on the mutant alone, into the row.
+  void try_corpus(const Measured& base, const Measured& mutated, MutantRow& row) {
+    if (options_.corpus.empty()) return;
+    if (corpus_.empty()) corpus_ = corpus_programs(options_.corpus);
+    const double before = cpu_seconds_of_children();
+    auto mutant = tester(mutated, false);
+    std::size_t tried = 0;
+    for (const auto& [name, program] : corpus_) {
+      if (stopped()) return;
+      say(fmt::format("{}: {} of {} programs of the corpus", row.name, ++tried, corpus_.size()));
+      const auto finding = mutant.run(program).finding;
+      if (!finding || fails(program, base, true)) continue;
+      row.detected = true;
+      row.reached = true;
+      row.strategy = "corpus";
+      row.kind = name;
+      row.finding = finding->title;
+      row.steps = program.steps.size();
+      row.cpu_seconds += cpu_seconds_of_children() - before;
+      return;
+    }
   }
 
   Trial trial(const props::CampaignFinding& found, const Measured& base,
               const Measured& mutated) const {
     const double before = cpu_seconds_of_dead_children();
     Trial trial;
-    trial.on_base = fails(found, base, true);
-    trial.again = !trial.on_base && fails(found, mutated, false);
+    trial.on_base = fails(found.program, base, true);
+    trial.again = !trial.on_base && fails(found.program, mutated, false);
     trial.cpu_seconds = cpu_seconds_of_dead_children() - before;
     return trial;
   }
@@ -197,6 +225,7 @@ class Job {
     MutantRow row;
     row.name = mutant.name;
     row.title = mutant.title;
+    row.why_not = mutant.undetected;
     say(fmt::format("{}: building", mutant.name));
     const auto begun = Clock::now();
     const kernels::Scratch scratch(cache_->overlay(fmt::format("mutant-{}", getpid())));
@@ -223,6 +252,7 @@ class Job {
     report_.interrupted = found.interrupted;
     row.reached = reached(*mutation, **base, *mutated);
     tell(found, row);
+    if (!row.detected && !found.interrupted) try_corpus(**base, *mutated, row);
     return row;
   }
 
@@ -279,6 +309,7 @@ class Job {
   /// Of the base, written by the child that opened it.
   props::SharedObject<std::atomic<std::uint64_t>> features_;
   std::set<std::string> known_;
+  std::vector<NamedProgram> corpus_;  ///< read when first needed
   KernelMutantsReport report_;
 };
 
@@ -289,6 +320,7 @@ void tell(const Hunt& found, MutantRow& row) {
   row.cases = found.cases;
   if (found.detection) {
     row.detected = true;
+    row.strategy = "random";
     row.kind = props::name(found.detection->finding.kind);
     row.finding = found.detection->finding.title;
     row.program = found.detection->path;
@@ -296,6 +328,7 @@ void tell(const Hunt& found, MutantRow& row) {
   } else if (!found.broken.empty()) {
     // The base went through the same: this is the mutant's doing.
     row.detected = true;
+    row.strategy = "random";
     row.kind = "broken";
     row.finding = found.broken;
   } else if (!found.unconfirmed.empty()) {

@@ -36,9 +36,11 @@ struct MutantRow {
   /// the same programs; none if no changed line has code.
   std::optional<bool> reached;
   bool detected = false;
-  std::string kind;     ///< of the finding; "broken" if the engine gave up;
-                        ///< "not seen again" and "masked by the base" of what is no detection
-  std::string finding;  ///< its title, or why it was refused
+  std::string kind;      ///< of the finding; "broken" if the engine gave up;
+                         ///< "not seen again" and "masked by the base" of what is no detection
+  std::string finding;   ///< its title, or why it was refused
+  std::string strategy;  ///< that detected it: "random", or "corpus" where that did not
+  std::string why_not;   ///< the mutant's own word on why nothing detects it yet
   std::filesystem::path program;
   std::size_t steps = 0;   ///< of the program, as it was met
   double cpu_seconds = 0;  ///< to the detection, else in all
@@ -66,6 +68,8 @@ struct KernelMutantsOptions {
   std::chrono::milliseconds budget{20'000};  ///< CPU time of each
   std::uint64_t seed = 1;
   std::filesystem::path failures = "failures";
+  /// Programs for what random ones do not detect; none if empty.
+  std::filesystem::path corpus;
   std::function<void(std::string_view)> progress;  ///< one line at a time; may be empty
   std::function<void(const MutantRow&)> done;      ///< may be empty
   const std::atomic<bool>* stop = nullptr;         ///< not owned
@@ -75,8 +79,8 @@ struct KernelMutantsOptions {
 /// Coccinelle is absent.
 hw::kernels::Result<KernelMutantsReport> run_kernel_mutants(const KernelMutantsOptions& options);
 
-/// pass: each that was reached was detected; fail: some was reached and not
-/// detected; no verdict: none was reached, or the run was interrupted.
+/// pass: each that was reached was detected, or says why nothing can; fail: some was
+/// reached and not detected; no verdict: none was reached, or the run was interrupted.
 props::Verdict verdict_of(const KernelMutantsReport& report);
 /// The verdict in a line.
 std::string reason_of(const KernelMutantsReport& report);

@@ -2,20 +2,25 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <string_view>
 
 #include "jobs/kernel_mutants.h"
+#include "jobs/wrapped.h"
 
 namespace lockstep::jobs {
 namespace {
 
 using State = MutantRow::State;
 
-bool missed(const MutantRow& row) {
+bool undetected(const MutantRow& row) {
   return row.state == State::ran && !row.detected && row.reached.value_or(false);
 }
 
+/// Undetected without a word on why.
+bool missed(const MutantRow& row) { return undetected(row) && row.why_not.empty(); }
+
 struct Counts {
-  std::size_t ran = 0, reached = 0, detected = 0, missed = 0, absent = 0, refused = 0;
+  std::size_t ran = 0, reached = 0, detected = 0, missed = 0, absent = 0, refused = 0, excused = 0;
 };
 
 Counts count(const KernelMutantsReport& report) {
@@ -28,6 +33,7 @@ Counts count(const KernelMutantsReport& report) {
     counts.reached += row.reached.value_or(false) ? 1 : 0;
     counts.detected += row.detected ? 1 : 0;
     counts.missed += missed(row) ? 1 : 0;
+    counts.excused += undetected(row) && !missed(row) ? 1 : 0;
   }
   return counts;
 }
@@ -47,19 +53,24 @@ std::string_view answer(const std::optional<bool>& value) {
   return !value ? "?" : *value ? "yes" : "no";
 }
 
-/// Undetected, then detected, then what was not reached, then what did not run.
+/// Undetected first, then what was not reached, then detected, then what did not run.
 int rank(const MutantRow& row) {
-  if (row.state == State::refused) return 4;
-  if (row.state == State::absent) return 5;
+  if (row.state == State::refused) return 5;
+  if (row.state == State::absent) return 6;
   if (missed(row)) return 0;
-  if (row.detected) return 3;
-  return row.reached ? 1 : 2;
+  if (undetected(row)) return 1;
+  if (row.detected) return 4;
+  return row.reached ? 2 : 3;
 }
 
 std::string_view group(int rank) {
-  constexpr std::string_view titles[] = {"reached, not detected", "not reached",
-                                         "no line to measure",    "detected",
-                                         "does not compile",      "absent from this kernel"};
+  constexpr std::string_view titles[] = {"reached, not detected",
+                                         "reached, cannot be detected yet",
+                                         "not reached",
+                                         "no line to measure",
+                                         "detected",
+                                         "does not compile",
+                                         "absent from this kernel"};
   return titles[rank];
 }
 
@@ -77,6 +88,7 @@ std::string reason_of(const KernelMutantsReport& report) {
   auto text = fmt::format("{} of {} mutants reached, {} detected", counts.reached, counts.ran,
                           counts.detected);
   if (counts.missed != 0) text += fmt::format(", {} reached and not detected", counts.missed);
+  if (counts.excused != 0) text += fmt::format(", {} cannot be yet", counts.excused);
   if (report.interrupted) text += "; interrupted";
   return text;
 }
@@ -111,8 +123,12 @@ std::string text_report(const KernelMutantsReport& report) {
       text += fmt::format("  {}\n", row->name);
     }
     if (!row->finding.empty()) {
-      text += fmt::format("      {}{}{}\n", row->kind, row->kind.empty() ? "" : ": ", row->finding);
+      text +=
+          wrapped(fmt::format("{}{}{}", row->kind, row->kind.empty() ? "" : ": ", row->finding), 6);
     }
+    if (row->why_not.empty()) continue;
+    if (row->detected) text += "      though its file says that it cannot be\n";
+    if (row->state == State::ran && !row->detected) text += wrapped(row->why_not, 6);
   }
   return text;
 }
@@ -126,6 +142,8 @@ nlohmann::json json_rows(const KernelMutantsReport& report) {
                              {"engine", report.engine},
                              {"state", states[static_cast<unsigned>(row.state)]},
                              {"detected", row.detected},
+                             {"strategy", row.strategy},
+                             {"why_not", row.why_not},
                              {"kind", row.kind},
                              {"finding", row.finding},
                              {"program", row.program.string()},

@@ -46,6 +46,20 @@ TEST(KernelMutants, PassOnlyIfAllThatWereReachedWereDetected) {
   EXPECT_EQ(verdict_of(report({})), Verdict::no_verdict);
 }
 
+TEST(KernelMutants, AReasonExcusesWhatNothingDetectsAndIsPrinted) {
+  auto excused = row("excused", true, false);
+  excused.why_not = "programs cannot write the entries of a ring, and what else it takes to pass";
+  const auto made = report({row("found", true, true), excused});
+  EXPECT_EQ(verdict_of(made), Verdict::pass);
+  EXPECT_EQ(reason_of(made), "2 of 2 mutants reached, 1 detected, 1 cannot be yet");
+  const auto text = text_report(made);
+  EXPECT_NE(text.find("reached, cannot be detected yet"), std::string::npos) << text;
+  EXPECT_NE(text.find("      programs cannot write the entries of a ring"), std::string::npos);
+  // One that is detected after all makes its reason wrong.
+  excused.detected = true;
+  EXPECT_NE(text_report(report({excused})).find("though its file says"), std::string::npos);
+}
+
 TEST(KernelMutants, AnInterruptedRunHasNoPass) {
   auto cut = report({row("found", true, true)});
   cut.interrupted = true;

@@ -30,6 +30,7 @@ std::string* field(Mutant& mutant, std::string_view key) {
   if (key == "needs") return &mutant.needs;
   if (key == "reached-by") return &mutant.reached_by;
   if (key == "flavour") return &mutant.flavour;
+  if (key == "undetected") return &mutant.undetected;
   return nullptr;
 }
 

@@ -22,6 +22,7 @@ struct Mutant {
   std::string needs;
   std::string reached_by;
   std::string flavour;             ///< of the hosted image that shows it; empty: any
+  std::string undetected;          ///< why nothing can detect it yet; empty: it must be
   std::vector<std::string> files;  ///< relative to a tree; a tree may lack some
   std::filesystem::path path;
 };

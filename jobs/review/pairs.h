@@ -10,17 +10,12 @@
 #include <string>
 #include <vector>
 
+#include "jobs/corpus_programs.h"
 #include "jobs/review/workbench.h"
 #include "props/finding.h"
 #include "spec/program.h"
 
 namespace lockstep::jobs::review {
-
-/// A program with the name that a report gives it.
-struct NamedProgram {
-  std::string name;
-  Program program;
-};
 
 /// Both answers are admitted, and they are not the same.
 struct Difference {
@@ -56,10 +51,6 @@ struct PairsResult {
   std::map<std::string, Cost> costs;  ///< by the statistic's name
   std::string broken;                 ///< why an engine could not go on
 };
-
-/// The corpus programs below the folder, each under every host that changes what
-/// the MMU does: vendor, TDP, TDP MMU. What does not parse is left out.
-std::vector<NamedProgram> corpus_programs(const std::filesystem::path& folder);
 
 /// Run them until `deadline`. `reached(index)` hears of each program whether it ran
 /// a changed line.

@@ -6,6 +6,7 @@
 
 #include "jobs/review/diff_hunks.h"
 #include "jobs/review/report.h"
+#include "jobs/wrapped.h"
 
 namespace lockstep::jobs::review {
 namespace {

@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "jobs/review/lines.h"
+#include "jobs/wrapped.h"
 #include "spec/kvm/invariants.h"
 
 namespace lockstep::jobs::review {
@@ -105,34 +106,6 @@ std::string compiled(const PatchReport& row) {
 }
 
 }  // namespace
-
-std::string wrapped(std::string_view text, std::size_t indent, std::size_t width) {
-  std::string made;
-  for (const auto line : lines_of(text)) {
-    std::string current(indent, ' ');
-    bool empty = true;
-    auto rest = line;
-    // What a line itself is indented by stays.
-    const auto own = std::min(rest.find_first_not_of(' '), rest.size());
-    current += rest.substr(0, own);
-    rest.remove_prefix(own);
-    while (!rest.empty()) {
-      const auto space = rest.find(' ');
-      const auto word = rest.substr(0, space);
-      rest = space == std::string_view::npos ? "" : rest.substr(space + 1);
-      if (!empty && current.size() + 1 + word.size() > width) {
-        made += current + "\n";
-        current = std::string(indent + own + 2, ' ');
-        empty = true;
-      }
-      if (!empty) current += ' ';
-      current += word;
-      empty = false;
-    }
-    made += (empty ? std::string() : current) + "\n";
-  }
-  return made;
-}
 
 std::string text_of(const ReviewFinding& finding) {
   std::string text = wrapped(fmt::format("{}: {}{}", name(finding.kind), finding.title,

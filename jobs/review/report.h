@@ -22,10 +22,6 @@ std::string reply(const ReviewReport& report);
 nlohmann::json json_patches(const ReviewReport& report);
 nlohmann::json json_findings(const ReviewReport& report);
 
-/// Text broken at spaces into lines of at most `width` columns, `indent` before
-/// each; a longer word stays whole. Lines that are there stay lines.
-std::string wrapped(std::string_view text, std::size_t indent, std::size_t width = 72);
-
 /// The finding with its sides, program, lines of the patch and invariant.
 std::string text_of(const ReviewFinding& finding);
 /// What was run and reached of a patch, and what was not.

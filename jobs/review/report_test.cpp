@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "jobs/review/lines.h"
+#include "jobs/wrapped.h"
 
 namespace lockstep::jobs::review {
 namespace {
