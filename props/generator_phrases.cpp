@@ -78,7 +78,11 @@ void access(Sketch& sketch, unsigned vcpu, Gva page) {
 }
 
 std::optional<EntryPlace> change_path(Sketch& sketch, unsigned vcpu, Gva page) {
-  const auto places = sketch.path(sketch.vcpus[vcpu].root, page);
+  return change_path(sketch, vcpu, sketch.vcpus[vcpu].root, page);
+}
+
+std::optional<EntryPlace> change_path(Sketch& sketch, unsigned vcpu, Gpa root, Gva page) {
+  const auto places = sketch.path(root, page);
   if (places.empty()) return std::nullopt;
   // The leaf more often than the levels above.
   const auto index = sketch.draw.chance(55) ? places.size() - 1 : sketch.draw.below(places.size());
@@ -118,9 +122,7 @@ void invpcid(Sketch& sketch, unsigned vcpu, Gva page) {
   sketch.emit(command);
 }
 
-bool may_invpcid(const Sketch& sketch) {
-  return sketch.long_mode() && sketch.has(Feature::invpcid);
-}
+bool may_invpcid(const Sketch& sketch) { return sketch.has(Feature::invpcid); }
 
 void speak_access(Sketch& sketch) { access(sketch, draw_vcpu(sketch), draw_page(sketch)); }
 
@@ -245,6 +247,54 @@ void speak_cr3(Sketch& sketch) {
   access(sketch, vcpu, page);
 }
 
+/// Leave a root without a flush, change what it maps, invalidate from elsewhere, come
+/// back without a flush: what previous roots are for.
+void speak_switch(Sketch& sketch) {
+  auto& draw = sketch.draw;
+  const auto vcpu = draw_vcpu(sketch);
+  const auto page = draw_page(sketch);
+  const auto kind = draw_kind(sketch);
+  const auto cpl = draw_cpl(sketch);
+  const auto home = sketch.vcpus[vcpu].root;
+  const auto away = draw.of(sketch.program.configuration.roots);
+  const auto pcid = draw.below(3);
+  sketch.emit(LoadCr3{vcpu, home, pcid, draw.chance(50)});
+  access(sketch, vcpu, page, kind, cpl);
+  sketch.emit(LoadCr3{vcpu, away, draw.chance(80) ? (pcid + 1) % 3 : pcid, draw.chance(80)});
+  if (draw.chance(40)) access(sketch, vcpu, page, kind, cpl);
+  change_path(sketch, vcpu, home, page);
+  switch (draw.below(4)) {
+    case 0:
+      break;
+    case 1:
+      if (may_invpcid(sketch)) {
+        const auto one = draw.chance(50);
+        sketch.emit(
+            Invpcid{vcpu, one ? InvpcidType::address : InvpcidType::single, pcid, one ? page : 0});
+        break;
+      }
+      [[fallthrough]];
+    default:
+      sketch.emit(Invlpg{vcpu, page});
+      break;
+  }
+  sketch.emit(LoadCr3{vcpu, home, pcid, draw.chance(85)});
+  access(sketch, vcpu, page, kind, cpl);
+}
+
+bool has_pcids(const Sketch& sketch) {
+  return paged(sketch) && sketch.program.configuration.control.has(ControlBit::cr4_pcide);
+}
+
+/// Without paging nothing is cached by linear address; the instruction is legal.
+void speak_unpaged_flush(Sketch& sketch) {
+  const auto vcpu = draw_vcpu(sketch);
+  const auto page = draw_page(sketch);
+  access(sketch, vcpu, page);
+  invpcid(sketch, vcpu, page);
+  access(sketch, vcpu, page);
+}
+
 void speak_flush(Sketch& sketch) {
   const auto vcpu = draw_vcpu(sketch);
   maybe_flush(sketch, vcpu, draw_page(sketch));
@@ -321,6 +371,9 @@ constexpr Phrase all[] = {
     {"restore", 5, speak_restore, paged},
     {"cr3", 5, speak_cr3, paged},
     {"flush", 3, speak_flush, paged},
+    {"switch", 10, speak_switch, has_pcids},
+    {"unpaged flush", 3, speak_unpaged_flush,
+     [](const Sketch& sketch) { return !paged(sketch) && may_invpcid(sketch); }},
     {"translate", 4, speak_translate,
      [](const Sketch& sketch) { return sketch.has(Feature::translate); }},
     {"pkru", 8, speak_pkru, has_pke},

@@ -29,6 +29,8 @@ void access(Sketch& sketch, unsigned vcpu, Gva page);
 void access(Sketch& sketch, unsigned vcpu, Gva page, AccessKind kind, Cpl cpl);
 /// Change one entry on the believed path of the page, by a guest store.
 std::optional<EntryPlace> change_path(Sketch& sketch, unsigned vcpu, Gva page);
+/// The same on the page's path under that root, which need not be the vCPU's.
+std::optional<EntryPlace> change_path(Sketch& sketch, unsigned vcpu, Gpa root, Gva page);
 /// INVLPG, MOV CR3, INVPCID or nothing.
 void maybe_flush(Sketch& sketch, unsigned vcpu, Gva page);
 Gva draw_page(Sketch& sketch);
