@@ -139,10 +139,12 @@ TheoremRow prove_one(const smt::Theorem& theorem, const ProveOptions& options,
   row.theorem = theorem;
   report(options, theorem.name);
   row.rule.proof = smt::prove(theorem, smt::Side::true_rule, options.limits);
+  row.rule.execution = smt::execute(theorem, smt::Side::true_rule, row.rule.proof);
   make_program(row.rule, theorem, options.failures, "", options.limits);
   if (row.rule.proof.absent || row.rule.proof.interrupted) return row;
   report(options, theorem.name + ": twin");
   row.twin.proof = smt::prove(theorem, smt::Side::broken_rule, options.limits);
+  row.twin.execution = smt::execute(theorem, smt::Side::broken_rule, row.twin.proof);
   make_program(row.twin, theorem, options.programs, ".twin", options.limits);
   if (second_opinion) ask_second(row, options);
   return row;

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "props/verdict.h"
+#include "smt/execution.h"
 #include "smt/prover.h"
 #include "smt/theorem.h"
 
@@ -31,6 +32,7 @@ struct CounterexampleProgram {
 struct SideRow {
   smt::Proof proof;
   CounterexampleProgram program;
+  smt::Execution execution;  ///< of a counterexample, whether it has a program or not
 };
 
 struct TheoremRow {

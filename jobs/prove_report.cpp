@@ -32,6 +32,11 @@ bool program_holds(const TheoremRow& row) {
   return row.twin.program.text.empty() || row.twin.program.verdict == props::Verdict::pass;
 }
 
+/// Whether the counterexample did, when it was executed, what the solver said.
+bool executed(const SideRow& side) {
+  return side.proof.result != Result::refuted || side.execution.refutes;
+}
+
 bool undecided(Result result) {
   return result == Result::timeout || result == Result::unknown || result == Result::vacuous;
 }
@@ -76,9 +81,23 @@ std::string story_text(const SideRow& side) {
   return out;
 }
 
+std::string execution_text(const SideRow& side) {
+  using Kind = smt::Execution::Kind;
+  const auto& execution = side.execution;
+  if (execution.kind == Kind::none) return "    not executed\n";
+  std::string out = execution.kind == Kind::formula ? "    executed on these numbers: "
+                                                    : "    executed step by step: ";
+  out += execution.refutes ? "the claim is false\n" : "the claim is TRUE\n";
+  // The same lines as the solver's model gave are not said again.
+  if (execution.text == side.proof.story) return out;
+  for (const auto& line : execution.text) out += wrapped("     ", line, "         ");
+  return out;
+}
+
 std::string program_text(const SideRow& side) {
-  if (side.program.text.empty()) return "    no program of ours can show it\n";
-  std::string out = indented(side.program.text, "      ");
+  std::string out = execution_text(side);
+  if (side.program.text.empty()) return out + "    no program of ours shows it\n";
+  out += indented(side.program.text, "      ");
   out += fmt::format("    replayed on spec and impl: {}\n", props::headline(side.program.verdict));
   out += indented(side.program.shown, "      ");
   if (!side.program.path.empty()) {
@@ -99,7 +118,7 @@ std::string counted(std::size_t count, std::string_view noun) {
 
 bool holds(const TheoremRow& row) {
   return proved(row) && row.twin.proof.result == Result::refuted && program_holds(row) &&
-         !row.contradicted;
+         executed(row.twin) && !row.contradicted;
 }
 
 props::Verdict verdict_of(const ProveReport& report) {
@@ -122,7 +141,9 @@ std::string reason_of(const ProveReport& report) {
     if (row.twin.proof.result != Result::refuted) {
       return fmt::format("{}: its twin is {}", row.theorem.name, result_text(row.twin.proof));
     }
-    return fmt::format("{}: the program of its twin does not pass", row.theorem.name);
+    return fmt::format("{}: {}", row.theorem.name,
+                       program_holds(row) ? "its twin's counterexample is none when executed"
+                                          : "the program of its twin does not pass");
   }
   if (report.interrupted) return "interrupted";
   for (const auto& row : report.rows) {
@@ -158,7 +179,7 @@ std::string text_details(const TheoremRow& row) {
   } else if (row.twin.proof.result != Result::refuted) {
     out += paragraph("twin", row.theorem.twin);
     if (!row.twin.proof.reason.empty()) out += paragraph("twin's reason", row.twin.proof.reason);
-  } else if (!program_holds(row)) {
+  } else if (!program_holds(row) || !executed(row.twin)) {
     out += text_twin(row);
   }
   if (row.contradicted) out += "    cvc5 finds a model where Z3 finds none\n";
@@ -168,8 +189,7 @@ std::string text_details(const TheoremRow& row) {
 std::string text_twin(const TheoremRow& row) {
   if (row.twin.proof.result != Result::refuted) return {};
   std::string out = paragraph("twin", row.theorem.twin) + story_text(row.twin);
-  if (!row.twin.program.text.empty()) out += program_text(row.twin);
-  return out;
+  return out + program_text(row.twin);
 }
 
 std::string text_summary(const ProveReport& report) {
@@ -182,8 +202,15 @@ std::string text_summary(const ProveReport& report) {
                   count([](const auto& row) { return row.rule.proof.result == Result::refuted; }),
                   count([](const auto& row) { return row.twin.proof.result == Result::refuted; }));
   const auto programs = count([](const auto& row) { return !row.twin.program.text.empty(); });
-  out += fmt::format("replayed on spec and impl: {} of twins\n",
-                     counted(static_cast<std::size_t>(programs), "counterexample"));
+  const auto executions = [&](smt::Execution::Kind kind) {
+    return count([kind](const auto& row) {
+      return row.twin.execution.kind == kind && row.twin.execution.refutes;
+    });
+  };
+  out += fmt::format(
+      "counterexamples of twins: {} executed on numbers, {} step by step; {}\n"
+      "replayed as programs on spec and impl\n",
+      executions(smt::Execution::Kind::formula), executions(smt::Execution::Kind::run), programs);
   if (!report.solver.empty()) {
     out += fmt::format("{}: {:.1f} CPU s\n", report.solver, report.cpu_seconds);
   }
@@ -200,6 +227,16 @@ std::string text_summary(const ProveReport& report) {
   return out + fmt::format("cvc5: {} of {} unsatisfiable answers confirmed: {:.1f} CPU s\n", agreed,
                            agreed + unconfirmed, report.second_seconds);
 }
+
+namespace {
+
+/// How a counterexample was executed; null if it was not, or came out otherwise.
+nlohmann::json execution_name(const smt::Execution& execution) {
+  if (!execution.refutes) return nullptr;
+  return execution.kind == smt::Execution::Kind::formula ? "formula" : "run";
+}
+
+}  // namespace
 
 nlohmann::json json_rows(const ProveReport& report) {
   auto rows = nlohmann::json::array();
@@ -221,6 +258,8 @@ nlohmann::json json_rows(const ProveReport& report) {
                      {{"breaks", row.theorem.twin},
                       {"result", smt::name(twin.result)},
                       {"counterexample", twin.story},
+                      {"executed", execution_name(row.twin.execution)},
+                      {"numbers", row.twin.execution.text},
                       {"program", row.twin.program.text},
                       {"replay", row.twin.program.text.empty()
                                      ? nlohmann::json(nullptr)

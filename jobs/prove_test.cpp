@@ -21,18 +21,39 @@ using smt::Side;
 
 const smt::Word x = smt::Word::variable("x");
 
+template <typename P>
+struct Small {
+  static smt::FormulaOf<P> formula(Side side, std::uint64_t end) {
+    const typename P::Word x = P::word("x");
+    const typename P::Word bound = side == Side::true_rule ? end : 9;
+    return {.precondition = x < bound,
+            .claim = side == Side::true_rule ? x != 7 : x != 8,
+            .shown = {{"x", x}}};
+  }
+};
+/// The twin's numbers say that x is below 8: no counterexample of theirs.
+template <typename P>
+struct Disagreeing : Small<P> {
+  static smt::FormulaOf<P> formula(Side side, std::uint64_t end) {
+    auto formula = Small<P>::formula(side, end);
+    if (std::is_same_v<P, smt::Concrete>) formula.claim = true;
+    return formula;
+  }
+};
+
+template <template <typename> typename Text>
+smt::FormulaBody both(std::uint64_t end) {
+  return {[end](Side side) { return Text<smt::Symbolic>::formula(side, end); },
+          [end](Side side) { return Text<smt::Concrete>::formula(side, end); }};
+}
+
 /// "x is not 7", or in the twin "x is not 8", of numbers below `end`.
 smt::Theorem small(std::string name, std::uint64_t end, std::string program = "") {
   smt::Theorem theorem;
   theorem.name = std::move(name);
   theorem.statement = "a small number is not 7";
   theorem.twin = "speaks of 8";
-  theorem.body = [end](Side side) -> Formula {
-    const smt::Word bound = side == Side::true_rule ? end : 9;
-    return {.precondition = x < bound,
-            .claim = side == Side::true_rule ? x != 7 : x != 8,
-            .shown = {{"x", x}}};
-  };
+  theorem.body = both<Small>(end);
   if (!program.empty()) {
     theorem.program = [program](const smt::Assignment&) { return program; };
   }
@@ -91,9 +112,8 @@ TEST_F(Prove, FailsAndNamesARefutedTheorem) {
 
 TEST_F(Prove, FailsIfATwinIsNotRefuted) {
   auto theorem = small("weak", 7);
-  theorem.body = [](Side) -> Formula {
-    return {.precondition = x < 7, .claim = x < 8, .shown = {}};
-  };
+  theorem.body = smt::FormulaBody{
+      [](Side) -> Formula { return {.precondition = x < 7, .claim = x < 8, .shown = {}}; }, {}};
   const auto report = run({theorem});
   EXPECT_EQ(verdict_of(report), props::Verdict::fail);
   EXPECT_EQ(reason_of(report), "weak: its twin is proved");
@@ -105,6 +125,26 @@ TEST_F(Prove, FailsIfTheProgramOfATwinDoesNotPass) {
     EXPECT_EQ(verdict_of(report), props::Verdict::fail);
     EXPECT_EQ(reason_of(report), "holds: the program of its twin does not pass");
   }
+}
+
+TEST_F(Prove, ExecutesTheCounterexampleOfATwin) {
+  const auto report = run({small("holds", 7)});
+  const auto& execution = report.rows[0].twin.execution;
+  EXPECT_EQ(execution.kind, smt::Execution::Kind::formula);
+  EXPECT_TRUE(execution.refutes);
+  EXPECT_EQ(execution.text, std::vector<std::string>{"x = 0x8"});
+  EXPECT_NE(text_twin(report.rows[0]).find("executed on these numbers: the claim is false"),
+            std::string::npos);
+  EXPECT_EQ(json_rows(report)[0]["twin"]["executed"], "formula");
+}
+
+TEST_F(Prove, FailsIfACounterexampleIsNoneWhenExecuted) {
+  auto theorem = small("holds", 7);
+  theorem.body = both<Disagreeing>(7);
+  const auto report = run({theorem});
+  EXPECT_EQ(verdict_of(report), props::Verdict::fail);
+  EXPECT_EQ(reason_of(report), "holds: its twin's counterexample is none when executed");
+  EXPECT_EQ(json_rows(report)[0]["twin"]["executed"], nullptr);
 }
 
 TEST_F(Prove, IsNoVerdictIfNothingWasClaimed) {

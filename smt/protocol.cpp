@@ -116,6 +116,29 @@ std::vector<Bool> broken_property(const Protocol& protocol) {
   return {at_moment(protocol, protocol.invariant, 0), !at_moment(protocol, protocol.property, 0)};
 }
 
+bool executes(const Protocol& protocol, const Assignment& run, unsigned steps) {
+  Assignment now;
+  for (const auto& [name, sort] : protocol.state) now[name] = value_of(run, moment_name(name, 0));
+  if (!holds(protocol.initial, now)) return false;
+  for (unsigned moment = 0; holds(protocol.property, now); ++moment) {
+    if (moment == steps) return false;
+    const auto choice = value_of(run, choice_name(moment));
+    if (choice > protocol.transitions.size()) return false;
+    if (choice == protocol.transitions.size()) continue;
+    const Transition& taken = protocol.transitions[choice];
+    // What is no state is chosen anew at each step.
+    Assignment with = now;
+    const std::string suffix = moment_name("", moment);
+    for (const auto& [name, value] : run) {
+      if (!name.ends_with(suffix)) continue;
+      with.emplace(name.substr(0, name.size() - suffix.size()), value);
+    }
+    if (!holds(taken.guard, with)) return false;
+    for (const auto& [name, update] : taken.updates) now[name] = evaluate(update, with);
+  }
+  return true;
+}
+
 std::vector<std::string> tell_run(const Protocol& protocol, const Assignment& run, unsigned steps) {
   std::vector<std::string> lines;
   for (unsigned moment = 0; moment <= steps; ++moment) {

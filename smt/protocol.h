@@ -25,6 +25,11 @@ std::vector<Bool> broken_at_start(const Protocol& protocol);
 std::vector<Bool> broken_by_step(const Protocol& protocol);
 std::vector<Bool> broken_property(const Protocol& protocol);
 
+/// Whether the run is one, and breaks the property, found by taking its choices
+/// step by step from the values that it begins with: each guard is asked and each
+/// update computed on numbers, without the solver.
+bool executes(const Protocol& protocol, const Assignment& run, unsigned steps);
+
 /// A run as lines: one a step, with what it changed, up to the violation.
 std::vector<std::string> tell_run(const Protocol& protocol, const Assignment& run, unsigned steps);
 

@@ -170,23 +170,23 @@ std::string_view name(Result result) {
 }
 
 Proof prove(const Theorem& theorem, Side side, const Limits& limits) {
-  if (const auto* formula = std::get_if<std::function<Formula(Side)>>(&theorem.body)) {
-    return prove_formula(whole(*formula, side), limits);
+  if (const auto* formula = std::get_if<FormulaBody>(&theorem.body)) {
+    return prove_formula(whole(formula->terms, side), limits);
   }
-  return prove_protocol(std::get<std::function<Protocol(Side)>>(theorem.body)(side), limits);
+  return prove_protocol(std::get<ProtocolBody>(theorem.body)(side), limits);
 }
 
 std::vector<NamedQuery> queries(const Theorem& theorem) {
   std::vector<NamedQuery> all;
-  if (const auto* body = std::get_if<std::function<Formula(Side)>>(&theorem.body)) {
-    const Formula rule = whole(*body, Side::true_rule);
-    const Formula twin = whole(*body, Side::broken_rule);
+  if (const auto* body = std::get_if<FormulaBody>(&theorem.body)) {
+    const Formula rule = whole(body->terms, Side::true_rule);
+    const Formula twin = whole(body->terms, Side::broken_rule);
     all.push_back({"precondition", "sat", {rule.precondition}});
     all.push_back({"claim", "unsat", {rule.precondition, !rule.claim}});
     all.push_back({"twin", "sat", {twin.precondition, !twin.claim}});
     return all;
   }
-  const auto& body = std::get<std::function<Protocol(Side)>>(theorem.body);
+  const auto& body = std::get<ProtocolBody>(theorem.body);
   const Protocol rule = body(Side::true_rule);
   const Protocol twin = body(Side::broken_rule);
   if (rule.inductive) {

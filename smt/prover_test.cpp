@@ -2,6 +2,8 @@
 /// Results of theorems, on small ones.
 #include "smt/prover.h"
 
+#include "smt/execution.h"
+
 #include <gtest/gtest.h>
 
 namespace lockstep::smt {
@@ -21,7 +23,7 @@ class Prover : public testing::Test {
     if (solver_version().empty()) GTEST_SKIP() << "built without " << solver_package;
   }
   static Proof of_formula(std::function<Formula(Side)> body) {
-    return prove(theorem_of(std::move(body)), Side::true_rule, {});
+    return prove(theorem_of(FormulaBody{std::move(body), {}}), Side::true_rule, {});
   }
   static Proof of_protocol(std::function<Protocol(Side)> body) {
     return prove(theorem_of(std::move(body)), Side::true_rule, {});
@@ -84,6 +86,40 @@ TEST_F(Prover, TellsTheShortestRun) {
   EXPECT_EQ(proof.story, run);
 }
 
+TEST_F(Prover, ExecutesARunStepByStep) {
+  const auto body = [](Side) { return counter(4); };
+  auto proof = of_protocol(body);
+  const auto execution = execute(theorem_of(ProtocolBody(body)), Side::true_rule, proof);
+  EXPECT_EQ(execution.kind, Execution::Kind::run);
+  EXPECT_TRUE(execution.refutes);
+  // Another limit: the same steps lead nowhere.
+  const auto harmless = [](Side) { return counter(5); };
+  EXPECT_FALSE(execute(theorem_of(ProtocolBody(harmless)), Side::true_rule, proof).refutes);
+  // A start that is none, and a choice whose guard does not hold.
+  proof.counterexample["n.0"] = 4;
+  EXPECT_FALSE(execute(theorem_of(ProtocolBody(body)), Side::true_rule, proof).refutes);
+  const auto guarded = [](Side) {
+    Protocol protocol = counter(4);
+    protocol.transitions[0].guard = Int::variable("n") > 0;
+    return protocol;
+  };
+  proof.counterexample["n.0"] = 0;
+  EXPECT_FALSE(execute(theorem_of(ProtocolBody(guarded)), Side::true_rule, proof).refutes);
+}
+
+TEST_F(Prover, DoesNotExecuteWhatIsUndefined) {
+  const auto terms = [](Side) -> Formula {
+    const Word shifted = Word(1) << x;
+    return {.precondition = true, .claim = shifted == shifted, .shown = {}};
+  };
+  const auto numbers = [](Side) -> FormulaOf<Concrete> { return {.claim = false, .shown = {}}; };
+  const auto theorem = theorem_of(FormulaBody{terms, numbers});
+  const auto proof = prove(theorem, Side::true_rule, {});
+  const auto execution = execute(theorem, Side::true_rule, proof);
+  EXPECT_EQ(execution.kind, Execution::Kind::none);
+  EXPECT_FALSE(execution.refutes);
+}
+
 TEST_F(Prover, ProvesByInductionBeyondAnyBound) {
   const auto proof = of_protocol([](Side) { return counter(-1); });
   EXPECT_EQ(proof.result, Result::proved);
@@ -115,7 +151,7 @@ TEST_F(Prover, TimeAndMemoryAreNoProof) {
             .claim = x * y != Word(2147483647ull * 2147483629ull),
             .shown = {}};
   };
-  const Theorem theorem = theorem_of(std::function<Formula(Side)>(body));
+  const Theorem theorem = theorem_of(FormulaBody{body, {}});
   Limits limits;
   limits.time = std::chrono::milliseconds(300);
   EXPECT_EQ(prove(theorem, Side::true_rule, limits).result, Result::timeout);

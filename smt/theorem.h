@@ -5,11 +5,13 @@
 
 #include <functional>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <variant>
 #include <vector>
 
 #include "smt/evaluate.h"
+#include "smt/policy.h"
 #include "smt/term.h"
 
 namespace lockstep::smt {
@@ -22,13 +24,26 @@ struct Shown {
   Shown(std::string what, const Word& value) : name(std::move(what)), term(value.node()) {}
   Shown(std::string what, const Int& value) : name(std::move(what)), term(value.node()) {}
 };
+/// The same of numbers.
+struct ShownNumber {
+  std::string name;
+  Sort sort;
+  std::uint64_t value;
+  ShownNumber(std::string what, bool of) : name(std::move(what)), sort(Sort::boolean), value(of) {}
+  ShownNumber(std::string what, std::uint64_t of)
+      : name(std::move(what)), sort(Sort::word), value(of) {}
+  ShownNumber(std::string what, std::int64_t of)
+      : name(std::move(what)), sort(Sort::integer), value(static_cast<std::uint64_t>(of)) {}
+};
 
 /// For all values of the variables: the precondition implies the claim.
-struct Formula {
-  Bool precondition = true;
-  Bool claim = true;
-  std::vector<Shown> shown;
+template <typename P>
+struct FormulaOf {
+  typename P::Bool precondition = true;
+  typename P::Bool claim = true;
+  std::vector<std::conditional_t<std::is_same_v<P, Symbolic>, Shown, ShownNumber>> shown;
 };
+using Formula = FormulaOf<Symbolic>;
 
 /// What one step of a protocol changes; a variable that is not named stays.
 struct Transition {
@@ -67,6 +82,13 @@ struct Protocol {
 /// The statement about the source as it is, or about the twin.
 enum class Side : std::uint8_t { true_rule, broken_rule };
 
+/// One formula, of terms and of numbers.
+struct FormulaBody {
+  std::function<Formula(Side)> terms;
+  std::function<FormulaOf<Concrete>(Side)> numbers;
+};
+using ProtocolBody = std::function<Protocol(Side)>;
+
 struct Theorem {
   std::string name;       ///< lower case with dashes
   std::string subject;    ///< of its file: "permissions"
@@ -75,7 +97,7 @@ struct Theorem {
   /// Whose field widths it assumes; "any" if none.
   std::string kernels;
   std::string twin;  ///< what the broken rule does, in a few words
-  std::variant<std::function<Formula(Side)>, std::function<Protocol(Side)>> body;
+  std::variant<FormulaBody, ProtocolBody> body;
   /// A program in Lockstep's language that shows a counterexample of a formula;
   /// empty text if this one cannot be expressed. Null if none can.
   std::function<std::string(const Assignment&)> program;

@@ -15,6 +15,18 @@ std::string rights_text(std::uint64_t value, bool narrow) {
                      (value & entry::user) != 0 ? 'u' : '-');
 }
 
+/// `v0 cpl3 write 0x0 = 0x1`, as the counterexample says.
+std::string attempt_text(const Assignment& found, std::uint64_t gva) {
+  const bool write = flag_of(found, "write"), fetch = flag_of(found, "fetch"),
+             user = flag_of(found, "user");
+  const bool ac = flag_of(found, "ac") && !user && !fetch;
+  return fmt::format("v0 cpl{} {} 0x{:x}{}{}", user ? 3 : 0,
+                     write   ? "write"
+                     : fetch ? "fetch"
+                             : "read",
+                     gva, write ? " = 0x1" : "", ac ? " ac" : "");
+}
+
 }  // namespace
 
 std::uint64_t value_of(const Assignment& found, const std::string& name) {
@@ -82,16 +94,34 @@ std::string access_program(const std::string& title, const Assignment& found, co
                                              nx};
   const auto code = spec::access_fault<std::uint64_t>(
       control, nx && !narrow, {write, fetch, user, on("ac")}, grant, value_of(found, "pkru"), key);
-  const bool ac = on("ac") && !user && !fetch;
-  text += fmt::format("v0 cpl{} {} 0x0{}{} -> ", user ? 3 : 0,
-                      write   ? "write"
-                      : fetch ? "fetch"
-                              : "read",
-                      write ? " = 0x1" : "", ac ? " ac" : "");
+  text += attempt_text(found, 0) + " -> ";
   if (code != 0) return text + fault_text(code, 0) + "\n";
   if (write) return text + "ok\n";
   if (fetch) return text + "value 0x200\n";
   return text + fmt::format("value 0x{:x}\n", narrow ? 0x200b8 : 0xcccccc00000200b8);
+}
+
+std::string fault_program(const std::string& title, const Assignment& found, bool reserved) {
+  const auto on = [&](const char* name) { return flag_of(found, name); };
+  const bool narrow = on("mode.32-bit"), wide = on("mode.long"), nx = on("efer.nx");
+  const char* paging = narrow ? "32-bit" : wide ? "5-level" : "pae";
+  std::string text = fmt::format(
+      "lockstep 1\ntitle  {}\nconfig paging={} mmu=shadow\n"
+      "config cr0.wp={:d} efer.nx={:d} cr4.smep={:d} cr4.smap={:d}{}\n"
+      "slot 0 add gpa=0x0 size=0x400000\nmap 0x0 gpa=0x200000 rwxu\n",
+      title, paging, on("cr0.wp"), nx, on("cr4.smep"), on("cr4.smap"), narrow ? " cr4.pse=1" : "");
+  if (reserved) {
+    // Bit 21 of a 4-MByte page; an address bit that 40 bits of address lack.
+    text += narrow ? "entry pd 0x1000[0] = 0x200000 rwxu ps\n"
+                   : fmt::format("entry pt 0x{:x}[0] = 0x200000200000 rwxu\n",
+                                 wide ? 0x13000 : 0x11000);
+  }
+  const std::uint64_t gva = reserved ? 0 : 0x1000;
+  const auto code = spec::error_code<std::uint64_t>(
+      {on("write"), on("fetch"), on("user"), on("ac")}, on("cr4.smep"), nx && !narrow, reserved,
+      reserved, /*key=*/false);
+  return text + attempt_text(found, gva) + " -> " +
+         fault_text(static_cast<std::uint64_t>(code), gva) + "\n";
 }
 
 }  // namespace lockstep::smt

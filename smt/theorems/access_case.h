@@ -14,19 +14,23 @@ namespace lockstep::smt {
 
 /// The variables of every theorem on access rights. A mode is three flags, of
 /// which at most `narrow` or `wide` is set: 32-bit, PAE, 4- or 5-level paging.
+template <typename P>
 struct AccessCase {
-  Bool write = Bool::variable("write");
-  Bool fetch = Bool::variable("fetch");
-  Bool user = Bool::variable("user");
-  Bool ac = Bool::variable("ac");
-  Bool wp = Bool::variable("cr0.wp");
-  Bool smep = Bool::variable("cr4.smep");
-  Bool smap = Bool::variable("cr4.smap");
-  Bool pke = Bool::variable("cr4.pke");
-  Bool nx = Bool::variable("efer.nx");
-  Bool narrow = Bool::variable("mode.32-bit");
-  Bool wide = Bool::variable("mode.long");
-  Word pkru = Word::variable("pkru");
+  using Bool = typename P::Bool;
+  using Word = typename P::Word;
+
+  Bool write = P::boolean("write");
+  Bool fetch = P::boolean("fetch");
+  Bool user = P::boolean("user");
+  Bool ac = P::boolean("ac");
+  Bool wp = P::boolean("cr0.wp");
+  Bool smep = P::boolean("cr4.smep");
+  Bool smap = P::boolean("cr4.smap");
+  Bool pke = P::boolean("cr4.pke");
+  Bool nx = P::boolean("efer.nx");
+  Bool narrow = P::boolean("mode.32-bit");
+  Bool wide = P::boolean("mode.long");
+  Word pkru = P::word("pkru");
 
   /// An access is no write and fetch at once; a mode is one; PKRU has 32 bits.
   Bool legal() const { return !(write && fetch) && !(narrow && wide) && pkru < (1ull << 32); }
@@ -38,7 +42,8 @@ struct AccessCase {
 };
 
 /// 32-bit entries have 32 bits.
-inline Bool fits_mode(const AccessCase& access, const Word& entry_value) {
+template <typename P>
+typename P::Bool fits_mode(const AccessCase<P>& access, const typename P::Word& entry_value) {
   return !access.narrow || entry_value < (1ull << 32);
 }
 
@@ -48,6 +53,10 @@ using Path = std::vector<std::uint64_t>;
 /// A program that maps a page by a path with these flags and makes the access;
 /// what is expected comes from the rules of spec/x86.
 std::string access_program(const std::string& title, const Assignment& found, const Path& path);
+
+/// The same access to a page that is not mapped, or through an entry with a
+/// reserved bit.
+std::string fault_program(const std::string& title, const Assignment& found, bool reserved);
 
 /// Values of a counterexample.
 std::uint64_t value_of(const Assignment& found, const std::string& name);

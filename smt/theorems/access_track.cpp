@@ -9,123 +9,138 @@ namespace {
 
 using kernel::AccessTrackLayout;
 
-const Word spte = Word::variable("spte");
+template <typename P>
+struct AccessTrack {
+  using Word = typename P::Word;
+  using Bool = typename P::Bool;
+  using Formula = FormulaOf<P>;
 
-/// A leaf whose hardware has no flags, not tracked, with nothing in the saved
-/// bits, as mark_spte_for_access_track() demands.
-Bool trackable(const AccessTrackLayout& layout, const Word& value) {
-  return (value & layout.ad_mask) == layout.ad_disabled && (value & layout.tracked) != 0 &&
-         (value & (layout.saved << layout.shift)) == 0;
-}
-
-Formula round_trip(Side side, const AccessTrackLayout& layout) {
-  AccessTrackLayout saving = layout;
-  if (side == Side::broken_rule) saving.saved = 1;
-  const Word marked = kernel::mark_for_access_track(saving, spte);
-  const Word restored = kernel::restore_access_track(layout, marked);
-  const Word kept = spte & ~Word(layout.tracked & ~layout.saved);
-  return {.precondition = trackable(layout, spte),
-          .claim = restored == kept && kernel::is_access_tracked(layout, marked),
-          .shown = {{"marked", marked}, {"restored", restored}}};
-}
-
-Formula round_trip_6_1(Side side) { return round_trip(side, kernel::access_track_6_1); }
-Formula round_trip_7_2(Side side) { return round_trip(side, kernel::access_track_7_2); }
-
-/// To mark twice is to mark once, and marking grants nothing.
-Formula idempotent(Side side) {
-  Bool claim = true;
-  const auto& layout = kernel::access_track_6_1;
-  const Word once = kernel::mark_for_access_track(layout, spte);
-  Word twice = kernel::mark_for_access_track(layout, once);
-  if (side == Side::broken_rule) {
-    // Without the check of what is tracked already, nothing is left to save.
-    twice = (once & ~Word(layout.saved << layout.shift)) | ((once & layout.saved) << layout.shift);
+  /// A leaf whose hardware has no flags, not tracked, with nothing in the saved
+  /// bits, as mark_spte_for_access_track() demands.
+  static Bool trackable(const AccessTrackLayout& layout, const Word& value) {
+    return (value & layout.ad_mask) == layout.ad_disabled && (value & layout.tracked) != 0 &&
+           (value & (layout.saved << layout.shift)) == 0;
   }
-  claim = claim && once == twice && (once & layout.tracked) == 0;
-  return {.precondition = trackable(layout, spte),
-          .claim = claim,
-          .shown = {{"marked once", once}, {"marked twice", twice}}};
-}
 
-Formula disjoint(Side side) {
-  Bool claim = true;
-  for (AccessTrackLayout layout : {kernel::access_track_6_1, kernel::access_track_7_2}) {
-    if (side == Side::broken_rule) layout.shift += 1;
-    const Word saved = layout.saved << layout.shift;
-    const Word others =
-        layout.ad_mask | layout.host_writable | layout.mmu_writable | 0x000f'ffff'ffff'f000ull;
-    // No bit of any SPTE means two things.
-    claim = claim && implies((spte & saved) != 0, (spte & saved & others) == 0) &&
-            (layout.saved & ~layout.tracked) == 0;
+  static Formula round_trip(Side side, const AccessTrackLayout& layout) {
+    const Word spte = P::word("spte");
+    AccessTrackLayout saving = layout;
+    if (side == Side::broken_rule) saving.saved = 1;
+    const Word marked = kernel::mark_for_access_track(saving, spte);
+    const Word restored = kernel::restore_access_track(layout, marked);
+    const Word kept = spte & ~Word(layout.tracked & ~layout.saved);
+    return {.precondition = trackable(layout, spte),
+            .claim = restored == kept && kernel::is_access_tracked(layout, marked),
+            .shown = {{"marked", marked}, {"restored", restored}}};
   }
-  return {.precondition = true, .claim = claim, .shown = {{"bit", spte}}};
-}
 
-/// KVM keeps: MMU-writable only where host-writable, writable only where
-/// MMU-writable (check_spte_writable_invariants()).
-Bool writable_invariants(const AccessTrackLayout& layout, const Word& value) {
-  return implies((value & layout.mmu_writable) != 0, (value & layout.host_writable) != 0) &&
-         implies((value & 2) != 0, (value & layout.mmu_writable) != 0);
-}
+  static Formula round_trip_6_1(Side side) { return round_trip(side, kernel::access_track_6_1); }
+  static Formula round_trip_7_2(Side side) { return round_trip(side, kernel::access_track_7_2); }
 
-Formula fast_fault(Side side, const AccessTrackLayout& layout) {
-  const Bool write = Bool::variable("write");
-  AccessTrackLayout seen = layout;
-  // The twin asks the host alone.
-  if (side == Side::broken_rule) seen.mmu_writable = layout.host_writable;
-  const Word fixed = kernel::fast_fault(seen, spte, write);
-  const Bool gained = (spte & 2) == 0 && (fixed & 2) != 0;
-  const Bool both = (spte & layout.host_writable) != 0 && (spte & layout.mmu_writable) != 0;
-  const Word changed = (spte ^ fixed) & ~Word(layout.tracked | (layout.saved << layout.shift));
-  return {
-      .precondition = writable_invariants(layout, spte),
-      .claim = implies(gained, write && both) && changed == 0 && writable_invariants(layout, fixed),
-      .shown = {{"before", spte}, {"after", fixed}}};
-}
+  /// To mark twice is to mark once, and marking grants nothing.
+  static Formula idempotent(Side side) {
+    const Word spte = P::word("spte");
+    Bool claim = true;
+    const auto& layout = kernel::access_track_6_1;
+    const Word once = kernel::mark_for_access_track(layout, spte);
+    Word twice = kernel::mark_for_access_track(layout, once);
+    if (side == Side::broken_rule) {
+      // Without the check of what is tracked already, nothing is left to save.
+      twice =
+          (once & ~Word(layout.saved << layout.shift)) | ((once & layout.saved) << layout.shift);
+    }
+    claim = claim && once == twice && (once & layout.tracked) == 0;
+    return {.precondition = trackable(layout, spte),
+            .claim = claim,
+            .shown = {{"marked once", once}, {"marked twice", twice}}};
+  }
 
-Formula fast_fault_6_1(Side side) { return fast_fault(side, kernel::access_track_6_1); }
-Formula fast_fault_7_2(Side side) { return fast_fault(side, kernel::access_track_7_2); }
+  static Formula disjoint(Side side) {
+    const Word spte = P::word("spte");
+    Bool claim = true;
+    for (AccessTrackLayout layout : {kernel::access_track_6_1, kernel::access_track_7_2}) {
+      if (side == Side::broken_rule) layout.shift += 1;
+      const Word saved = layout.saved << layout.shift;
+      const Word others =
+          layout.ad_mask | layout.host_writable | layout.mmu_writable | 0x000f'ffff'ffff'f000ull;
+      // No bit of any SPTE means two things.
+      claim = claim && implies((spte & saved) != 0, (spte & saved & others) == 0) &&
+              (layout.saved & ~layout.tracked) == 0;
+    }
+    return {.precondition = true, .claim = claim, .shown = {{"bit", spte}}};
+  }
 
-/// Reads never gain W, and what was granted before stays granted.
-Formula fast_read(Side side) {
-  const auto& layout = kernel::access_track_6_1;
-  const Word fixed = kernel::fast_fault<Word>(layout, spte, side == Side::broken_rule);
-  return {.precondition = writable_invariants(layout, spte),
-          .claim = (fixed & ~spte & 2) == 0 && (spte & ~fixed & 7) == 0,
-          .shown = {{"before", spte}, {"after", fixed}}};
-}
+  /// KVM keeps: MMU-writable only where host-writable, writable only where
+  /// MMU-writable (check_spte_writable_invariants()).
+  static Bool writable_invariants(const AccessTrackLayout& layout, const Word& value) {
+    return implies((value & layout.mmu_writable) != 0, (value & layout.host_writable) != 0) &&
+           implies((value & 2) != 0, (value & layout.mmu_writable) != 0);
+  }
+
+  static Formula fast_fault(Side side, const AccessTrackLayout& layout) {
+    const Word spte = P::word("spte");
+    const Bool write = P::boolean("write");
+    AccessTrackLayout seen = layout;
+    // The twin asks the host alone.
+    if (side == Side::broken_rule) seen.mmu_writable = layout.host_writable;
+    const Word fixed = kernel::fast_fault(seen, spte, write);
+    const Bool gained = (spte & 2) == 0 && (fixed & 2) != 0;
+    const Bool both = (spte & layout.host_writable) != 0 && (spte & layout.mmu_writable) != 0;
+    const Word changed = (spte ^ fixed) & ~Word(layout.tracked | (layout.saved << layout.shift));
+    return {.precondition = writable_invariants(layout, spte),
+            .claim = implies(gained, write && both) && changed == 0 &&
+                     writable_invariants(layout, fixed),
+            .shown = {{"before", spte}, {"after", fixed}}};
+  }
+
+  static Formula fast_fault_6_1(Side side) { return fast_fault(side, kernel::access_track_6_1); }
+  static Formula fast_fault_7_2(Side side) { return fast_fault(side, kernel::access_track_7_2); }
+
+  /// Reads never gain W, and what was granted before stays granted.
+  static Formula fast_read(Side side) {
+    const Word spte = P::word("spte");
+    const auto& layout = kernel::access_track_6_1;
+    const Word fixed = kernel::fast_fault<Word>(layout, spte, side == Side::broken_rule);
+    return {.precondition = writable_invariants(layout, spte),
+            .claim = (fixed & ~spte & 2) == 0 && (spte & ~fixed & 7) == 0,
+            .shown = {{"before", spte}, {"after", fixed}}};
+  }
+};
 
 }  // namespace
 
 std::vector<Theorem> access_track_theorems() {
+  using S = AccessTrack<Symbolic>;
+  using C = AccessTrack<Concrete>;
   const std::string track = "mark_spte_for_access_track(), restore_acc_track_spte()";
   const std::string w61 = "6.1, 6.12: R and X saved at 54 and 56";
   const std::string w72 = "7.2: R, X and XU saved at 52, 54 and 62";
   return {
       {"access-track-round-trip", "access-track",
        "what marking takes from an SPTE, restoring gives back, W apart", track, w61,
-       "saves R alone", round_trip_6_1, nullptr},
+       "saves R alone", FormulaBody{S::round_trip_6_1, C::round_trip_6_1}, nullptr},
       {"access-track-round-trip-xu", "access-track",
        "the same where user execution has a bit of its own", track, w72, "saves R alone",
-       round_trip_7_2, nullptr},
+       FormulaBody{S::round_trip_7_2, C::round_trip_7_2}, nullptr},
       {"access-track-idempotent", "access-track",
        "an SPTE marked twice is one marked once, and grants nothing", track, w61,
-       "forgets to look whether it is marked", idempotent, nullptr},
+       "forgets to look whether it is marked", FormulaBody{S::idempotent, C::idempotent}, nullptr},
       {"access-track-bits-disjoint", "access-track",
        "saved rights share no bit with A/D type, host- and MMU-writable, or the address",
-       "mmu/spte.h, static asserts", w61 + "; " + w72, "saves one bit higher", disjoint, nullptr},
+       "mmu/spte.h, static asserts", w61 + "; " + w72, "saves one bit higher",
+       FormulaBody{S::disjoint, C::disjoint}, nullptr},
       {"fast-fault-restores-write", "access-track",
        "a fault without the lock gains W only for a write, where host- and MMU-writable, and "
        "changes nothing but rights",
        "fast_page_fault(), check_spte_writable_invariants()", w61, "asks the host alone",
-       fast_fault_6_1, nullptr},
+       FormulaBody{S::fast_fault_6_1, C::fast_fault_6_1}, nullptr},
       {"fast-fault-restores-write-xu", "access-track",
        "the same where user execution has a bit of its own",
        "fast_page_fault(), check_spte_writable_invariants()", w72, "asks the host alone",
-       fast_fault_7_2, nullptr},
+       FormulaBody{S::fast_fault_7_2, C::fast_fault_7_2}, nullptr},
       {"fast-fault-read", "access-track", "a fault without the lock that is no write never gains W",
-       "fast_page_fault()", w61, "takes every fault for a write", fast_read, nullptr},
+       "fast_page_fault()", w61, "takes every fault for a write",
+       FormulaBody{S::fast_read, C::fast_read}, nullptr},
   };
 }
 

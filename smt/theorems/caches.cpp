@@ -13,152 +13,164 @@ namespace {
 /// Bytes of KVM's pte_list_desc: two words and 14 pointers. impl/ has 64.
 constexpr unsigned descriptor_bytes = 8 + 8 + impl::descriptor_entries * 8;
 
-Formula capacity(Side side) {
-  const Word spare =
-      side == Side::broken_rule ? Word(impl::split_minimum) : Word::variable("spare");
-  const Word minimum = Word::variable("minimum");
-  const Word full = impl::cache_capacity(minimum, spare);
-  const Word doubled = minimum * 2;
-  const Word saved = (doubled - full) * descriptor_bytes;
-  const Bool posted = minimum == impl::split_minimum && full >= minimum;
-  const Bool of_seed = side == Side::broken_rule || spare == impl::default_capacity;
-  return {
-      .precondition = posted && of_seed,
-      .claim = full == 553 && doubled == 1026 && saved == 60'544 && Word(descriptor_bytes) == 128,
-      .shown = {{"capacity", full}, {"bytes saved", saved}}};
-}
+template <typename P>
+struct Caches {
+  using Word = typename P::Word;
+  using Bool = typename P::Bool;
+  using Formula = FormulaOf<P>;
+  using Int = typename P::Int;
 
-/// A full cache serves one split, and is filled again only after the spare ones
-/// are gone; without spare ones after every single object.
-Formula drops(Side side) {
-  const Word spare = Word::variable("spare");
-  const Word minimum = Word::variable("minimum");
-  const Word taken = Word::variable("taken");
-  const Word full = impl::cache_capacity(minimum, spare);
-  const Word between = full - minimum + 1;
-  const Word left = full - taken;
-  const Bool asks = impl::needs_topup(left, minimum);
-  const Word bound = side == Side::broken_rule ? between - 1 : between;
-  return {.precondition = minimum >= 1 && minimum < 4096 && spare < 4096 && taken <= full,
-          .claim = asks == (taken >= bound) && (spare == 0) == (between == 1),
-          .shown = {{"objects between topups", between}, {"asks for more", asks}}};
-}
-
-/// A list of SPTEs as impl/ keeps it: one in the head, or `behind` full
-/// descriptors and a first one. Adding keeps 14 SPTEs in each but the first, and
-/// has none for a single SPTE.
-Formula descriptors(Side side) {
-  const Bool chained = Bool::variable("chained");
-  const Word behind = Word::variable("behind"), in_first = Word::variable("in-first");
-  const Word each = impl::descriptor_entries;
-  Bool takes = impl::takes_descriptor(chained, in_first);
-  if (side == Side::broken_rule) takes = in_first == each;
-  const Word entries = ite(chained, in_first + behind * each, 1) + 1;
-  const Word needed = ite(chained, behind + 1, 0) + ite(takes, Word(1), 0);
-  const Bool of_list = ite(chained,
-                           in_first >= 1 && in_first <= each && behind < (1ull << 24) &&
-                               implies(behind == 0, in_first >= 2),
-                           behind == 0 && in_first == 1);
-  return {.precondition = of_list,
-          .claim = needed >= 1 && entries <= needed * each && entries > (needed - 1) * each,
-          .shown = {{"SPTEs then", entries}, {"descriptors then", needed}}};
-}
-
-constexpr std::size_t cpus = 4;
-
-struct Counter {
-  Int common = Int::variable("common");
-  Int batch = Int::variable("batch");
-  std::array<Int, cpus> local = {Int::variable("cpu0"), Int::variable("cpu1"),
-                                 Int::variable("cpu2"), Int::variable("cpu3")};
-
-  /// What percpu_counter_add() keeps: every share is below the batch.
-  Bool legal() const {
-    Bool all = batch >= 1;
-    for (const auto& share : local) all = all && share < batch && Int(0) - share < batch;
-    return all;
+  static Formula capacity(Side side) {
+    const Word spare = side == Side::broken_rule ? Word(impl::split_minimum) : P::word("spare");
+    const Word minimum = P::word("minimum");
+    const Word full = impl::cache_capacity(minimum, spare);
+    const Word doubled = minimum * 2;
+    const Word saved = (doubled - full) * descriptor_bytes;
+    const Bool posted = minimum == impl::split_minimum && full >= minimum;
+    const Bool of_seed = side == Side::broken_rule || spare == impl::default_capacity;
+    return {
+        .precondition = posted && of_seed,
+        .claim = full == 553 && doubled == 1026 && saved == 60'544 && Word(descriptor_bytes) == 128,
+        .shown = {{"capacity", full}, {"bytes saved", saved}}};
   }
-  Int sum() const {
-    Int all = common;
-    for (const auto& share : local) all = all + share;
-    return all;
+
+  /// A full cache serves one split, and is filled again only after the spare ones
+  /// are gone; without spare ones after every single object.
+  static Formula drops(Side side) {
+    const Word spare = P::word("spare");
+    const Word minimum = P::word("minimum");
+    const Word taken = P::word("taken");
+    const Word full = impl::cache_capacity(minimum, spare);
+    const Word between = full - minimum + 1;
+    const Word left = full - taken;
+    const Bool asks = impl::needs_topup(left, minimum);
+    const Word bound = side == Side::broken_rule ? between - 1 : between;
+    return {.precondition = minimum >= 1 && minimum < 4096 && spare < 4096 && taken <= full,
+            .claim = asks == (taken >= bound) && (spare == 0) == (between == 1),
+            .shown = {{"objects between topups", between}, {"asks for more", asks}}};
+  }
+
+  /// A list of SPTEs as impl/ keeps it: one in the head, or `behind` full
+  /// descriptors and a first one. Adding keeps 14 SPTEs in each but the first, and
+  /// has none for a single SPTE.
+  static Formula descriptors(Side side) {
+    const Bool chained = P::boolean("chained");
+    const Word behind = P::word("behind"), in_first = P::word("in-first");
+    const Word each = impl::descriptor_entries;
+    Bool takes = impl::takes_descriptor(chained, in_first);
+    if (side == Side::broken_rule) takes = in_first == each;
+    const Word entries = ite(chained, in_first + behind * each, 1) + 1;
+    const Word needed = ite(chained, behind + 1, 0) + ite(takes, Word(1), 0);
+    const Bool of_list = ite(chained,
+                             in_first >= 1 && in_first <= each && behind < (1ull << 24) &&
+                                 implies(behind == 0, in_first >= 2),
+                             behind == 0 && in_first == 1);
+    return {.precondition = of_list,
+            .claim = needed >= 1 && entries <= needed * each && entries > (needed - 1) * each,
+            .shown = {{"SPTEs then", entries}, {"descriptors then", needed}}};
+  }
+
+  static constexpr std::size_t cpus = 4;
+
+  struct Counter {
+    Int common = P::integer("common");
+    Int batch = P::integer("batch");
+    std::array<Int, cpus> local = {P::integer("cpu0"), P::integer("cpu1"), P::integer("cpu2"),
+                                   P::integer("cpu3")};
+
+    /// What percpu_counter_add() keeps: every share is below the batch.
+    Bool legal() const {
+      Bool all = batch >= 1;
+      for (const auto& share : local) all = all && share < batch && Int(0) - share < batch;
+      return all;
+    }
+    Int sum() const {
+      Int all = common;
+      for (const auto& share : local) all = all + share;
+      return all;
+    }
+  };
+
+  /// Adding keeps the sum exact and the share below the batch.
+  static Formula add(Side side) {
+    const Counter counter;
+    const Int amount = P::integer("amount");
+    auto step = kernel::add_to_counter(counter.local[0], amount, counter.batch);
+    // Reading the share before and after the spill, as a preempted task would.
+    if (side == Side::broken_rule) step.moved = ite(step.moved == 0, Int(0), counter.local[0]);
+    const Int before = counter.sum();
+    const Int after = before - counter.local[0] + step.local + step.moved;
+    return {.precondition = counter.legal(),
+            .claim = after == before + amount && step.local < counter.batch &&
+                     Int(0) - step.local < counter.batch,
+            .shown = {{"sum before", before}, {"sum after", after}}};
+  }
+
+  /// The common count is off by less than batch for each CPU.
+  static Formula deviation(Side side) {
+    const Counter counter;
+    const Int off = counter.sum() - counter.common;
+    Int bound = 0;
+    for (std::size_t i = 0; i < cpus; ++i) bound = bound + counter.batch - 1;
+    if (side == Side::broken_rule) bound = counter.batch - 1;
+    return {.precondition = counter.legal(),
+            .claim = off <= bound && Int(0) - off <= bound,
+            .shown = {{"off by", off}, {"bound", bound}}};
+  }
+
+  /// A clamped read of 0 hides at most that much, in both directions: a positive
+  /// sum, and a negative one that is a bug.
+  static Formula clamped(Side side) {
+    const Counter counter;
+    Int bound = 0;
+    for (std::size_t i = 0; i < cpus; ++i) bound = bound + counter.batch - 1;
+    const Int read = kernel::read_positive(counter.common);
+    const Int sum = counter.sum();
+    const Bool hides_positive = read == 0 && sum > 0;
+    // As posted: a read of 0 is taken for an empty cache.
+    const Bool claim = side == Side::broken_rule ? !hides_positive
+                                                 : implies(hides_positive, sum <= bound) &&
+                                                       implies(read > 0, sum > Int(0) - bound) &&
+                                                       implies(sum > bound, read > 0);
+    return {
+        .precondition = counter.legal(), .claim = claim, .shown = {{"read", read}, {"sum", sum}}};
   }
 };
-
-/// Adding keeps the sum exact and the share below the batch.
-Formula add(Side side) {
-  const Counter counter;
-  const Int amount = Int::variable("amount");
-  auto step = kernel::add_to_counter(counter.local[0], amount, counter.batch);
-  // Reading the share before and after the spill, as a preempted task would.
-  if (side == Side::broken_rule) step.moved = ite(step.moved == 0, Int(0), counter.local[0]);
-  const Int before = counter.sum();
-  const Int after = before - counter.local[0] + step.local + step.moved;
-  return {.precondition = counter.legal(),
-          .claim = after == before + amount && step.local < counter.batch &&
-                   Int(0) - step.local < counter.batch,
-          .shown = {{"sum before", before}, {"sum after", after}}};
-}
-
-/// The common count is off by less than batch for each CPU.
-Formula deviation(Side side) {
-  const Counter counter;
-  const Int off = counter.sum() - counter.common;
-  Int bound = 0;
-  for (std::size_t i = 0; i < cpus; ++i) bound = bound + counter.batch - 1;
-  if (side == Side::broken_rule) bound = counter.batch - 1;
-  return {.precondition = counter.legal(),
-          .claim = off <= bound && Int(0) - off <= bound,
-          .shown = {{"off by", off}, {"bound", bound}}};
-}
-
-/// A clamped read of 0 hides at most that much, in both directions: a positive
-/// sum, and a negative one that is a bug.
-Formula clamped(Side side) {
-  const Counter counter;
-  Int bound = 0;
-  for (std::size_t i = 0; i < cpus; ++i) bound = bound + counter.batch - 1;
-  const Int read = kernel::read_positive(counter.common);
-  const Int sum = counter.sum();
-  const Bool hides_positive = read == 0 && sum > 0;
-  // As posted: a read of 0 is taken for an empty cache.
-  const Bool claim = side == Side::broken_rule ? !hides_positive
-                                               : implies(hides_positive, sum <= bound) &&
-                                                     implies(read > 0, sum > Int(0) - bound) &&
-                                                     implies(sum > bound, read > 0);
-  return {.precondition = counter.legal(), .claim = claim, .shown = {{"read", read}, {"sum", sum}}};
-}
 
 }  // namespace
 
 std::vector<Theorem> cache_theorems() {
+  using S = Caches<Symbolic>;
+  using C = Caches<Concrete>;
   const std::string counters = "6.1, 6.12, 7.2; four CPUs, any batch, unbounded counts";
   return {
       {"split-cache-capacity", "caches",
        "513 descriptors and 40 to spare are 553 instead of 1026, and save 60,544 bytes",
        "seed 003; topup_split_caches()", "6.1, 6.12, 7.2: 14 pointers a descriptor",
-       "spares as many as it needs", capacity, nullptr},
+       "spares as many as it needs", FormulaBody{S::capacity, C::capacity}, nullptr},
       {"split-cache-drops", "caches",
        "a cache asks for more after capacity - minimum + 1 objects: with nothing to spare after "
        "each",
        "seed 003; need_topup_split_caches_or_resched()", "6.1, 6.12, 7.2",
-       "asks one object earlier", drops, nullptr},
+       "asks one object earlier", FormulaBody{S::drops, C::drops}, nullptr},
       {"rmap-descriptors", "caches",
        "adding an SPTE to a gfn that has some takes a descriptor exactly where those that are "
        "there "
        "cannot hold it: from the second SPTE on, 14 in each",
        "seed 003; pte_list_add()", "6.1, 6.12, 7.2: 14 a descriptor; impl: 24 bits count them",
-       "takes none for the second SPTE", descriptors, nullptr},
+       "takes none for the second SPTE", FormulaBody{S::descriptors, C::descriptors}, nullptr},
       {"percpu-counter-add", "caches",
        "adding to a per-CPU counter keeps the sum exact and each share below the batch",
-       "percpu_counter_add_batch()", counters, "moves the share as it was before", add, nullptr},
+       "percpu_counter_add_batch()", counters, "moves the share as it was before",
+       FormulaBody{S::add, C::add}, nullptr},
       {"percpu-counter-deviation", "caches",
        "the common count is off the sum by less than a batch for each CPU", "percpu_counter_read()",
-       counters, "claims a batch for all CPUs together", deviation, nullptr},
+       counters, "claims a batch for all CPUs together", FormulaBody{S::deviation, C::deviation},
+       nullptr},
       {"percpu-counter-clamped-read", "caches",
        "a clamped read of 0 hides at most the deviation, and a sum above it always reads positive",
        "seed 000; percpu_counter_read_positive()", counters, "takes a read of 0 for an empty sum",
-       clamped, nullptr},
+       FormulaBody{S::clamped, C::clamped}, nullptr},
   };
 }
 

@@ -10,112 +10,120 @@
 namespace lockstep::smt {
 namespace {
 
-/// A slot below gfn 2^40, of at most 2^31 - 1 pages (KVM_MEM_MAX_NR_PAGES).
-struct SlotCase {
-  Word base = Word::variable("base");
-  Word pages = Word::variable("pages");
-  Word host = Word::variable("host-frame");
-  Word gfn = Word::variable("gfn");
-  Word level = Word::variable("level");
+template <typename P>
+struct Ranges {
+  using Word = typename P::Word;
+  using Bool = typename P::Bool;
+  using Formula = FormulaOf<P>;
 
-  Bool legal() const {
-    return base < (1ull << 40) && pages >= 1 && pages < (1ull << 31) && host < (1ull << 40) &&
-           gfn >= base && gfn - base < pages && level >= 1 && level <= 3;
+  /// A slot below gfn 2^40, of at most 2^31 - 1 pages (KVM_MEM_MAX_NR_PAGES).
+  struct SlotCase {
+    Word base = P::word("base");
+    Word pages = P::word("pages");
+    Word host = P::word("host-frame");
+    Word gfn = P::word("gfn");
+    Word level = P::word("level");
+
+    Bool legal() const {
+      return base < (1ull << 40) && pages >= 1 && pages < (1ull << 31) && host < (1ull << 40) &&
+             gfn >= base && gfn - base < pages && level >= 1 && level <= 3;
+    }
+  };
+
+  static Formula index_in_array(Side side) {
+    const SlotCase slot;
+    const Word index = impl::array_index(slot.gfn, slot.base, slot.level);
+    // Shifting the difference loses an element where the base is not aligned.
+    const Word size = side == Side::broken_rule
+                          ? ((slot.pages - 1) >> impl::level_shift(slot.level)) + 1
+                          : impl::array_size(slot.base, slot.pages, slot.level);
+    return {.precondition = slot.legal(),
+            .claim = index < size && index < (1ull << 31),
+            .shown = {{"index", index}, {"elements", size}}};
+  }
+
+  /// Neighbours share an element exactly if they share a huge page.
+  static Formula index_is_exact(Side side) {
+    const SlotCase slot;
+    const Word other = P::word("other-gfn");
+    const auto index = [&](const Word& gfn) {
+      if (side == Side::broken_rule) return (gfn - slot.base) >> impl::level_shift(slot.level);
+      return impl::array_index(gfn, slot.base, slot.level);
+    };
+    const Bool one_page =
+        impl::round_to_level(slot.gfn, slot.level) == impl::round_to_level(other, slot.level);
+    return {.precondition = slot.legal() && other >= slot.base && other - slot.base < slot.pages,
+            .claim = (index(slot.gfn) == index(other)) == one_page,
+            .shown = {{"index", index(slot.gfn)}, {"other's index", index(other)}}};
+  }
+
+  /// What the slot's element of the level says of the gfn when the slot is new.
+  static Bool allows(const SlotCase& slot, const Word& base, const Word& host, unsigned level) {
+    const auto edges = impl::slot_edges<Word>(base, slot.pages, host, level);
+    const Word elements = impl::array_size<Word>(slot.base, slot.pages, level);
+    return !impl::edge_forbids(edges, impl::array_index<Word>(slot.gfn, slot.base, level),
+                               elements);
+  }
+
+  static Bool huge_fits(const SlotCase& slot, const Word& level) {
+    const Word size = impl::pages_at(level);
+    const Word first = impl::round_to_level(slot.gfn, level);
+    return first >= slot.base && first + size <= slot.base + slot.pages &&
+           ((slot.base ^ slot.host) & (size - 1)) == 0;
+  }
+
+  /// The huge page lies in the slot, and the host's frame is aligned alike.
+  static Formula adjust(Side side) {
+    const SlotCase slot;
+    const auto allowed = [&](unsigned level) {
+      if (side == Side::true_rule) return allows(slot, slot.base, slot.host, level);
+      auto edges = impl::slot_edges<Word>(slot.base, slot.pages, slot.host, level);
+      edges.first = false;
+      return !impl::edge_forbids(edges, impl::array_index<Word>(slot.gfn, slot.base, level),
+                                 impl::array_size<Word>(slot.base, slot.pages, level));
+    };
+    const Word level = impl::mapping_level<Word>(slot.level, allowed(2), allowed(3));
+    const Word size = impl::pages_at(level);
+    const Word first = impl::round_to_level(slot.gfn, level);
+    const Word frame = slot.host + (slot.gfn - slot.base);
+    const Word adjusted = impl::round_to_level(frame, level);
+    const Bool inside = first >= slot.base && first + size <= slot.base + slot.pages;
+    const Bool aligned = (adjusted & (size - 1)) == 0;
+    // The page that faulted is still translated to its own frame.
+    const Bool same = adjusted + (slot.gfn - first) == frame;
+    return {.precondition = slot.legal(),
+            .claim = level >= 1 && level <= slot.level && inside && aligned && same,
+            .shown = {{"level", level}, {"first gfn", first}, {"host frame", adjusted}}};
+  }
+
+  /// No higher level would do: what is withheld is withheld for a reason.
+  static Formula adjust_is_best(Side side) {
+    const SlotCase slot;
+    const Word seen = side == Side::broken_rule ? Word(1) : slot.base;
+    const Word host = slot.host ^ (slot.base ^ seen);
+    const Word level = impl::mapping_level<Word>(slot.level, allows(slot, seen, host, 2),
+                                                 allows(slot, seen, host, 3));
+    const Word better = level + 1;
+    const Bool fits = better <= slot.level && huge_fits(slot, better);
+    return {.precondition = slot.legal(), .claim = !fits, .shown = {{"level", level}}};
+  }
+
+  /// Flushing the huge page around a gfn covers every address that a leaf of the
+  /// level translated.
+  static Formula flush_covers(Side side) {
+    const SlotCase slot;
+    const Word address = P::word("address");
+    const Word first =
+        side == Side::broken_rule ? slot.gfn : impl::round_to_level(slot.gfn, slot.level);
+    const Word pages = Word(1) << impl::level_shift(slot.level);
+    const Word page = address >> 12;
+    const Bool translated =
+        impl::round_to_level(page, slot.level) == impl::round_to_level(slot.gfn, slot.level);
+    return {.precondition = slot.legal() && address < (1ull << 52),
+            .claim = implies(translated, page >= first && page - first < pages),
+            .shown = {{"flush begins at gfn", first}}};
   }
 };
-
-Formula index_in_array(Side side) {
-  const SlotCase slot;
-  const Word index = impl::array_index(slot.gfn, slot.base, slot.level);
-  // Shifting the difference loses an element where the base is not aligned.
-  const Word size = side == Side::broken_rule
-                        ? ((slot.pages - 1) >> impl::level_shift(slot.level)) + 1
-                        : impl::array_size(slot.base, slot.pages, slot.level);
-  return {.precondition = slot.legal(),
-          .claim = index < size && index < (1ull << 31),
-          .shown = {{"index", index}, {"elements", size}}};
-}
-
-/// Neighbours share an element exactly if they share a huge page.
-Formula index_is_exact(Side side) {
-  const SlotCase slot;
-  const Word other = Word::variable("other-gfn");
-  const auto index = [&](const Word& gfn) {
-    if (side == Side::broken_rule) return (gfn - slot.base) >> impl::level_shift(slot.level);
-    return impl::array_index(gfn, slot.base, slot.level);
-  };
-  const Bool one_page =
-      impl::round_to_level(slot.gfn, slot.level) == impl::round_to_level(other, slot.level);
-  return {.precondition = slot.legal() && other >= slot.base && other - slot.base < slot.pages,
-          .claim = (index(slot.gfn) == index(other)) == one_page,
-          .shown = {{"index", index(slot.gfn)}, {"other's index", index(other)}}};
-}
-
-/// What the slot's element of the level says of the gfn when the slot is new.
-Bool allows(const SlotCase& slot, const Word& base, const Word& host, unsigned level) {
-  const auto edges = impl::slot_edges<Word>(base, slot.pages, host, level);
-  const Word elements = impl::array_size<Word>(slot.base, slot.pages, level);
-  return !impl::edge_forbids(edges, impl::array_index<Word>(slot.gfn, slot.base, level), elements);
-}
-
-Bool huge_fits(const SlotCase& slot, const Word& level) {
-  const Word size = impl::pages_at(level);
-  const Word first = impl::round_to_level(slot.gfn, level);
-  return first >= slot.base && first + size <= slot.base + slot.pages &&
-         ((slot.base ^ slot.host) & (size - 1)) == 0;
-}
-
-/// The huge page lies in the slot, and the host's frame is aligned alike.
-Formula adjust(Side side) {
-  const SlotCase slot;
-  const auto allowed = [&](unsigned level) {
-    if (side == Side::true_rule) return allows(slot, slot.base, slot.host, level);
-    auto edges = impl::slot_edges<Word>(slot.base, slot.pages, slot.host, level);
-    edges.first = false;
-    return !impl::edge_forbids(edges, impl::array_index<Word>(slot.gfn, slot.base, level),
-                               impl::array_size<Word>(slot.base, slot.pages, level));
-  };
-  const Word level = impl::mapping_level<Word>(slot.level, allowed(2), allowed(3));
-  const Word size = impl::pages_at(level);
-  const Word first = impl::round_to_level(slot.gfn, level);
-  const Word frame = slot.host + (slot.gfn - slot.base);
-  const Word adjusted = impl::round_to_level(frame, level);
-  const Bool inside = first >= slot.base && first + size <= slot.base + slot.pages;
-  const Bool aligned = (adjusted & (size - 1)) == 0;
-  // The page that faulted is still translated to its own frame.
-  const Bool same = adjusted + (slot.gfn - first) == frame;
-  return {.precondition = slot.legal(),
-          .claim = level >= 1 && level <= slot.level && inside && aligned && same,
-          .shown = {{"level", level}, {"first gfn", first}, {"host frame", adjusted}}};
-}
-
-/// No higher level would do: what is withheld is withheld for a reason.
-Formula adjust_is_best(Side side) {
-  const SlotCase slot;
-  const Word seen = side == Side::broken_rule ? Word(1) : slot.base;
-  const Word host = slot.host ^ (slot.base ^ seen);
-  const Word level = impl::mapping_level<Word>(slot.level, allows(slot, seen, host, 2),
-                                               allows(slot, seen, host, 3));
-  const Word better = level + 1;
-  const Bool fits = better <= slot.level && huge_fits(slot, better);
-  return {.precondition = slot.legal(), .claim = !fits, .shown = {{"level", level}}};
-}
-
-/// Flushing the huge page around a gfn covers every address that a leaf of the
-/// level translated.
-Formula flush_covers(Side side) {
-  const SlotCase slot;
-  const Word address = Word::variable("address");
-  const Word first =
-      side == Side::broken_rule ? slot.gfn : impl::round_to_level(slot.gfn, slot.level);
-  const Word pages = Word(1) << impl::level_shift(slot.level);
-  const Word page = address >> 12;
-  const Bool translated =
-      impl::round_to_level(page, slot.level) == impl::round_to_level(slot.gfn, slot.level);
-  return {.precondition = slot.legal() && address < (1ull << 52),
-          .claim = implies(translated, page >= first && page - first < pages),
-          .shown = {{"flush begins at gfn", first}}};
-}
 
 /// Pages at both ends of a slot that begins within a huge page.
 std::string edge_program(const Assignment& found) {
@@ -134,28 +142,31 @@ std::string edge_program(const Assignment& found) {
 }  // namespace
 
 std::vector<Theorem> range_theorems() {
+  using S = Ranges<Symbolic>;
+  using C = Ranges<Concrete>;
   const std::string sizes = "6.1, 6.12, 7.2: slots below 2^31 pages, gfns below 2^40";
   return {
       {"lpage-index-in-array", "ranges",
        "for every gfn of every slot, at levels 1 to 3, the index of its lpage_info or rmap is "
        "within the array, and never negative",
        "gfn_to_index(), __kvm_mmu_slot_lpages()", sizes, "sizes the array by pages alone",
-       index_in_array, edge_program},
+       FormulaBody{S::index_in_array, C::index_in_array}, edge_program},
       {"lpage-index-exact", "ranges",
        "two gfns of a slot share an element exactly if they share a huge page", "gfn_to_index()",
-       sizes, "shifts the difference", index_is_exact, nullptr},
+       sizes, "shifts the difference", FormulaBody{S::index_is_exact, C::index_is_exact}, nullptr},
       {"hugepage-adjust-in-slot", "ranges",
        "the huge page that a fault maps lies in its slot, is aligned on both sides, and translates "
        "the faulting gfn as before",
        "kvm_mmu_hugepage_adjust(), kvm_alloc_memslot_metadata()", sizes,
-       "forgets the slot's first partial huge page", adjust, edge_program},
+       "forgets the slot's first partial huge page", FormulaBody{S::adjust, C::adjust},
+       edge_program},
       {"hugepage-adjust-is-best", "ranges", "no higher level would fit",
        "kvm_mmu_max_mapping_level()", sizes, "compares alignment with the wrong base",
-       adjust_is_best, nullptr},
+       FormulaBody{S::adjust_is_best, C::adjust_is_best}, nullptr},
       {"flush-range-covers", "ranges",
        "the range flushed for a leaf covers every address that it translated",
        "kvm_flush_remote_tlbs_sptep(), gfn_round_for_level()", sizes, "does not round the gfn",
-       flush_covers, nullptr},
+       FormulaBody{S::flush_covers, C::flush_covers}, nullptr},
   };
 }
 

@@ -14,207 +14,219 @@
 namespace lockstep::smt {
 namespace {
 
-using Registers = kernel::RoleRegisters<Bool>;
-using Role = impl::RoleFields<Word>;
+template <typename P>
+struct Roles {
+  using Word = typename P::Word;
+  using Bool = typename P::Bool;
+  using Formula = FormulaOf<P>;
 
-Registers registers(const std::string& who) {
-  const auto flag = [&](const char* name) { return Bool::variable(who + name); };
-  return {.paging = flag("cr0.pg"),
-          .pae = flag("cr4.pae"),
-          .lma = flag("efer.lma"),
-          .la57 = flag("cr4.la57"),
-          .wp = flag("cr0.wp"),
-          .smep = flag("cr4.smep"),
-          .smap = flag("cr4.smap"),
-          .pke = flag("cr4.pke"),
-          .pse = flag("cr4.pse"),
-          .nx = flag("efer.nx")};
-}
+  using Registers = kernel::RoleRegisters<Bool>;
+  using Role = impl::RoleFields<Word>;
 
-/// Long mode needs paging and PAE (SDM "Paging-Mode Enabling").
-Bool legal(const Registers& given) { return implies(given.lma, given.paging && given.pae); }
-
-Role role(const std::string& who) {
-  const auto flag = [&](const char* name) { return Bool::variable(who + name); };
-  return {.level = Word::variable(who + "level"),
-          .quadrant = Word::variable(who + "quadrant"),
-          .access = Word::variable(who + "access"),
-          .direct = flag("direct"),
-          .has_4_byte_gpte = flag("has_4_byte_gpte"),
-          .cr0_wp = flag("cr0_wp"),
-          .smep_andnot_wp = flag("smep_andnot_wp"),
-          .smap_andnot_wp = flag("smap_andnot_wp"),
-          .efer_nx = flag("efer_nx"),
-          .cr4_pse = flag("cr4_pse")};
-}
-
-Bool fits(const Role& given) { return given.level < 16 && given.quadrant < 4 && given.access < 8; }
-
-Bool same(const Role& a, const Role& b) {
-  return a.level == b.level && a.quadrant == b.quadrant && a.access == b.access &&
-         a.direct == b.direct && a.has_4_byte_gpte == b.has_4_byte_gpte && a.cr0_wp == b.cr0_wp &&
-         a.smep_andnot_wp == b.smep_andnot_wp && a.smap_andnot_wp == b.smap_andnot_wp &&
-         a.efer_nx == b.efer_nx && a.cr4_pse == b.cr4_pse;
-}
-
-/// CVE-2021-38198: `access` is part of what must be equal.
-Formula word_equality(Side side) {
-  const Role one = role("one."), other = role("other.");
-  Role counted = one;
-  if (side == Side::broken_rule) counted.access = other.access;
-  const Bool words = counted == other;
-  return {.precondition = fits(one) && fits(other),
-          .claim = words == same(one, other) && one.word() < (1ull << 16),
-          .shown = {{"words equal", words}, {"roles equal", same(one, other)}}};
-}
-
-/// A root that was zapped, or of another role or table, is never used again.
-Formula usable(Side side) {
-  const Role have = role("have."), want = role("want.");
-  const Word have_cr3 = Word::variable("have.cr3"), want_cr3 = Word::variable("want.cr3");
-  const Bool obsolete = Bool::variable("obsolete");
-  const Bool seen = side == Side::broken_rule ? Bool(false) : obsolete;
-  const Bool ok = impl::root_serves<Word>(seen, have_cr3, want_cr3, have, want);
-  return {.precondition = fits(have) && fits(want),
-          .claim = ok == (!obsolete && same(have, want) && have_cr3 == want_cr3),
-          .shown = {{"serves", ok}, {"root is obsolete", obsolete}}};
-}
-
-Formula child(Side side) {
-  const Role above = role("above.");
-  const impl::ChildOf<Word> given = {.level = Word::variable("level"),
-                                     .direct = Bool::variable("direct"),
-                                     .access = Word::variable("access"),
-                                     .quadrant = Word::variable("quadrant")};
-  Role below = impl::child_role(above, given);
-  if (side == Side::broken_rule) below.access = given.access & Word::variable("walk.access");
-  Role expected = above;
-  expected.level = given.level;
-  expected.access = given.access;
-  expected.direct = given.direct;
-  expected.quadrant = ite(above.has_4_byte_gpte, given.quadrant, 0);
-  return {.precondition = fits(above) && given.level >= 1 && given.level <= 5 && given.access < 8 &&
-                          given.quadrant < 4,
-          .claim = same(below, expected) && fits(below),
-          .shown = {{"child's access", below.access}, {"given access", given.access}}};
-}
-
-/// Whatever differs in the registers, the cached tables are others.
-Formula walk_key(Side side) {
-  const auto any = [](const std::string& who) {
-    return impl::WalkRegisters<Word>{.mode = Word::variable(who + "mode"),
-                                     .maxphyaddr = Word::variable(who + "maxphyaddr"),
-                                     .control = Word::variable(who + "control"),
-                                     .gigabyte_pages = Bool::variable(who + "gigabyte-pages"),
-                                     .pse36 = Bool::variable(who + "pse36")};
-  };
-  const auto one = any("one."), other = any("other.");
-  auto counted = one;
-  if (side == Side::broken_rule) {
-    const Word smep = Word(1) << static_cast<unsigned>(ControlBit::cr4_smep);
-    counted.control = (one.control & ~smep) | (other.control & smep);
-  }
-  const auto fit = [](const impl::WalkRegisters<Word>& given) {
-    return given.mode < 8 && given.maxphyaddr < 64 && given.control < (1ull << control_bit_count);
-  };
-  const Bool keys = impl::walk_key(counted) == impl::walk_key(other);
-  const Bool equal = one.mode == other.mode && one.maxphyaddr == other.maxphyaddr &&
-                     one.control == other.control && one.gigabyte_pages == other.gigabyte_pages &&
-                     one.pse36 == other.pse36;
-  return {.precondition = fit(one) && fit(other),
-          .claim = keys == equal,
-          .shown = {{"keys equal", keys}, {"registers equal", equal}}};
-}
-
-/// Everything that the walker looks up is a function of the role.
-struct Lookups {
-  impl::AccessTable<Word> permission;
-  impl::AccessTable<Word> keys;
-  Word masks[2][3];
-  Word id_flag;
-
-  Lookups(const Registers& given, const Word& maxphyaddr)
-      : permission(impl::permission_table<Word>(given.wp, given.smep, given.smap)),
-        keys(impl::pkru_table<Word>(given.lma && given.pke, given.wp)),
-        id_flag(impl::fetch_flag<Word>(given.nx && given.pae, given.smep)) {
-    const auto narrow = impl::reserved_masks_32<Word>(given.pse, true, maxphyaddr);
-    const auto pae = impl::reserved_masks_pae<Word>(given.nx, maxphyaddr);
-    const auto wide = impl::reserved_masks_long<Word>(given.nx, true, maxphyaddr);
-    for (int large = 0; large < 2; ++large) {
-      for (int level = 1; level <= 2; ++level) {
-        masks[large][level] = ite(given.lma, wide[large][level],
-                                  ite(given.pae, pae[large][level], narrow[large][level]));
-      }
-    }
+  static Registers registers(const std::string& who) {
+    const auto flag = [&](const char* name) { return P::boolean(who + name); };
+    return {.paging = flag("cr0.pg"),
+            .pae = flag("cr4.pae"),
+            .lma = flag("efer.lma"),
+            .la57 = flag("cr4.la57"),
+            .wp = flag("cr0.wp"),
+            .smep = flag("cr4.smep"),
+            .smap = flag("cr4.smap"),
+            .pke = flag("cr4.pke"),
+            .pse = flag("cr4.pse"),
+            .nx = flag("efer.nx")};
   }
 
-  Bool operator==(const Lookups& other) const {
-    Bool all = id_flag == other.id_flag;
-    for (std::size_t i = 0; i < impl::access_count; ++i) {
-      all = all && permission[i] == other.permission[i] && keys[i] == other.keys[i];
+  /// Long mode needs paging and PAE (SDM "Paging-Mode Enabling").
+  static Bool legal(const Registers& given) {
+    return implies(given.lma, given.paging && given.pae);
+  }
+
+  static Role role(const std::string& who) {
+    const auto flag = [&](const char* name) { return P::boolean(who + name); };
+    return {.level = P::word(who + "level"),
+            .quadrant = P::word(who + "quadrant"),
+            .access = P::word(who + "access"),
+            .direct = flag("direct"),
+            .has_4_byte_gpte = flag("has_4_byte_gpte"),
+            .cr0_wp = flag("cr0_wp"),
+            .smep_andnot_wp = flag("smep_andnot_wp"),
+            .smap_andnot_wp = flag("smap_andnot_wp"),
+            .efer_nx = flag("efer_nx"),
+            .cr4_pse = flag("cr4_pse")};
+  }
+
+  static Bool fits(const Role& given) {
+    return given.level < 16 && given.quadrant < 4 && given.access < 8;
+  }
+
+  static Bool same(const Role& a, const Role& b) {
+    return a.level == b.level && a.quadrant == b.quadrant && a.access == b.access &&
+           a.direct == b.direct && a.has_4_byte_gpte == b.has_4_byte_gpte && a.cr0_wp == b.cr0_wp &&
+           a.smep_andnot_wp == b.smep_andnot_wp && a.smap_andnot_wp == b.smap_andnot_wp &&
+           a.efer_nx == b.efer_nx && a.cr4_pse == b.cr4_pse;
+  }
+
+  /// CVE-2021-38198: `access` is part of what must be equal.
+  static Formula word_equality(Side side) {
+    const Role one = role("one."), other = role("other.");
+    Role counted = one;
+    if (side == Side::broken_rule) counted.access = other.access;
+    const Bool words = counted == other;
+    return {.precondition = fits(one) && fits(other),
+            .claim = words == same(one, other) && one.word() < (1ull << 16),
+            .shown = {{"words equal", words}, {"roles equal", same(one, other)}}};
+  }
+
+  /// A root that was zapped, or of another role or table, is never used again.
+  static Formula usable(Side side) {
+    const Role have = role("have."), want = role("want.");
+    const Word have_cr3 = P::word("have.cr3"), want_cr3 = P::word("want.cr3");
+    const Bool obsolete = P::boolean("obsolete");
+    const Bool seen = side == Side::broken_rule ? Bool(false) : obsolete;
+    const Bool ok = impl::root_serves<Word>(seen, have_cr3, want_cr3, have, want);
+    return {.precondition = fits(have) && fits(want),
+            .claim = ok == (!obsolete && same(have, want) && have_cr3 == want_cr3),
+            .shown = {{"serves", ok}, {"root is obsolete", obsolete}}};
+  }
+
+  static Formula child(Side side) {
+    const Role above = role("above.");
+    const impl::ChildOf<Word> given = {.level = P::word("level"),
+                                       .direct = P::boolean("direct"),
+                                       .access = P::word("access"),
+                                       .quadrant = P::word("quadrant")};
+    Role below = impl::child_role(above, given);
+    if (side == Side::broken_rule) below.access = given.access & P::word("walk.access");
+    Role expected = above;
+    expected.level = given.level;
+    expected.access = given.access;
+    expected.direct = given.direct;
+    expected.quadrant = ite(above.has_4_byte_gpte, given.quadrant, 0);
+    return {.precondition = fits(above) && given.level >= 1 && given.level <= 5 &&
+                            given.access < 8 && given.quadrant < 4,
+            .claim = same(below, expected) && fits(below),
+            .shown = {{"child's access", below.access}, {"given access", given.access}}};
+  }
+
+  /// Whatever differs in the registers, the cached tables are others.
+  static Formula walk_key(Side side) {
+    const auto any = [](const std::string& who) {
+      return impl::WalkRegisters<Word>{.mode = P::word(who + "mode"),
+                                       .maxphyaddr = P::word(who + "maxphyaddr"),
+                                       .control = P::word(who + "control"),
+                                       .gigabyte_pages = P::boolean(who + "gigabyte-pages"),
+                                       .pse36 = P::boolean(who + "pse36")};
+    };
+    const auto one = any("one."), other = any("other.");
+    auto counted = one;
+    if (side == Side::broken_rule) {
+      const Word smep = Word(1) << static_cast<unsigned>(ControlBit::cr4_smep);
+      counted.control = (one.control & ~smep) | (other.control & smep);
     }
-    for (int large = 0; large < 2; ++large) {
-      for (int level = 1; level <= 2; ++level) {
-        all = all && masks[large][level] == other.masks[large][level];
+    const auto fit = [](const impl::WalkRegisters<Word>& given) {
+      return given.mode < 8 && given.maxphyaddr < 64 && given.control < (1ull << control_bit_count);
+    };
+    const Bool keys = impl::walk_key(counted) == impl::walk_key(other);
+    const Bool equal = one.mode == other.mode && one.maxphyaddr == other.maxphyaddr &&
+                       one.control == other.control && one.gigabyte_pages == other.gigabyte_pages &&
+                       one.pse36 == other.pse36;
+    return {.precondition = fit(one) && fit(other),
+            .claim = keys == equal,
+            .shown = {{"keys equal", keys}, {"registers equal", equal}}};
+  }
+
+  /// Everything that the walker looks up is a function of the role.
+  struct Lookups {
+    impl::AccessTable<Word> permission;
+    impl::AccessTable<Word> keys;
+    Word masks[2][3];
+    Word id_flag;
+
+    Lookups(const Registers& given, const Word& maxphyaddr)
+        : permission(impl::permission_table<Word>(given.wp, given.smep, given.smap)),
+          keys(impl::pkru_table<Word>(given.lma && given.pke, given.wp)),
+          id_flag(impl::fetch_flag<Word>(given.nx && given.pae, given.smep)) {
+      const auto narrow = impl::reserved_masks_32<Word>(given.pse, true, maxphyaddr);
+      const auto pae = impl::reserved_masks_pae<Word>(given.nx, maxphyaddr);
+      const auto wide = impl::reserved_masks_long<Word>(given.nx, true, maxphyaddr);
+      for (int large = 0; large < 2; ++large) {
+        for (int level = 1; level <= 2; ++level) {
+          masks[large][level] = ite(given.lma, wide[large][level],
+                                    ite(given.pae, pae[large][level], narrow[large][level]));
+        }
       }
     }
-    return all;
+
+    Bool operator==(const Lookups& other) const {
+      Bool all = id_flag == other.id_flag;
+      for (std::size_t i = 0; i < impl::access_count; ++i) {
+        all = all && permission[i] == other.permission[i] && keys[i] == other.keys[i];
+      }
+      for (int large = 0; large < 2; ++large) {
+        for (int level = 1; level <= 2; ++level) {
+          all = all && masks[large][level] == other.masks[large][level];
+        }
+      }
+      return all;
+    }
+  };
+
+  static Formula full_role_covers_walk(Side side) {
+    const Registers one = registers("one."), other = registers("other.");
+    const Word maxphyaddr = P::word("maxphyaddr");
+    const Bool smm = P::boolean("smm");
+    const auto base = [&](const Registers& given) {
+      return kernel::role_word(kernel::base_role<Word>(given, smm));
+    };
+    // Without the extended part, SMEP under CR0.WP is nobody's business.
+    const Bool extended = side == Side::broken_rule ? Bool(true)
+                                                    : kernel::extended_role<Word>(one) ==
+                                                          kernel::extended_role<Word>(other);
+    const Bool equal = base(one) == base(other) && extended;
+    const Lookups first(one, maxphyaddr), second(other, maxphyaddr);
+    return {.precondition = legal(one) && legal(other) && one.paging && other.paging && equal &&
+                            maxphyaddr >= 32 && maxphyaddr <= 52,
+            .claim = first == second,
+            .shown = {{"SMEP of the one", one.smep}, {"SMEP of the other", other.smep}}};
+  }
+
+  /// vCPUs whose base roles are equal may share shadow pages: hardware, which runs
+  /// with CR0.WP and NX, is asked for the same rights by both.
+  static Formula base_role_covers_sharing(Side side) {
+    const auto any = [](const std::string& who) {
+      const auto flag = [&](const char* name) { return P::boolean(who + name); };
+      return impl::RoleRegisters<Bool>{.shadowed = true,
+                                       .four_byte_entries = flag("32-bit"),
+                                       .wp = flag("cr0.wp"),
+                                       .smep = flag("cr4.smep"),
+                                       .smap = flag("cr4.smap"),
+                                       .nx = flag("nx-works"),
+                                       .pse = flag("cr4.pse")};
+    };
+    const auto one = any("one."), other = any("other.");
+    Role first = impl::base_role<Word>(one), second = impl::base_role<Word>(other);
+    if (side == Side::broken_rule) {
+      first.cr0_wp = second.cr0_wp;
+      first.smep_andnot_wp = second.smep_andnot_wp;
+      first.smap_andnot_wp = second.smap_andnot_wp;
+    }
+    const Bool write = P::boolean("write"), fetch = P::boolean("fetch");
+    const spec::Attempt<Bool> attempt = {write, fetch, P::boolean("user"), P::boolean("ac")};
+    const spec::Grant<Bool> grant = {P::boolean("w"), P::boolean("u"), P::boolean("x")};
+    // SMEP and SMAP are hardware's own registers; what differs in them alone is
+    // checked by hardware, so they are equal here.
+    const auto allowed = [&](const impl::RoleRegisters<Bool>& given) {
+      return spec::rights_allow<Bool>({given.wp, one.smep, one.smap, false, given.nx}, attempt,
+                                      grant);
+    };
+    return {
+        .precondition = first == second && !(write && fetch),
+        .claim = allowed(one) == allowed(other) &&
+                 one.four_byte_entries == other.four_byte_entries && one.pse == other.pse,
+        .shown = {{"allowed under the one", allowed(one)}, {"under the other", allowed(other)}}};
   }
 };
-
-Formula full_role_covers_walk(Side side) {
-  const Registers one = registers("one."), other = registers("other.");
-  const Word maxphyaddr = Word::variable("maxphyaddr");
-  const Bool smm = Bool::variable("smm");
-  const auto base = [&](const Registers& given) {
-    return kernel::role_word(kernel::base_role<Word>(given, smm));
-  };
-  // Without the extended part, SMEP under CR0.WP is nobody's business.
-  const Bool extended = side == Side::broken_rule ? Bool(true)
-                                                  : kernel::extended_role<Word>(one) ==
-                                                        kernel::extended_role<Word>(other);
-  const Bool equal = base(one) == base(other) && extended;
-  const Lookups first(one, maxphyaddr), second(other, maxphyaddr);
-  return {.precondition = legal(one) && legal(other) && one.paging && other.paging && equal &&
-                          maxphyaddr >= 32 && maxphyaddr <= 52,
-          .claim = first == second,
-          .shown = {{"SMEP of the one", one.smep}, {"SMEP of the other", other.smep}}};
-}
-
-/// vCPUs whose base roles are equal may share shadow pages: hardware, which runs
-/// with CR0.WP and NX, is asked for the same rights by both.
-Formula base_role_covers_sharing(Side side) {
-  const auto any = [](const std::string& who) {
-    const auto flag = [&](const char* name) { return Bool::variable(who + name); };
-    return impl::RoleRegisters<Bool>{.shadowed = true,
-                                     .four_byte_entries = flag("32-bit"),
-                                     .wp = flag("cr0.wp"),
-                                     .smep = flag("cr4.smep"),
-                                     .smap = flag("cr4.smap"),
-                                     .nx = flag("nx-works"),
-                                     .pse = flag("cr4.pse")};
-  };
-  const auto one = any("one."), other = any("other.");
-  Role first = impl::base_role<Word>(one), second = impl::base_role<Word>(other);
-  if (side == Side::broken_rule) {
-    first.cr0_wp = second.cr0_wp;
-    first.smep_andnot_wp = second.smep_andnot_wp;
-    first.smap_andnot_wp = second.smap_andnot_wp;
-  }
-  const Bool write = Bool::variable("write"), fetch = Bool::variable("fetch");
-  const spec::Attempt<Bool> attempt = {write, fetch, Bool::variable("user"), Bool::variable("ac")};
-  const spec::Grant<Bool> grant = {Bool::variable("w"), Bool::variable("u"), Bool::variable("x")};
-  // SMEP and SMAP are hardware's own registers; what differs in them alone is
-  // checked by hardware, so they are equal here.
-  const auto allowed = [&](const impl::RoleRegisters<Bool>& given) {
-    return spec::rights_allow<Bool>({given.wp, one.smep, one.smap, false, given.nx}, attempt,
-                                    grant);
-  };
-  return {.precondition = first == second && !(write && fetch),
-          .claim = allowed(one) == allowed(other) &&
-                   one.four_byte_entries == other.four_byte_entries && one.pse == other.pse,
-          .shown = {{"allowed under the one", allowed(one)}, {"under the other", allowed(other)}}};
-}
 
 /// Two ways to a shared directory, the second without W.
 std::string shared_table_program(const Assignment&) {
@@ -247,36 +259,39 @@ std::string wp_program(const Assignment&) {
 }  // namespace
 
 std::vector<Theorem> role_theorems() {
+  using S = Roles<Symbolic>;
+  using C = Roles<Concrete>;
   const std::string word = "impl: 16 bits, 3 of access";
   return {
       {"role-word-equality", "roles",
        "two role words are equal exactly if every field is, access of the levels above included",
        "union kvm_mmu_page_role; b1bd5cba3306", word, "shares without looking at access",
-       word_equality, shared_table_program},
+       FormulaBody{S::word_equality, C::word_equality}, shared_table_program},
       {"root-usable", "roles",
        "a cached root is used exactly if it is not obsolete, of the wanted role, and of the wanted "
        "table",
-       "is_root_usable(), is_obsolete_sp()", word, "serves a root that was zapped", usable,
-       nullptr},
+       "is_root_usable(), is_obsolete_sp()", word, "serves a root that was zapped",
+       FormulaBody{S::usable, C::usable}, nullptr},
       {"child-role", "roles",
        "a child's role is that of its vCPU or parent but for level, access, direct, and with "
        "4-byte entries quadrant",
-       "kvm_mmu_child_role()", word, "takes the whole walk's access for the child's", child,
-       shared_table_program},
+       "kvm_mmu_child_role()", word, "takes the whole walk's access for the child's",
+       FormulaBody{S::child, C::child}, shared_table_program},
       {"walk-key-exact", "roles",
        "the walker's tables are used again exactly for equal mode, width, control bits and CPUID",
-       "kvm_calc_cpu_role(); 8d214c481611, a3ca5281bb77", "impl: 19 bits", "forgets SMEP", walk_key,
-       smep_program},
+       "kvm_calc_cpu_role(); 8d214c481611, a3ca5281bb77", "impl: 19 bits", "forgets SMEP",
+       FormulaBody{S::walk_key, C::walk_key}, smep_program},
       {"full-role-covers-walk", "roles",
        "registers with equal base and extended roles give the walker equal permission, PKRU and "
        "reserved-bit tables",
        "kvm_calc_cpu_role(); 8d214c481611, a3ca5281bb77", "6.1, 6.12: KVM's own roles",
-       "compares base roles alone", full_role_covers_walk, smep_program},
+       "compares base roles alone", FormulaBody{S::full_role_covers_walk, C::full_role_covers_walk},
+       smep_program},
       {"base-role-covers-sharing", "roles",
        "vCPUs with equal base roles are owed equal rights by the shadow pages that they share, "
        "SMEP and SMAP apart, which hardware checks itself",
-       "SDM Access Rights; kvm_calc_cpu_role()", word, "forgets CR0.WP", base_role_covers_sharing,
-       wp_program},
+       "SDM Access Rights; kvm_calc_cpu_role()", word, "forgets CR0.WP",
+       FormulaBody{S::base_role_covers_sharing, C::base_role_covers_sharing}, wp_program},
   };
 }
 
