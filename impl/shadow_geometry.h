@@ -67,11 +67,14 @@ constexpr FollowedEntries<W> followed_entries(BoolOf<W> narrow, W level, W quadr
 }
 
 /// Stores that no guest makes to a table it still uses as one: less than 4 bytes,
-/// or across entries. KVM: detect_write_misaligned().
+/// or across entries. An entry's lowest byte is stored alone where flags are
+/// cleared. KVM: detect_write_misaligned().
 template <typename W>
 constexpr BoolOf<W> misaligned_store(BoolOf<W> narrow, W offset, W size) {
   const W entry = ite(narrow, W(2), 3);
-  return size < W(4) || (offset >> entry) != ((offset + size - 1) >> entry);
+  const BoolOf<W> flags = size == W(1) && ((offset >> entry) << entry) == offset;
+  const BoolOf<W> crosses = (offset >> entry) != ((offset + size - 1) >> entry);
+  return !flags && (size < W(4) || crosses);
 }
 
 /// What a shadow page keeps of a guest entry: its frame and the rights of the

@@ -9,6 +9,7 @@
 #include "impl/permission_bitmap.h"
 #include "impl/reserved_masks.h"
 #include "impl/shadow_geometry.h"
+#include "smt/kernel/role.h"
 
 // What the functions need of a kernel's headers.
 using u8 = std::uint8_t;
@@ -52,8 +53,46 @@ static bool is_cr4_pke(const kvm_mmu* mmu) { return mmu->pke; }
 static bool is_efer_nx(const kvm_mmu* mmu) { return mmu->nx; }
 static bool pse36;
 static bool is_cpuid_PSE36() { return pse36; }
-#define fallthrough [[fallthrough]]
+
+#define KERNEL_UNIONS
 #include EXTRACTED
+#undef KERNEL_UNIONS
+
+#define pgprintk(...) ((void)0)
+#define PAGE_SHIFT 12
+#define PAGE_MASK (~4095ul)
+#define offset_in_page(address) static_cast<unsigned>((address) & ~PAGE_MASK)
+using gpa_t = u64;
+struct kvm_mmu_page {
+  union kvm_mmu_page_role role;
+  u64* spt;
+};
+#define KVM_BUG_ON(condition, kvm) (condition)
+#define EFER_LMA (1ull << 10)
+struct kvm_vcpu {
+  bool smm;
+  void* kvm;
+};
+static bool is_smm(const kvm_vcpu* vcpu) { return vcpu->smm; }
+static bool is_guest_mode(const kvm_vcpu*) { return false; }
+struct kvm_mmu_role_regs : lockstep::smt::kernel::RoleRegisters<bool> {
+  u64 efer = 0;  // written where a kernel mends registers that no theorem admits
+};
+static bool ____is_cr0_pg(const kvm_mmu_role_regs* regs) { return regs->paging; }
+static bool ____is_cr0_wp(const kvm_mmu_role_regs* regs) { return regs->wp; }
+static bool ____is_cr4_pae(const kvm_mmu_role_regs* regs) { return regs->pae; }
+static bool ____is_cr4_la57(const kvm_mmu_role_regs* regs) { return regs->la57; }
+static bool ____is_cr4_smep(const kvm_mmu_role_regs* regs) { return regs->smep; }
+static bool ____is_cr4_smap(const kvm_mmu_role_regs* regs) { return regs->smap; }
+static bool ____is_cr4_pke(const kvm_mmu_role_regs* regs) { return regs->pke; }
+static bool ____is_cr4_pse(const kvm_mmu_role_regs* regs) { return regs->pse; }
+static bool ____is_efer_lma(const kvm_mmu_role_regs* regs) { return regs->lma; }
+static bool ____is_efer_nx(const kvm_mmu_role_regs* regs) { return regs->nx; }
+
+#define fallthrough [[fallthrough]]
+#define KERNEL_FUNCTIONS
+#include EXTRACTED
+#undef KERNEL_FUNCTIONS
 #undef fallthrough
 
 namespace lockstep {
@@ -204,6 +243,75 @@ bool reserved_masks() {
   return all.report();
 }
 
+/// Every store of 1 to 8 bytes to every kind of shadow page.
+bool written() {
+  Comparison sptes("get_written_sptes()"), sizes("detect_write_misaligned()");
+  static u64 table[512];
+  for (unsigned kind = 0; kind < 5 + 2 + 4; ++kind) {
+    kvm_mmu_page page = {};
+    page.spt = table;
+    const bool narrow = kind >= 5;
+    const unsigned level = !narrow ? kind + 1 : kind < 7 ? 1 : 2;
+    const unsigned quadrant = !narrow ? 0 : kind < 7 ? kind - 5 : kind - 7;
+    page.role.has_4_byte_gpte = narrow;
+    page.role.level = level;
+    page.role.quadrant = quadrant;
+    for (unsigned size = 1; size <= 8; ++size) {
+      for (unsigned offset = 0; offset + size <= 4096; ++offset) {
+        const u64 gpa = 0x7000 + offset;
+        const bool theirs = detect_write_misaligned(&page, gpa, static_cast<int>(size));
+        const bool ours = impl::misaligned_store<u64>(narrow, offset, size);
+        sizes.add(ours == theirs, "kind, offset, size", kind, offset, size);
+        // Only such stores come as far as the other function.
+        if (theirs) continue;
+        int count = 0;
+        const u64* first = get_written_sptes(&page, gpa, &count);
+        const auto range = impl::followed_entries<u64>(narrow, level, quadrant, offset, size);
+        const bool same = first == nullptr ? range.count == 0
+                                           : range.first == static_cast<u64>(first - table) &&
+                                                 range.count == static_cast<u64>(count);
+        sptes.add(same, "kind, offset, size", kind, offset, size);
+      }
+    }
+  }
+  const bool equal = sptes.report();
+  return sizes.report() && equal;
+}
+
+#ifdef ROLE_HAS_SMEP_ANDNOT_WP
+/// Every register, in SMM and outside.
+bool cpu_role() {
+  Comparison all("kvm_calc_cpu_role()");
+  for (unsigned bits = 0; bits < (1u << 11); ++bits) {
+    const auto on = [&](unsigned bit) { return ((bits >> bit) & 1) != 0; };
+    const kvm_mmu_role_regs regs = {{.paging = on(0),
+                                     .pae = on(1),
+                                     .lma = on(2),
+                                     .la57 = on(3),
+                                     .wp = on(4),
+                                     .smep = on(5),
+                                     .smap = on(6),
+                                     .pke = on(7),
+                                     .pse = on(8),
+                                     .nx = on(9)}};
+    // Long mode needs paging and PAE.
+    if (regs.lma && !(regs.paging && regs.pae)) continue;
+    const kvm_vcpu vcpu = {on(10), nullptr};
+    const auto theirs = kvm_calc_cpu_role(const_cast<kvm_vcpu*>(&vcpu), &regs);
+    namespace kernel = smt::kernel;
+    const u64 base = kernel::role_word(kernel::base_role<u64>(regs, vcpu.smm));
+    const u64 extended = kernel::extended_role<u64>(regs);
+    all.add(base == theirs.base.word, "base", bits, base, theirs.base.word);
+    all.add(extended == theirs.ext.word, "extended", bits, extended, theirs.ext.word);
+  }
+  return all.report();
+}
+#else
+/// Since 6.19 SMEP is part of the base role whatever CR0.WP is: another formula,
+/// of which no theorem speaks.
+bool cpu_role() { return true; }
+#endif
+
 }  // namespace
 }  // namespace lockstep
 
@@ -213,5 +321,7 @@ int main() {
   equal = lockstep::permission_bitmap() && equal;
   equal = lockstep::pkru_mask() && equal;
   equal = lockstep::reserved_masks() && equal;
+  equal = lockstep::written() && equal;
+  equal = lockstep::cpu_role() && equal;
   return equal ? 0 : 1;
 }
