@@ -33,6 +33,7 @@ class Lock {
   bool try_lock() { return listener->try_lock(tag_, kind, Hold::exclusive); }
   void unlock() noexcept { listener->unlock(tag_, Hold::exclusive); }
   void lock_shared() { listener->lock(tag_, kind, Hold::shared); }
+  bool try_lock_shared() { return listener->try_lock(tag_, kind, Hold::shared); }
   void unlock_shared() noexcept { listener->unlock(tag_, Hold::shared); }
 
  private:

@@ -202,6 +202,7 @@ void Runner::pass_on() {
     // Those that yield run if nobody else can, in turns.
     unsigned idle = main_thread;
     for (unsigned id = 0; id < count_; ++id) {
+      if (threads_[id]->done) choice.ended |= 1u << id;
       if (threads_[id]->done || !enabled(*threads_[id], next_[id])) continue;
       if (next_[id].kind != StepKind::yield) {
         choice.enabled |= 1u << id;

@@ -86,6 +86,8 @@ class Runner final : public lockstep::schedule::Listener {
   /// A line of the trace by the body itself, such as the command that begins.
   void note(std::string text);
   bool tracing() const { return tracing_; }
+  /// A step of this run by name: "lock cache.0".
+  std::string label(const Step& step) const;
   /// Who runs: a thread, or main_thread.
   unsigned self() const { return current_; }
   /// The run is over and threads are only unwound: state means nothing more.
@@ -127,7 +129,6 @@ class Runner final : public lockstep::schedule::Listener {
 
   Thread& self_thread() const { return *threads_[current_]; }
   Object& object(const Tag& tag);
-  std::string label(const Step& step) const;
   std::string name(const Object& object) const;
 
   /// Announce the step and let others run; it can be taken when this returns.

@@ -49,8 +49,10 @@ constexpr bool independent(const Step& a, const Step& b) {
 struct Choice {
   std::span<const Step> next;  ///< a step for each thread
   std::uint32_t enabled = 0;   ///< threads that can take it, a bit each; never 0
+  std::uint32_t ended = 0;     ///< threads that are over
   unsigned current = 0;        ///< who ran last; none yet: main_thread
 
+  bool over(unsigned thread) const { return (ended >> thread & 1) != 0; }
   bool can(unsigned thread) const { return (enabled >> thread & 1) != 0; }
   /// Somebody else than `current` may only run instead of it.
   bool preempts(unsigned thread) const {

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "props/schedule/system.h"
+
+#include <fmt/format.h>
+
+#include <array>
+
+#include "props/schedule/page_caches.h"
+
+namespace lockstep::props::schedule {
+
+std::string print(const System& system, Command command) {
+  const Verb& verb = system.verbs[command.verb];
+  return verb.end == 0 ? std::string(verb.name) : fmt::format("{} {}", verb.name, command.number);
+}
+
+void SystemBody::thread(unsigned id) {
+  for (const Command one : (*program_)[id]) {
+    if (runner_->tracing()) runner_->note(print(*system_, one));
+    command(one);
+  }
+}
+
+std::span<const System> systems() {
+  static const std::array<System, 1> all = {page_caches};
+  return all;
+}
+
+const System* find_system(std::string_view name) {
+  for (const System& system : systems()) {
+    if (system.name == name) return &system;
+  }
+  return nullptr;
+}
+
+}  // namespace lockstep::props::schedule
