@@ -267,7 +267,7 @@ void Processors::access(Vcpu& vcpu, hosted_entry& entry, hosted_exit& exit) {
   }
   const bool shadow = entry.format == HOSTED_FORMAT_SHADOW;
   if (!shadow && guest_mode(entry) == PagingMode::pae && entry.format == HOSTED_FORMAT_NPT &&
-      !pdptes_current(vcpu, entry) && !load_pdptes(vcpu, entry, entry.cr3, exit)) {
+      !pdptes_current(vcpu, entry) && !load_pdptes(vcpu, entry, entry.cr3, PdpteUse::walk, exit)) {
     return;
   }
   const spec::ProcessorState state = state_of(vcpu, entry);

@@ -106,7 +106,11 @@ class Processors {
   void mov_cr(Vcpu& vcpu, hosted_entry& entry, hosted_exit& exit);
   void invpcid(Vcpu& vcpu, hosted_entry& entry, hosted_exit& exit);
   bool pdptes_current(const Vcpu& vcpu, const hosted_entry& entry) const;
-  bool load_pdptes(Vcpu& vcpu, hosted_entry& entry, std::uint64_t cr3, hosted_exit& exit);
+  /// A walk under NPT reads PDPTEs as it goes: reserved bits fault when it meets them, and
+  /// are no #GP (APM "Nested Paging", legacy PAE mode).
+  enum class PdpteUse : std::uint8_t { mov_to_cr3, walk };
+  bool load_pdptes(Vcpu& vcpu, hosted_entry& entry, std::uint64_t cr3, PdpteUse use,
+                   hosted_exit& exit);
   void exit_nested(const Vcpu& vcpu, const spec::NestedFault& fault, hosted_exit& exit);
   bool count_fault(Vcpu& vcpu);
 

@@ -68,7 +68,7 @@ bool Processors::pdptes_current(const Vcpu& vcpu, const hosted_entry& entry) con
 
 /// Load the PDPTEs that `cr3` refers to; false if that ended the operation or
 /// the entry.
-bool Processors::load_pdptes(Vcpu& vcpu, hosted_entry& entry, std::uint64_t cr3,
+bool Processors::load_pdptes(Vcpu& vcpu, hosted_entry& entry, std::uint64_t cr3, PdpteUse use,
                              hosted_exit& exit) {
   const spec::ProcessorState state = state_of(vcpu, entry);
   std::array<std::uint64_t, 4> loaded{};
@@ -84,7 +84,7 @@ bool Processors::load_pdptes(Vcpu& vcpu, hosted_entry& entry, std::uint64_t cr3,
       return false;
     }
     loaded[i] = std::get<std::uint64_t>(read);
-    if ((loaded[i] & entry::present) != 0 &&
+    if (use == PdpteUse::mov_to_cr3 && (loaded[i] & entry::present) != 0 &&
         (loaded[i] & spec::pdpte_reserved_bits(model_.host_maxphyaddr)) != 0) {
       vcpu.outcome = general_protection;
       return false;
@@ -115,7 +115,7 @@ void Processors::mov_cr(Vcpu& vcpu, hosted_entry& entry, hosted_exit& exit) {
   }
   const bool pae = state_of(vcpu, entry).paging.mode == PagingMode::pae;
   if (pae) {
-    if (!load_pdptes(vcpu, entry, value, exit)) return;
+    if (!load_pdptes(vcpu, entry, value, PdpteUse::mov_to_cr3, exit)) return;
     if (const auto foreign = memory_.take_foreign()) {
       vcpu.outcome = {.kind = Outcome::Kind::foreign, .address = *foreign};
       return;

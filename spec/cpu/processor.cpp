@@ -140,7 +140,8 @@ std::variant<TlbEntry, Fault, NestedFault, Broken> Processor::walk_guest(
     const EntryRead read =
         read_entry(paging, TableLevel::pdpt, state.pdptes[(gva >> 30) & 3], rights);
     if (read.kind != EntryRead::Kind::table) {
-      return Fault{fault_code(paging, access, false, false)};
+      const bool reserved = read.kind == EntryRead::Kind::reserved;
+      return Fault{fault_code(paging, access, /*present=*/reserved, reserved)};
     }
     table = read.next;
     rights = read.rights;

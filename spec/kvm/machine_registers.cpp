@@ -64,9 +64,7 @@ std::vector<Processor> Machine::State::with_pdpte_reread(const Processor& proces
   std::vector<EntryVersion> versions;
   tables().versions(registers.root + index * 8u, 8, since, versions);
   for (const EntryVersion& version : versions) {
-    const bool present = (version.value & entry::present) != 0;
-    const bool sound = (version.value & pdpte_reserved_bits(configuration.maxphyaddr)) == 0;
-    if (!version.backed || (present && !sound)) continue;
+    if (!version.backed) continue;
     auto pdptes = registers.pdptes;
     pdptes.at(index) = version.value;
     if (pdptes == registers.pdptes) continue;

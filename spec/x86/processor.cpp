@@ -108,7 +108,7 @@ void Processor::page_fault(Moment now, Gva gva, bool certain) {
     return;
   }
   page_[{pcid, page_of(gva)}] = now;
-  global_page_[page_of(gva)] = now;
+  faulted_[{pcid, page_of(gva)}] = now;
 }
 
 bool Processor::doubts(Gva gva) const {
@@ -149,9 +149,10 @@ Moment Processor::translations_since(unsigned pcid, Gva gva) const {
       {all_, moment_of(pcid_, pcid), moment_of(page_, key), moment_of(uncertain_, key)});
 }
 
-Moment Processor::globals_since(Gva gva) const {
-  return std::max({all_, moment_of(global_page_, page_of(gva)),
-                   moment_of(uncertain_, std::pair{registers().pcid, page_of(gva)})});
+Moment Processor::globals_since(unsigned pcid, Gva gva) const {
+  const std::pair key{pcid, page_of(gva)};
+  return std::max({all_, moment_of(global_page_, page_of(gva)), moment_of(faulted_, key),
+                   moment_of(uncertain_, key)});
 }
 
 Moment Processor::prefixes_since(unsigned pcid, Gva gva) const {

@@ -62,7 +62,9 @@ class Processor {
   void invpcid(Moment now, InvpcidType type, unsigned pcid, Gva gva);
 
   /// #PF: whatever would translate the faulting address. SDM "Operations that
-  /// Invalidate TLBs and Paging-Structure Caches": a page fault also does.
+  /// Invalidate TLBs and Paging-Structure Caches": a page fault drops what is
+  /// associated with the current PCID. A global translation is used under every PCID
+  /// and associated with the one that made it.
   /// `certain`: not so on a KVM that shadows page tables and saw P=0 or RSVD=1.
   void page_fault(Moment now, Gva gva, bool certain);
 
@@ -81,8 +83,8 @@ class Processor {
   /// Earliest moment at which an entry of a still cached, complete, non-global
   /// translation of `gva` under `pcid` may have been read.
   Moment translations_since(unsigned pcid, Gva gva) const;
-  /// The same for a global translation, which any PCID's walk may have made.
-  Moment globals_since(Gva gva) const;
+  /// The same for a global translation that a walk under `pcid` made.
+  Moment globals_since(unsigned pcid, Gva gva) const;
   /// The same for a paging-structure prefix.
   Moment prefixes_since(unsigned pcid, Gva gva) const;
 
@@ -96,6 +98,7 @@ class Processor {
   std::map<unsigned, Moment> prefixes_;
   std::map<std::pair<unsigned, Gva>, Moment> page_;
   std::map<Gva, Moment> global_page_;
+  std::map<std::pair<unsigned, Gva>, Moment> faulted_;    ///< page faults that drop globals
   std::map<std::pair<unsigned, Gva>, Moment> uncertain_;  ///< page faults that may drop nothing
 };
 

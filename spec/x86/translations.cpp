@@ -71,12 +71,12 @@ class Enumeration {
   /// Complete global translations, which survive a change of CR3 or PCID.
   void complete_global() {
     wanted_ = Wanted::complete_global;
-    since_ = processor_.globals_since(gva_);
     std::vector<unsigned> done;
     for (const Registers& registers : processor_.history()) {
       if (std::find(done.begin(), done.end(), registers.pcid) != done.end()) continue;
       done.push_back(registers.pcid);
       pcid_ = registers.pcid;
+      since_ = processor_.globals_since(pcid_, gva_);
       from_every_root();
     }
   }
@@ -115,10 +115,11 @@ class Enumeration {
     const EntryRead read = read_entry(state_, TableLevel::pdpt, pdpte, everything);
     const Gpa address = entry_address(PagingMode::pae, TableLevel::pdpt, registers.root, gva_);
     way_.reads[way_.levels++] = {TableLevel::pdpt, address, pdpte, /*current=*/false, true};
-    if (read.kind == EntryRead::Kind::not_present) {
+    if (read.kind != EntryRead::Kind::table) {
       if (registers.until == still_true && wanted_ != Wanted::complete &&
           wanted_ != Wanted::complete_global) {
-        add(way_, Way::Kind::not_present);
+        add(way_,
+            read.kind == EntryRead::Kind::reserved ? Way::Kind::reserved : Way::Kind::not_present);
       }
       return;
     }

@@ -84,6 +84,23 @@ TEST_F(Translations, PageFaultDropsTheAddress) {
   EXPECT_EQ(pages(7), (std::set<Gpa>{not_present}));
 }
 
+// A fault drops what is associated with the current PCID; a global translation stays
+// associated with the PCID under which it was made.
+TEST_F(Translations, PageFaultDropsGlobalsOfItsPcidAlone) {
+  Registers registers = processor.registers();
+  registers.control.set(ControlBit::cr4_pge, true);
+  registers.control.set(ControlBit::cr4_pcide, true);
+  processor = Processor(1, registers);
+  entries.set(0, 0x4008, 0xa000 | leaf_rights | entry::global);
+  entries.set(5, 0x4008, 0);
+  processor.load_cr3(6, 0x1000, 1, /*noflush=*/true, {});
+  processor.page_fault(7, 0x1123, /*certain=*/true);
+  EXPECT_EQ(pages(8, 0x1000), (std::set<Gpa>{0xa000, not_present}));
+  processor.load_cr3(9, 0x1000, 0, /*noflush=*/true, {});
+  processor.page_fault(10, 0x1123, /*certain=*/true);
+  EXPECT_EQ(pages(11, 0x1000), (std::set<Gpa>{not_present}));
+}
+
 TEST_F(Translations, UncertainPageFaultCanBeDoubted) {
   entries.set(5, 0x4000, 0);
   processor.page_fault(6, 0x123, /*certain=*/false);

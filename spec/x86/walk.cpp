@@ -39,8 +39,10 @@ EntryRead read_entry(const PagingState& state, TableLevel level, std::uint64_t v
   if ((value & entry::present) == 0) return read;
 
   if (state.mode == PagingMode::pae && level == TableLevel::pdpt) {
-    // A PDPTE register: checked when it was loaded, grants every right.
-    read.kind = EntryRead::Kind::table;
+    // A PDPTE register was checked when it was loaded; one that an SVM processor reads in
+    // the walk was not (APM "Nested Paging", legacy PAE mode). It grants every right.
+    const bool sound = (value & pdpte_reserved_bits(state.maxphyaddr)) == 0;
+    read.kind = sound ? EntryRead::Kind::table : EntryRead::Kind::reserved;
     read.next = value & entry::address;
     read.rights = before;
     return read;
