@@ -95,6 +95,9 @@ Configuration draw_configuration(Draw& draw, const Shape& shape, const Features&
     if (draw.chance(12)) configuration.host.contended = true;
     // Programs of the usual size make a few hundred allocations.
     if (draw.chance(12)) configuration.host.fail_allocation = draw.below(400);
+    if (draw.chance(6)) configuration.host.pfnmap = true;
+    // A few pages are looked up in each program.
+    if (draw.chance(15)) configuration.host.race = draw.below(30);
   }
   configuration.vcpus = shape.vcpus;
   configuration.maxphyaddr = shape.maxphyaddr;

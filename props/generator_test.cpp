@@ -116,12 +116,14 @@ TEST(Generator, HostParametersTakeTurns) {
     ++shares[key];
     if (host.fail_allocation) ++shares["failing"];
     if (host.contended) ++shares["contended"];
+    if (host.pfnmap) ++shares["pfnmap"];
+    if (host.race) ++shares["race"];
     if (host.ad_bits) {
       EXPECT_EQ(*host.vendor, Vendor::intel);
       ++shares[*host.ad_bits ? "ad" : "no ad"];
     }
   }
-  EXPECT_EQ(shares.size(), 32u + 4u);
+  EXPECT_EQ(shares.size(), 32u + 6u);
   for (const auto& [key, count] : shares) EXPECT_GE(count, cases / 50) << key;
 
   options.everywhere.reset(static_cast<unsigned>(Feature::host_parameters));

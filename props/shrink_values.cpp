@@ -161,6 +161,8 @@ std::vector<Program> simpler_programs(const Program& program) {
   with([](Program& other) { other.configuration.host.ad_bits.reset(); });
   with([](Program& other) { other.configuration.host.contended.reset(); });
   with([](Program& other) { other.configuration.host.fail_allocation.reset(); });
+  with([](Program& other) { other.configuration.host.pfnmap.reset(); });
+  with([](Program& other) { other.configuration.host.race.reset(); });
   with([&](Program& other) { other.configuration.maxphyaddr = plain.maxphyaddr; });
   if (old.roots.size() > 1) {
     with([](Program& other) {

@@ -28,6 +28,9 @@ bool HostParser::parameter(HostParameters& host) {
   if (options_.key("fail-allocation")) {
     return cursor_.number(host.fail_allocation.emplace(), "the number of an allocation");
   }
+  if (options_.key("race")) {
+    return cursor_.number(host.race.emplace(), "the number of a page lookup");
+  }
   return cursor_.fail_listing("a parameter of the host");
 }
 
@@ -48,6 +51,7 @@ void print_host(std::string& out, const HostParameters& host) {
     if (value) fmt::format_to(put, " {}={}", parameter.word, word_of(parameter_names, *value));
   }
   if (host.fail_allocation) fmt::format_to(put, " fail-allocation={}", *host.fail_allocation);
+  if (host.race) fmt::format_to(put, " race={}", *host.race);
   append_wrapped(out, line);
   out += '\n';
 }

@@ -201,6 +201,7 @@ void Arena::look_up(std::uint64_t address, hosted_host_page& page) const {
   page.frame = table_[index].frame;
   page.present = 1;
   page.writable = table_[index].writable ? 1 : 0;
+  page.special = program && special_ ? 1 : 0;
   page.level = program ? level_[index / huge_pages] : std::uint8_t{1};
 }
 

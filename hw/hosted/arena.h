@@ -56,6 +56,9 @@ class Arena {
   /// Harness of the mode was written to since the last call.
   bool take_harness_touched(PagingMode mode);
 
+  /// Whether programs' memory is a PFNMAP mapping from now on: the kernel may take no
+  /// references of its pages.
+  void set_special(bool special) { special_ = special; }
   /// The host's page tables. Not present outside program memory and harness.
   void look_up(std::uint64_t address, hosted_host_page& page) const;
   /// Somebody writes to the bytes at a host virtual address, or to a frame.
@@ -110,6 +113,7 @@ class Arena {
   std::uint64_t hva_base_ = 0;
   std::uint64_t pages_ = 0;
   std::uint64_t first_free_ = 0;
+  bool special_ = false;
   std::uint64_t program_pages_ = 0;    ///< that this program has
   std::uint64_t filled_ = 0;           ///< frames that hold their cells, or are touched
   std::vector<Page> table_;            ///< by page: program memory, then harness

@@ -110,6 +110,12 @@ Result<void> HostedEngine::begin(const Configuration& configuration, bool /*fres
   session_->contend(configuration.host.contended.value_or(false));
   const auto& failing = configuration.host.fail_allocation;
   session_->host().set_faults(failing ? FaultPlan::nth(*failing) : faults_);
+  session_->arena().set_special(configuration.host.pfnmap.value_or(false));
+  session_->host().no_race();
+  if (configuration.host.race) {
+    session_->host().race_at(*configuration.host.race,
+                             [this](std::uint64_t address) { move_while_used(address); });
+  }
   configuration_ = configuration;
   auto machine = Machine::create(*session_, configuration);
   if (!machine) {

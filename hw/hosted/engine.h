@@ -108,6 +108,8 @@ class HostedEngine final : public Engine {
   Result<Observation> on(const RingCollect& command);
   Result<Observation> on(const MmuPages& command);
   Result<Observation> on(const HostChange& command);
+  /// The host moves a page of the program that the kernel has just looked up.
+  void move_while_used(std::uint64_t address);
   Result<Observation> on(const Shrink& command);
   Result<Observation> on(const NxRecover& command);
 

@@ -64,6 +64,12 @@ Result<Observation> HostedEngine::on(const HostChange& command) {
   return Done{};
 }
 
+void HostedEngine::move_while_used(std::uint64_t address) {
+  const std::uint64_t base = session_->arena().hva_base();
+  if (address < base || address - base >= configuration_.memory) return;
+  if (on(HostChange{HostAction::migrate, address - base, page_size})) counts_.hit(Path::host_race);
+}
+
 Result<Observation> HostedEngine::on(const Shrink& command) {
   counts_.hit(Path::shrink);
   const auto freed = session_->host().enter([&] {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstdlib>
+#include <cstring>
 #include <new>
 
 namespace lockstep::hw::hosted {
@@ -14,11 +15,26 @@ constexpr bool keeps_blocks = false;
 #else
 constexpr bool keeps_blocks = true;
 #endif
+constexpr std::uint64_t tail_bytes = keeps_blocks ? sizeof(std::uint64_t) : 0;
 
 }  // namespace
 
 std::uint64_t Heap::mark_of(const Header* header) {
   return 0x6c69'7665'626c'6f63 ^ reinterpret_cast<std::uintptr_t>(header);
+}
+
+void Heap::put_tail(Header* header) {
+  if (tail_bytes == 0) return;
+  const std::uint64_t mark = ~mark_of(header);
+  // The block's end has any alignment.
+  std::memcpy(reinterpret_cast<std::byte*>(header + 1) + header->bytes, &mark, sizeof mark);
+}
+
+bool Heap::tail_is_whole(const Header* header) {
+  if (tail_bytes == 0) return true;
+  std::uint64_t mark = 0;
+  std::memcpy(&mark, reinterpret_cast<const std::byte*>(header + 1) + header->bytes, sizeof mark);
+  return mark == ~mark_of(header);
 }
 
 void* Heap::allocate(std::uint64_t bytes, std::uint64_t alignment) {
@@ -27,7 +43,7 @@ void* Heap::allocate(std::uint64_t bytes, std::uint64_t alignment) {
   const std::uint64_t slack = alignment > alignof(Header) ? alignment : 0;
   if (bytes > (1ull << 40)) return nullptr;
   const auto size_class =
-      static_cast<std::uint64_t>(std::bit_width(sizeof(Header) + slack + bytes - 1));
+      static_cast<std::uint64_t>(std::bit_width(sizeof(Header) + slack + bytes + tail_bytes - 1));
   void* start = nullptr;
   if (auto& kept = kept_[size_class]; !kept.empty()) {
     start = kept.back();
@@ -42,6 +58,8 @@ void* Heap::allocate(std::uint64_t bytes, std::uint64_t alignment) {
   header->start = start;
   header->mark = mark_of(header);
   header->size_class = size_class;
+  header->bytes = bytes;
+  put_tail(header);
   header->next = list_.next;
   header->previous = &list_;
   list_.next->previous = header;
@@ -52,7 +70,7 @@ void* Heap::allocate(std::uint64_t bytes, std::uint64_t alignment) {
 
 bool Heap::release(void* memory) {
   auto* const header = reinterpret_cast<Header*>(static_cast<std::byte*>(memory) - sizeof(Header));
-  if (header->mark != mark_of(header)) return false;
+  if (header->mark != mark_of(header) || !tail_is_whole(header)) return false;
   header->mark = 0;
   header->next->previous = header->previous;
   header->previous->next = header->next;

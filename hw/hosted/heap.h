@@ -22,7 +22,7 @@ class Heap {
   /// Null only when the process has no memory. `alignment` is a power of two.
   void* allocate(std::uint64_t bytes, std::uint64_t alignment);
   /// False, and nothing done, if the block is none of this heap's, or what
-  /// stands before it was overwritten.
+  /// stands before it, or just behind it, was overwritten.
   bool release(void* memory);
   /// Release every block.
   void drop();
@@ -34,12 +34,15 @@ class Heap {
     Header* previous = nullptr;
     void* start = nullptr;         ///< what malloc() returned
     std::uint64_t size_class = 0;  ///< the block has 2 to that power bytes
-    std::uint64_t unused = 0;
-    std::uint64_t mark = 0;  ///< last, where an underflow hits first
+    std::uint64_t bytes = 0;       ///< of the kernel's; a mark stands behind them
+    std::uint64_t mark = 0;        ///< last, where an underflow hits first
   };
   static constexpr unsigned size_classes = 42;
   void give_back(void* start, std::uint64_t size_class);
   static std::uint64_t mark_of(const Header* header);
+  /// The mark behind the block: what an overrun hits first. A sanitizer sees more.
+  static void put_tail(Header* header);
+  static bool tail_is_whole(const Header* header);
 
   Header list_;
   std::array<std::vector<void*>, size_classes> kept_;

@@ -41,6 +41,19 @@ TEST(Heap, RefusesForeignBlocks) {
   EXPECT_FALSE(heap.release(block));
 }
 
+TEST(Heap, SeesAnOverrun) {
+  for (const std::uint64_t bytes : {1, 64, 320}) {
+    Heap heap;
+    auto* const block = static_cast<volatile char*>(heap.allocate(bytes, 16));
+#ifdef __SANITIZE_ADDRESS__
+    EXPECT_DEATH(block[bytes] = 1, "heap-buffer-overflow");
+#else
+    block[bytes] = static_cast<char>(block[bytes] + 1);
+    EXPECT_FALSE(heap.release(const_cast<char*>(block)));
+#endif
+  }
+}
+
 TEST(Heap, HasNoBlockOfAbsurdSize) {
   Heap heap;
   EXPECT_EQ(heap.allocate(~0ull - 4096, 8), nullptr);

@@ -59,7 +59,7 @@ Host::Host(Image& image, Arena& arena, Processors& processors)
     auto* const host = static_cast<Host*>(self);
     if (host->heap_.release(memory)) return;
     host->note(HOSTED_MEMORY, 0, frame(),
-               "release of memory that is not allocated, or was written before");
+               "release of memory that is not allocated, or was overrun at one of its ends");
     host->leave();
   };
   boundary_.should_fail = [](void* self, unsigned kind, hosted_u64) {
@@ -67,6 +67,11 @@ Host::Host(Image& image, Arena& arena, Processors& processors)
   };
   boundary_.look_up = [](void* self, hosted_u64 address, hosted_host_page* page) {
     static_cast<Host*>(self)->arena_->look_up(address, *page);
+  };
+  boundary_.looked_up = [](void* self, hosted_u64 address) {
+    auto* const host = static_cast<Host*>(self);
+    if (host->lookups_until_race_ == 0 || --host->lookups_until_race_ != 0) return;
+    host->race_(address);
   };
   boundary_.touched = [](void* self, hosted_u64 address, hosted_u64 bytes) {
     static_cast<Host*>(self)->arena_->touch(address, bytes);

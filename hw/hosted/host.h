@@ -6,6 +6,7 @@
 #include <array>
 #include <csetjmp>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -46,6 +47,8 @@ class Host {
   /// and owns nothing: it may be left without return.
   template <typename Function>
   std::optional<long> enter(Function&& call) {
+    // The kernel called the process, which calls it back: a fatal finding ends both.
+    if (inside_) return call();
     using Plain = std::remove_reference_t<Function>;
     long result = 0;
     const auto run = [](void* argument) -> long { return (*static_cast<Plain*>(argument))(); };
@@ -68,6 +71,14 @@ class Host {
   /// The plan fails nothing more.
   void pause_faults() { faults_.stop(); }
   const FaultPlan& faults() const { return faults_; }
+  /// When the user's page with this number, counted from 0, has been looked up, and
+  /// before the kernel uses it, call `race` with its address; once. It may enter the
+  /// image, and owns nothing then: a fatal finding leaves it without return.
+  void race_at(std::uint64_t number, std::function<void(std::uint64_t address)> race) {
+    lookups_until_race_ = number + 1;
+    race_ = std::move(race);
+  }
+  void no_race() { lookups_until_race_ = 0; }
   /// Allocations that failed, over all plans.
   std::uint64_t failed() const { return failed_before_ + faults_.failed(); }
   /// System calls that were made again after ENOMEM, over all plans.
@@ -102,6 +113,8 @@ class Host {
   Heap heap_;
   FaultPlan faults_;
   std::uint64_t failed_before_ = 0;
+  std::uint64_t lookups_until_race_ = 0;  ///< 0: none comes
+  std::function<void(std::uint64_t)> race_;
   std::uint64_t retries_ = 0;
   std::jmp_buf leave_{};
   std::uint64_t outer_ = 0;  ///< stack address behind the kernel's frames

@@ -29,6 +29,7 @@ enum class Path : std::uint8_t {
   ring_collect,
   mmu_pages,
   host_change,
+  host_race,
   shrink,
   nx_recover,
   translate,
@@ -46,8 +47,9 @@ inline constexpr std::array<std::string_view, static_cast<std::size_t>(Path::cou
     "commands",    "access",      "access read", "access write", "access fetch",   "access cpl0",
     "access cpl3", "access #PF",  "mmio read",   "mmio write",   "internal error", "vcpu1",
     "entry write", "slot ok",     "slot errno",  "dirty get",    "dirty clear",    "ring collect",
-    "mmu pages",   "host change", "shrink",      "nx recover",   "translate",      "cr3",
-    "invlpg",      "invpcid",     "control",     "vm created",   "image reset",    "invariants"};
+    "mmu pages",   "host change", "host race",   "shrink",       "nx recover",     "translate",
+    "cr3",         "invlpg",      "invpcid",     "control",      "vm created",     "image reset",
+    "invariants"};
 
 class Reached {
  public:

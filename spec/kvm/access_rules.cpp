@@ -244,19 +244,22 @@ void AccessRules::data(const Candidate& base, Gpa gpa) {
 /// A store to a page that the slot lets write and the host does not:
 /// kvm_handle_error_pfn() fails KVM_RUN with EFAULT. What KVM emulates becomes
 /// an MMIO write: stores to shadowed tables, stores that meet a shadow entry which
-/// still says MMIO, and on kvm_pvm those of ring 0 and of a guest without paging.
+/// still says MMIO, all to read-only pages without references (hva_to_pfn_remapped():
+/// KVM_PFN_ERR_RO_FAULT, as for a read-only slot), and on kvm_pvm those of ring 0 and of a guest
+/// without paging.
 void AccessRules::host_refuses(Candidate candidate, Gpa gpa) {
   candidate.completed = false;
   candidate.host_refused = true;
   candidate.observation = Errno{EFAULT};
   out_.push_back(candidate);
   const bool table = state_.table_pages.contains(*candidate.hva >> page_shift);
+  const bool pfnmap = state_.configuration.host.pfnmap.value_or(false);
   const bool unpaged = state_.configuration.paging == PagingMode::none;
   const bool interpreted = state_.on_pvm() && (access_.cpl == Cpl::supervisor || unpaged);
   const Way& way = candidate.way;
   const bool was_mmio =
       way.levels != 0 && state_.mmio_leaves.contains(way.reads[way.levels - 1u].address);
-  if (!table && !interpreted && !was_mmio) return;
+  if (!table && !pfnmap && !interpreted && !was_mmio) return;
   candidate.loosenesses |= loose(Looseness::emulated_host_write);
   candidate.observation =
       Mmio{/*write=*/true, gpa, access_.size, truncate(access_.value, access_.size)};

@@ -37,6 +37,11 @@ struct HostParameters {
   /// The allocation with this number fails, counted from 0 at the creation of the
   /// VM; user space asks again after ENOMEM, so nothing else may change.
   std::optional<std::uint64_t> fail_allocation;
+  /// The memory of slots is mapped by the host as PFNs without references (VM_PFNMAP).
+  std::optional<bool> pfnmap;
+  /// The host moves the page whose lookup has this number, counted from 0 at the
+  /// creation of the VM, after KVM has looked it up and before KVM maps it.
+  std::optional<std::uint64_t> race;
   bool operator==(const HostParameters&) const = default;
 };
 

@@ -126,6 +126,20 @@ static void remember_pinned(unsigned long frame) {
   pinned[pinned_count++] = (unsigned)frame;
 }
 
+/* Another CPU may change a page between its lookup and its use. Not while some CPU
+ * holds mmu_lock: its notifier would wait. */
+static void looked_up(unsigned long address) {
+  int at;
+  for (at = 0; at < NOTIFIERS; ++at) {
+    rwlock_t *lock;
+    if (!notifiers[at]) continue;
+    lock = &container_of(notifiers[at], struct kvm, mmu_notifier)->mmu_lock;
+    if (!arch_write_trylock(&lock->raw_lock)) return;
+    arch_write_unlock(&lock->raw_lock);
+  }
+  hosted_host.looked_up(hosted_host.context, address & PAGE_MASK);
+}
+
 static int pin(unsigned long address, unsigned flags, struct page **page,
                struct hosted_host_page *found) {
   if (hosted_host.should_fail(hosted_host.context, HOSTED_USER_PAGE,
@@ -139,6 +153,7 @@ static int pin(unsigned long address, unsigned flags, struct page **page,
     *page = pfn_to_page(found->frame);
     get_page(*page);
     remember_pinned(found->frame);
+    looked_up(address);
   }
   return 0;
 }
