@@ -295,6 +295,9 @@ class ShadowMmu {
     page.set(entry, value);
   }
   void drop_leaf(ShadowPage& page, unsigned entry);
+  /// A dirty bit of a logged page that goes with the old SPTE goes to the bitmap.
+  void keep_dirty(MemorySlot& slot, Gfn gfn, unsigned level, std::uint64_t old,
+                  std::uint64_t now) const;
   void drop_link(ShadowPage& parent, unsigned entry);
   void drop_root(ShadowPage& page);
   std::uint64_t make_leaf(FaultContext& context, ShadowPage& page, std::uint64_t old,

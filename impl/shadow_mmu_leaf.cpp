@@ -13,6 +13,13 @@ constexpr unsigned longest_rmap = 1000;
 
 }  // namespace
 
+void ShadowMmu::keep_dirty(MemorySlot& slot, Gfn gfn, unsigned level, std::uint64_t old,
+                           std::uint64_t now) const {
+  if (!options_.dirty_bits || !slot.log || level != 1) return;
+  const bool written = spte_writable(old) && (old & entry::dirty) != 0;
+  if (written && (now & entry::dirty) == 0) slot.set_dirty(gfn);
+}
+
 void ShadowMmu::drop_leaf(ShadowPage& page, unsigned entry) {
   const std::uint64_t old = page.spte(entry);
   const Gfn gfn = page.gfn_at(entry);
@@ -22,8 +29,7 @@ void ShadowMmu::drop_leaf(ShadowPage& page, unsigned entry) {
     if (!mutant(Mutant::rmap_entry_kept)) {
       slot->rmap_of(gfn, level).remove(rmaps(), SpteRef(page.index(), entry));
     }
-    const bool written = spte_writable(old) && (old & entry::dirty) != 0;
-    if (options_.dirty_bits && slot->log && written && level == 1) slot->set_dirty(gfn);
+    keep_dirty(*slot, gfn, level, old, 0);
   }
   write(page, entry, 0);
 }
@@ -73,6 +79,7 @@ Expected<ShadowMmu::Mapped> ShadowMmu::map(FaultContext& context, ShadowPage& pa
     if (head.count(rmaps()) > longest_rmap) unmap(mapping.slot, mapping.gfn, level);
     return result;
   }
+  keep_dirty(mapping.slot, mapping.gfn, level, old, spte);
   page.set_translation(entry, mapping.gfn, mapping.access);
   write(page, entry, spte);
   if (loses_rights(old, spte)) request_flush();

@@ -94,6 +94,7 @@ ShadowMmu::Synced ShadowMmu::sync_entries(FaultContext& context, ShadowPage& pag
                           .access = access};
     bool denied = false;
     const std::uint64_t now = make_leaf(context, page, old, mapping, /*sync=*/true, denied);
+    keep_dirty(mapping.slot, mapping.gfn, page.role.level, old, now);
     page.set_translation(entry, mapping.gfn, access);
     write(page, entry, now);
     flush |= loses_rights(old, now);

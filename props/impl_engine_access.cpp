@@ -113,6 +113,12 @@ std::optional<Observation> ImplEngine::handle(VirtualCpu& cpu, const Access& com
   if (const auto* broken = std::get_if<spec::Broken>(&outcome)) {
     return Unexpected{fmt::format("an entry refers to frame {:#x}, no table", broken->frame)};
   }
+  if (const auto* stale = std::get_if<spec::Stale>(&outcome)) {
+    return Unexpected{
+        fmt::format("invariant 41: the TLB maps gpa {:#x} to frame {:#x}, no entry does any "
+                    "more, and no flush came",
+                    stale->gpa, stale->frame)};
+  }
   impl::FaultOutcome handled;
   if (const auto* nested = std::get_if<spec::NestedFault>(&outcome)) {
     handled = cpu.mmu.tdp_fault(nested->gpa, nested->kind, nested->reserved);

@@ -116,6 +116,11 @@ Observation HostedEngine::finished(const Operation& operation, const Outcome& ou
     case Outcome::Kind::broken:
       return Unexpected{
           fmt::format("an entry refers to frame {:#x}, which is no live table", outcome.address)};
+    case Outcome::Kind::stale:
+      return Unexpected{
+          fmt::format("invariant 41: the TLB maps gpa {:#x} to frame {:#x}, no entry does any "
+                      "more, and no flush came",
+                      outcome.address, outcome.value)};
     case Outcome::Kind::foreign:
       return Unexpected{
           fmt::format("an entry maps frame {:#x}, which is no user page", outcome.address)};

@@ -45,6 +45,7 @@ struct Outcome {
     page_fault,  ///< code, address
     exception,   ///< vector, code
     broken,      ///< address: frame that an entry reaches and that is no table
+    stale,       ///< address: gpa that only the TLB maps; value: its frame
     foreign,     ///< address: frame that a leaf reaches and that is no user page
     strange,     ///< value: bytes fetched that are no code cell
     livelock

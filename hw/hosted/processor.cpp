@@ -283,6 +283,8 @@ void Processors::access(Vcpu& vcpu, hosted_entry& entry, hosted_exit& exit) {
     use(vcpu, allowed->frame);
   } else if (const auto* broken = std::get_if<spec::Broken>(&walked)) {
     vcpu.outcome = {.kind = Outcome::Kind::broken, .address = broken->frame};
+  } else if (const auto* stale = std::get_if<spec::Stale>(&walked)) {
+    vcpu.outcome = {.kind = Outcome::Kind::stale, .address = stale->gpa, .value = stale->frame};
   } else if (const auto* nested = std::get_if<spec::NestedFault>(&walked)) {
     ++counts_.nested_faults;
     if (count_fault(vcpu)) exit_nested(vcpu, *nested, exit);

@@ -104,12 +104,29 @@ Processor::GuestFrame Processor::table_frame(const ProcessorState& state, Gpa at
 }
 
 /// The second dimension's translation of a guest physical address.
-HostWalk Processor::walk_second(const ProcessorState& state, Gpa gpa, bool write) {
+HostWalk Processor::walk_second(const ProcessorState& state, Gpa gpa, bool write, bool mark) {
   if (state.nested == NestedFormat::ept) {
     return walk_ept(*memory_, *state.root, static_cast<unsigned>(root_level(state.root_mode)), gpa,
-                    write, state.ept_accessed_dirty, state.host_maxphyaddr);
+                    write, mark && state.ept_accessed_dirty, state.host_maxphyaddr);
   }
-  return walk_host(host_state(state), *memory_, *state.root, gpa, write, /*accessed_dirty=*/true);
+  return walk_host(host_state(state), *memory_, *state.root, gpa, write, mark);
+}
+
+Outcome Processor::from_tlb(const ProcessorState& state, const AccessRights& access, Gva gva,
+                            const TlbEntry& entry) {
+  const bool ages_by_rights = state.nested == NestedFormat::ept && !state.ept_accessed_dirty;
+  if (!ages_by_rights && state.root) {
+    const Gpa gpa = entry.guest.page | (gva & (entry.guest.size - 1));
+    const HostWalk host = walk_second(state, gpa, access.kind == AccessKind::write, false);
+    const auto* leaf = std::get_if<HostLeaf>(&host);
+    if (leaf == nullptr || leaf->frame != entry.frame) return Stale{gpa, entry.frame};
+    const Combined& rights = leaf->translation.rights;
+    const bool granted = access.kind == AccessKind::write   ? rights.writable
+                         : access.kind == AccessKind::fetch ? rights.executable
+                                                            : rights.user;
+    if (!granted) return Stale{gpa, entry.frame};
+  }
+  return Allowed{entry.frame, true};
 }
 
 std::variant<std::uint64_t, NestedFault, Broken> Processor::load_physical(
@@ -184,7 +201,9 @@ std::variant<TlbEntry, Fault, NestedFault, Broken> Processor::walk_guest(
 }
 
 Outcome Processor::access_nested(const ProcessorState& state, const AccessRights& access, Gva gva) {
-  if (const TlbEntry* entry = lookup(state, access, gva)) return Allowed{entry->frame, true};
+  if (const TlbEntry* entry = lookup(state, access, gva)) {
+    return from_tlb(state, access, gva, *entry);
+  }
   auto walked = walk_guest(state, access, gva);
   if (const auto* fault = std::get_if<Fault>(&walked)) return *fault;
   if (const auto* fault = std::get_if<NestedFault>(&walked)) return *fault;

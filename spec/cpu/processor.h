@@ -41,7 +41,13 @@ struct NestedFault {
 struct Broken {
   Hfn frame = 0;
 };
-using Outcome = std::variant<Allowed, Fault, NestedFault, Broken>;
+/// A cached translation served the access, and the second dimension's tables no longer
+/// grant it: whoever took it away did not flush before the guest went on (invariant 41).
+struct Stale {
+  Gpa gpa = 0;
+  Hfn frame = 0;
+};
+using Outcome = std::variant<Allowed, Fault, NestedFault, Broken, Stale>;
 
 /// Format of the second dimension's tables.
 enum class NestedFormat : std::uint8_t {
@@ -72,7 +78,9 @@ class Processor {
 
   /// Translate by the shadow tables at state.root.
   Outcome access_shadow(const ProcessorState& state, const AccessRights& access, Gva gva);
-  /// Translate by guest tables and the direct tables at state.root.
+  /// Translate by guest tables and the direct tables at state.root. What the TLB gives
+  /// is compared with those tables, which no guest may change; not under EPT without
+  /// A/D bits, where KVM ages entries by taking their rights (kvm_age_gfn()).
   Outcome access_nested(const ProcessorState& state, const AccessRights& access, Gva gva);
 
   /// Load 8 bytes at a guest physical address, as a load of the PDPTEs does.
@@ -82,7 +90,9 @@ class Processor {
   Tlb& tlb() { return tlb_; }
 
  private:
-  HostWalk walk_second(const ProcessorState& state, Gpa gpa, bool write);
+  HostWalk walk_second(const ProcessorState& state, Gpa gpa, bool write, bool mark = true);
+  Outcome from_tlb(const ProcessorState& state, const AccessRights& access, Gva gva,
+                   const TlbEntry& entry);
   using GuestFrame = std::variant<Hfn, NestedFault, Broken>;
   GuestFrame table_frame(const ProcessorState& state, Gpa at, bool write);
   std::variant<TlbEntry, Fault, NestedFault, Broken> walk_guest(const ProcessorState& state,

@@ -126,6 +126,19 @@ TEST_F(NestedCpu, NamesTheGpaThatIsMissing) {
   EXPECT_FALSE(std::get<NestedFault>(data).table_walk);
 }
 
+TEST_F(NestedCpu, SeesThatATranslationIsUsedAfterItsEntryWent) {
+  EXPECT_EQ(frame_of(cpu.access_nested(state, user_write, 0x1000)), 0x45u);
+  EXPECT_EQ(frame_of(cpu.access_nested(state, user_write, 0x1000)), 0x45u);
+  // Fewer rights are enough.
+  frames.map(0x5000, 0x45, entry::present | entry::user);
+  EXPECT_EQ(frame_of(cpu.access_nested(state, user_read, 0x1000)), 0x45u);
+  EXPECT_EQ(std::get<Stale>(cpu.access_nested(state, user_write, 0x1010)).gpa, 0x5010u);
+  frames.map(0x5000, 0x46);
+  EXPECT_EQ(std::get<Stale>(cpu.access_nested(state, user_read, 0x1000)).frame, 0x45u);
+  cpu.tlb().flush();
+  EXPECT_EQ(frame_of(cpu.access_nested(state, user_read, 0x1000)), 0x46u);
+}
+
 TEST_F(NestedCpu, InvlpgDropsOnePageAndPcidTagsTheRest) {
   frames.pages[0x44][2] = 0x6000 | pwu;
   state.pcid = 3;
