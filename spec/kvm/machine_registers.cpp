@@ -110,6 +110,11 @@ bool Machine::State::start(unsigned vcpu) {
     // A new vCPU loads a root, which synchronizes what hangs below it.
     tables_synchronized();
   }
+  if (v.lost_root) {
+    // So does one whose roots were obsolete: kvm_mmu_free_obsolete_roots().
+    v.lost_root = false;
+    tables_synchronized();
+  }
   return true;
 }
 
@@ -142,11 +147,14 @@ Judgement Machine::State::judge(const LoadCr3& load, const Observation& shown) {
   if (std::holds_alternative<Done>(wanted)) {
     Processor& processor = *vcpus[load.vcpu].processor;
     const bool pcide = processor.registers().control.has(ControlBit::cr4_pcide);
+    const Registers& before = processor.registers();
+    const bool same = before.root == load.root && (!pcide || before.pcid == load.pcid);
     processor.load_cr3(now, load.root, pcide ? load.pcid : 0, load.noflush,
                        *load_pdptes(load.root));
     vcpus[load.vcpu].cr3_low = load.pcid;
     remember_table(load.root, root_level(configuration.paging));
-    if (!load.noflush) vcpus[load.vcpu].mmio.clear();
+    // kvm_mmu_new_pgd(), which another CR3 always comes to when KVM shadows tables.
+    if (!load.noflush || (!same && !platform.tdp)) vcpus[load.vcpu].mmio.clear();
     tables_synchronized();
   }
   return only(wanted, shown);

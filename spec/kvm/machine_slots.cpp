@@ -77,6 +77,7 @@ Judgement Machine::State::judge(const UserSlots::Region& request, const Observat
       (answer.change == SlotChange::remove || answer.change == SlotChange::move)) {
     poked.clear();
     mmio_leaves.clear();
+    for (Vcpu& vcpu : vcpus) vcpu.lost_root = true;
   }
   for (auto& [leaf, mmio] : mmio_leaves) mmio.refreshed = false;
   // Any change of slots begins a new memslot generation.

@@ -4,6 +4,7 @@
 // history: row 54, 577a8d3bae05, CVE-2026-52969
 // needs: mmu=any, tdp_mmu=any, dirty ring, RingReset with raw entries whose offset plus delta wraps
 // reached-by: kvm_reset_dirty_gfn
+// undetected: no program writes raw entries into a dirty ring; user space of the engines only reads and resets what KVM put there
 // file: virt/kvm/dirty_ring.c
 
 @@
