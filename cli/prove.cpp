@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <chrono>
 #include <memory>
 
 #include "cli/budget.h"
@@ -11,6 +12,7 @@
 #include "cli/terminal.h"
 #include "cli/verbs.h"
 #include "jobs/prove.h"
+#include "jobs/refinement.h"
 
 namespace lockstep::cli {
 namespace {
@@ -25,6 +27,8 @@ struct Options {
   std::string failures = "failures";
   bool no_second_opinion = false;
   bool twins = false;
+  bool refinement = false;
+  unsigned depth = 3;
   JsonOutput json;
 };
 
@@ -43,12 +47,54 @@ constexpr auto footer =
     "Exit: 0 if all are proved and all twins refuted, 1 FAIL, 2 wrong usage, 3 no\n"
     "verdict: no Z3 in this build, time or memory ran out.\n"
     "\n"
+    "--refinement is no theorem: it enumerates programs of at most --depth\n"
+    "commands on a machine of two vCPUs and four pages, checks every answer\n"
+    "against the model and every invariant after each command, and says the bound.\n"
+    "\n"
     "Examples:\n"
     "  lockstep prove\n"
+    "  lockstep prove --refinement --depth 4\n"
     "  lockstep prove permissions --twins\n"
     "  lockstep prove --only mmio-spte-round-trip --dump queries\n";
 
+/// Programs on a small machine in place of theorems.
+int run_refinement(const Options& options) {
+  const auto& json = options.json;
+  if (const auto reason = json.unwritable()) return input_error({}, *reason);
+  if (!options.names.empty() || !options.only.empty()) {
+    return input_error(json.target(), "--refinement takes no names of theorems");
+  }
+  ProgressLine line;
+  jobs::RefinementOptions job;
+  job.depth = options.depth;
+  job.stop = &stop_on_interrupt();
+  job.progress = [&line](std::string_view text) { line.show(std::string(text)); };
+  const auto started = std::chrono::steady_clock::now();
+  const auto report = jobs::refine(job);
+  line.clear();
+  for (const auto& row : report.rows) fmt::print(json.page(), "{}", jobs::text_row(report, row));
+  const auto verdict = jobs::verdict_of(report);
+  const auto reason = jobs::reason_of(report);
+  fmt::print(json.page(), "{}: {}\n", props::headline(verdict), reason);
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - started;
+  auto object = base_object(verdict, seconds.count(), reason);
+  object["findings"] = nlohmann::json::array();
+  for (const auto& row : report.rows) {
+    if (row.verdict != props::Verdict::fail) continue;
+    object["findings"].push_back({{"engine", "impl"},
+                                  {"kind", "refinement"},
+                                  {"invariant", nullptr},
+                                  {"title", row.machine + ": " + row.reason},
+                                  {"program", ""},
+                                  {"new", true}});
+  }
+  object["theorems"] = nlohmann::json::array();
+  object["refinement"] = jobs::json_rows(report);
+  return json.write(object, verdict);
+}
+
 int run(const Options& options) {
+  if (options.refinement) return run_refinement(options);
   const auto& json = options.json;
   const auto time = parse_budget(options.time);
   if (!time) return input_error(json.target(), "--time-limit: " + time.error());
@@ -110,6 +156,12 @@ void add_prove(CLI::App& app, int& exit) {
       ->type_name("DIR");
   verb->add_option("--failures", options->failures, "Folder for programs of refuted theorems")
       ->type_name("DIR")
+      ->capture_default_str();
+  verb->add_flag("--refinement", options->refinement,
+                 "impl against the model: every short program on a small machine");
+  verb->add_option("--depth", options->depth, "Commands of such a program")
+      ->type_name("K")
+      ->check(CLI::Range(1u, 6u))
       ->capture_default_str();
   verb->add_flag("--no-second-opinion", options->no_second_opinion, "Do not ask cvc5");
   options->json.add_to(*verb);

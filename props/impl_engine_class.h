@@ -214,7 +214,7 @@ struct VirtualCpu {
              spec::PhysicalMemory& frames)
       : mmu(vm, paging, cr3), processor(frames, /*seed=*/0) {}
   impl::Vcpu mmu;
-  spec::SoftwareCpu processor;
+  spec::Processor processor;
   std::uint64_t flushed = 0;
   Hfn root = 0;
 };

@@ -3,7 +3,8 @@
 /// to software bits, and the next access faults.
 ///
 /// Formulas of KVM that impl/ has no use for: its hardware has accessed flags.
-/// .ci/kernel-formulas compares them with the kernels' own functions.
+/// .ci/kernel-formulas proves marking and restoring equal to the kernels' own
+/// functions; fast_fault() stands in the middle of one and is not compared.
 #pragma once
 
 #include <cstdint>

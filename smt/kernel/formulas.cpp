@@ -307,8 +307,8 @@ bool cpu_role() {
   return all.report();
 }
 #else
-/// Since 6.19 SMEP is part of the base role whatever CR0.WP is: another formula,
-/// of which no theorem speaks.
+/// In 7.2 SMEP is part of the base role whatever CR0.WP is: another formula, of
+/// which no theorem speaks.
 bool cpu_role() { return true; }
 #endif
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /// What a per-CPU counter of the kernel may say. impl/ counts with one word; the
-/// formulas stand here for seed 000, and .ci/kernel-formulas compares them with
-/// the kernels' own functions.
+/// formulas stand here for seed 000. Nothing compares them with lib/ of a kernel
+/// but the reader.
 #pragma once
 
 #include "spec/vocabulary/word.h"

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /// The role of a vCPU as KVM 6.1 and 6.12 lay it out. impl/ has one of its own; the
-/// formulas stand here for what KVM adds, the extended role.
+/// formulas stand here for what KVM adds, the extended role, and .ci/kernel-formulas compares them
+/// with kvm_calc_cpu_role(). In 7.2 SMEP is a part of the base role of its own.
 #pragma once
 
 #include "spec/vocabulary/word.h"

@@ -245,7 +245,9 @@ std::vector<Theorem> leaf_theorems() {
   using S = Leaves<Symbolic>;
   using C = Leaves<Concrete>;
   const std::string make = "make_spte()";
-  const std::string widths = "6.1, 6.12, shadow paging and NPT; ACC_ALL is 3 bits";
+  const std::string widths =
+      "6.1, 6.12, 7.2, shadow paging and NPT; 3 bits of access (7.2 adds one for reading)";
+  const std::string no_dirty = widths + "; impl takes D with W, KVM keeps it";
   return {
       {"leaf-grants-no-more", "leaves",
        "a leaf grants to hardware what guest path, role, host, slot and write tracking allow, no "
@@ -262,25 +264,26 @@ std::vector<Theorem> leaf_theorems() {
        "the frame back",
        "SDM 4-Level Paging; is_rsvd_spte()", "any host of 51 address bits",
        "forgets PS on huge pages", FormulaBody{S::well_formed, C::well_formed}, nullptr},
-      {"leaf-flags", "leaves", "dirty is set ahead where W is, and accessed", make, widths,
+      {"leaf-flags", "leaves", "dirty is set ahead where W is, and accessed", make,
+       widths + "; over a writable SPTE 6.1 and 6.12 leave D clear",
        "sets dirty wherever the host could write", FormulaBody{S::flags, C::flags}, nullptr},
       {"split-keeps-translation", "leaves",
        "a piece of a split huge page translates every address as the huge page did, with equal "
        "rights and flags",
-       "make_huge_page_split_spte(), make_small_spte()", "6.1, 6.12, 7.2, NX huge pages off",
+       "make_huge_page_split_spte(), in 7.2 make_small_spte()", "6.1, 6.12, 7.2, NX huge pages off",
        "rounds the index to even", FormulaBody{S::split, C::split}, split_program},
       {"split-pieces-disjoint", "leaves", "the 512 pieces of a huge page do not overlap",
-       "make_huge_page_split_spte(), make_small_spte()", "6.1, 6.12, 7.2",
+       "make_huge_page_split_spte(), in 7.2 make_small_spte()", "6.1, 6.12, 7.2",
        "rounds the index to even", FormulaBody{S::pieces, C::pieces}, nullptr},
       {"write-protection", "leaves",
        "write protection takes W and D, takes MMU-writable where it is for good, and nothing else",
-       "spte_write_protect()", widths, "lets W come back on a shadowed table",
+       "spte_write_protect()", no_dirty, "lets W come back on a shadowed table",
        FormulaBody{S::write_protection, C::write_protection}, nullptr},
       {"write-restored", "leaves",
        "a fault may give W back exactly where the leaf had it and nothing was for good, and what "
        "it makes is the leaf as it was",
-       "fast_page_fault(), spte_write_protect()", widths, "keeps MMU-writable on a shadowed table",
-       FormulaBody{S::restore, C::restore}, nullptr},
+       "fast_page_fault(), spte_write_protect()", no_dirty,
+       "keeps MMU-writable on a shadowed table", FormulaBody{S::restore, C::restore}, nullptr},
       {"flush-where-rights-go", "leaves",
        "a leaf that replaces another without a flush allows every access that the other allowed, "
        "under any registers, and translates alike",

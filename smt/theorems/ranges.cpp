@@ -165,7 +165,8 @@ std::vector<Theorem> range_theorems() {
        FormulaBody{S::adjust_is_best, C::adjust_is_best}, nullptr},
       {"flush-range-covers", "ranges",
        "the range flushed for a leaf covers every address that it translated",
-       "kvm_flush_remote_tlbs_sptep(), gfn_round_for_level()", sizes, "does not round the gfn",
+       "kvm_flush_remote_tlbs_sptep(), gfn_round_for_level()",
+       "6.12, 7.2: slots below 2^31 pages, gfns below 2^40", "does not round the gfn",
        FormulaBody{S::flush_covers, C::flush_covers}, nullptr},
   };
 }

@@ -244,6 +244,8 @@ std::string entry_text(std::uint64_t value, bool narrow) {
   const std::uint64_t nameless = value & ~named & ~(entry::no_execute | entry::page_size) &
                                  bit_range<std::uint64_t>(62, 52) & ~entry::protection_key;
   if (!narrow && nameless != 0) text += fmt::format(" bits=0x{:x}", nameless);
+  const auto key = (value & entry::protection_key) >> entry::protection_key_shift;
+  if (!narrow && key != 0) text += fmt::format(" pk={}", key);
   return text;
 }
 
@@ -373,7 +375,7 @@ std::vector<Theorem> reserved_bit_theorems() {
        intel, "uses the PAE mask for both", FormulaBody{S::masks_widest, C::masks_widest}, nullptr},
       {"reserved-bits-pdpte", "reserved-bits",
        "MAXPHYADDR 32 to 52: the mask of PDPTE registers is the manual's",
-       "SDM PDPTE Registers; pdptr_rsvd", "any", "lets bit 63 pass",
+       "SDM PDPTE Registers; load_pdptrs()", "any", "lets bit 63 pass",
        FormulaBody{S::pdptes, C::pdptes}, nullptr},
       {"entry-target-32-bit", "reserved-bits",
        "an entry without reserved bits refers to the address that the manual gives, PSE-36 "

@@ -71,10 +71,10 @@ struct ProcessorState {
   bool guest_walk_writes = false;
 };
 
-class SoftwareCpu {
+class Processor {
  public:
   /// `seed` 0: the TLB forgets only what it is told to, and what collides.
-  SoftwareCpu(PhysicalMemory& memory, std::uint64_t seed);
+  Processor(PhysicalMemory& memory, std::uint64_t seed);
 
   /// Translate by the shadow tables at state.root.
   Outcome access_shadow(const ProcessorState& state, const AccessRights& access, Gva gva);
