@@ -214,7 +214,7 @@ struct VirtualCpu {
              spec::PhysicalMemory& frames)
       : mmu(vm, paging, cr3), processor(frames, /*seed=*/0) {}
   impl::Vcpu mmu;
-  spec::Processor processor;
+  spec::SoftwareCpu processor;
   std::uint64_t flushed = 0;
   Hfn root = 0;
 };

@@ -81,7 +81,7 @@ class Processors {
  private:
   struct Vcpu {
     explicit Vcpu(spec::PhysicalMemory& memory) : processor(memory, /*seed=*/0) {}
-    spec::Processor processor;
+    spec::SoftwareCpu processor;
     Operation operation;
     Outcome outcome{.kind = Outcome::Kind::done};
     bool entered = false;  ///< the operation's registers are loaded

@@ -49,12 +49,12 @@ struct Visited {
 
 }  // namespace
 
-Processor::Processor(PhysicalMemory& memory, std::uint64_t seed)
+SoftwareCpu::SoftwareCpu(PhysicalMemory& memory, std::uint64_t seed)
     : memory_(&memory), tlb_(seed), evict_(seed != 0) {}
 
 /// A usable cached translation. One that forbids the access, or that a write
 /// must first mark dirty, is dropped and walked again.
-TlbEntry* Processor::lookup(const ProcessorState& state, const AccessRights& access, Gva gva) {
+TlbEntry* SoftwareCpu::lookup(const ProcessorState& state, const AccessRights& access, Gva gva) {
   if (evict_) tlb_.evict_one();
   TlbEntry* entry = tlb_.find(gva, state.pcid);
   if (entry == nullptr) return nullptr;
@@ -64,7 +64,7 @@ TlbEntry* Processor::lookup(const ProcessorState& state, const AccessRights& acc
   return nullptr;
 }
 
-Outcome Processor::access_shadow(const ProcessorState& state, const AccessRights& access, Gva gva) {
+Outcome SoftwareCpu::access_shadow(const ProcessorState& state, const AccessRights& access, Gva gva) {
   if (const TlbEntry* entry = lookup(state, access, gva)) return Allowed{entry->frame, true};
   const auto fault = [&](bool present, bool reserved) {
     return Fault{fault_code(state.paging, access, present, reserved)};
@@ -87,7 +87,7 @@ Outcome Processor::access_shadow(const ProcessorState& state, const AccessRights
 }
 
 /// Host frame of a guest table, for reading or for marking an entry.
-Processor::GuestFrame Processor::table_frame(const ProcessorState& state, Gpa at, bool write) {
+SoftwareCpu::GuestFrame SoftwareCpu::table_frame(const ProcessorState& state, Gpa at, bool write) {
   // SDM "Accessed and Dirty Flags for EPT": with them, a guest walk's accesses
   // count as writes.
   write |= state.nested == NestedFormat::ept ? state.ept_accessed_dirty : state.guest_walk_writes;
@@ -104,7 +104,7 @@ Processor::GuestFrame Processor::table_frame(const ProcessorState& state, Gpa at
 }
 
 /// The second dimension's translation of a guest physical address.
-HostWalk Processor::walk_second(const ProcessorState& state, Gpa gpa, bool write, bool mark) {
+HostWalk SoftwareCpu::walk_second(const ProcessorState& state, Gpa gpa, bool write, bool mark) {
   if (state.nested == NestedFormat::ept) {
     return walk_ept(*memory_, *state.root, static_cast<unsigned>(root_level(state.root_mode)), gpa,
                     write, mark && state.ept_accessed_dirty, state.host_maxphyaddr);
@@ -112,7 +112,7 @@ HostWalk Processor::walk_second(const ProcessorState& state, Gpa gpa, bool write
   return walk_host(host_state(state), *memory_, *state.root, gpa, write, mark);
 }
 
-Outcome Processor::from_tlb(const ProcessorState& state, const AccessRights& access, Gva gva,
+Outcome SoftwareCpu::from_tlb(const ProcessorState& state, const AccessRights& access, Gva gva,
                             const TlbEntry& entry) {
   const bool ages_by_rights = state.nested == NestedFormat::ept && !state.ept_accessed_dirty;
   if (!ages_by_rights && state.root) {
@@ -129,7 +129,7 @@ Outcome Processor::from_tlb(const ProcessorState& state, const AccessRights& acc
   return Allowed{entry.frame, true};
 }
 
-std::variant<std::uint64_t, NestedFault, Broken> Processor::load_physical(
+std::variant<std::uint64_t, NestedFault, Broken> SoftwareCpu::load_physical(
     const ProcessorState& state, Gpa at) {
   const GuestFrame frame = table_frame(state, at, /*write=*/false);
   if (const auto* fault = std::get_if<NestedFault>(&frame)) return *fault;
@@ -137,7 +137,7 @@ std::variant<std::uint64_t, NestedFault, Broken> Processor::load_physical(
   return memory_->load(std::get<Hfn>(frame), static_cast<unsigned>(at & ~page_mask), 8);
 }
 
-std::variant<TlbEntry, Fault, NestedFault, Broken> Processor::walk_guest(
+std::variant<TlbEntry, Fault, NestedFault, Broken> SoftwareCpu::walk_guest(
     const ProcessorState& state, const AccessRights& access, Gva gva) {
   const PagingState& paging = state.paging;
   if (paging.mode == PagingMode::none) {
@@ -200,7 +200,7 @@ std::variant<TlbEntry, Fault, NestedFault, Broken> Processor::walk_guest(
   }
 }
 
-Outcome Processor::access_nested(const ProcessorState& state, const AccessRights& access, Gva gva) {
+Outcome SoftwareCpu::access_nested(const ProcessorState& state, const AccessRights& access, Gva gva) {
   if (const TlbEntry* entry = lookup(state, access, gva)) {
     return from_tlb(state, access, gva, *entry);
   }

@@ -71,10 +71,10 @@ struct ProcessorState {
   bool guest_walk_writes = false;
 };
 
-class Processor {
+class SoftwareCpu {
  public:
   /// `seed` 0: the TLB forgets only what it is told to, and what collides.
-  Processor(PhysicalMemory& memory, std::uint64_t seed);
+  SoftwareCpu(PhysicalMemory& memory, std::uint64_t seed);
 
   /// Translate by the shadow tables at state.root.
   Outcome access_shadow(const ProcessorState& state, const AccessRights& access, Gva gva);

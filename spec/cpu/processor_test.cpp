@@ -51,7 +51,7 @@ Hfn frame_of(const Outcome& outcome) { return std::get<Allowed>(outcome).frame; 
 class ShadowCpu : public testing::Test {
  protected:
   Frames frames;
-  Processor cpu{frames, /*seed=*/0};
+  SoftwareCpu cpu{frames, /*seed=*/0};
   ProcessorState state = shadow_state();
 };
 
@@ -168,9 +168,9 @@ TEST_F(NestedCpu, GlobalsSurviveAndLargePagesGoWhole) {
   EXPECT_TRUE(std::holds_alternative<Fault>(cpu.access_nested(state, user_read, 0x1000)));
 }
 
-TEST(Processor, SeededEvictionForgets) {
+TEST(SoftwareCpu, SeededEvictionForgets) {
   Frames frames;
-  Processor cpu(frames, /*seed=*/7);
+  SoftwareCpu cpu(frames, /*seed=*/7);
   const ProcessorState state = shadow_state();
   frames.map(0x5000, 0x20);
   unsigned walks = 0;
