@@ -64,7 +64,8 @@ TlbEntry* SoftwareCpu::lookup(const ProcessorState& state, const AccessRights& a
   return nullptr;
 }
 
-Outcome SoftwareCpu::access_shadow(const ProcessorState& state, const AccessRights& access, Gva gva) {
+Outcome SoftwareCpu::access_shadow(const ProcessorState& state, const AccessRights& access,
+                                   Gva gva) {
   if (const TlbEntry* entry = lookup(state, access, gva)) return Allowed{entry->frame, true};
   const auto fault = [&](bool present, bool reserved) {
     return Fault{fault_code(state.paging, access, present, reserved)};
@@ -113,7 +114,7 @@ HostWalk SoftwareCpu::walk_second(const ProcessorState& state, Gpa gpa, bool wri
 }
 
 Outcome SoftwareCpu::from_tlb(const ProcessorState& state, const AccessRights& access, Gva gva,
-                            const TlbEntry& entry) {
+                              const TlbEntry& entry) {
   const bool ages_by_rights = state.nested == NestedFormat::ept && !state.ept_accessed_dirty;
   if (!ages_by_rights && state.root) {
     const Gpa gpa = entry.guest.page | (gva & (entry.guest.size - 1));
@@ -200,7 +201,8 @@ std::variant<TlbEntry, Fault, NestedFault, Broken> SoftwareCpu::walk_guest(
   }
 }
 
-Outcome SoftwareCpu::access_nested(const ProcessorState& state, const AccessRights& access, Gva gva) {
+Outcome SoftwareCpu::access_nested(const ProcessorState& state, const AccessRights& access,
+                                   Gva gva) {
   if (const TlbEntry* entry = lookup(state, access, gva)) {
     return from_tlb(state, access, gva, *entry);
   }

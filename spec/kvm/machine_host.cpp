@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /// What the host does behind KVM's back, and tells it: reclaim of shadow pages,
 /// MMU notifiers; and dirty rings, which outlive the slots that they name.
+#include <algorithm>
 #include <cerrno>
 
 #include "spec/kvm/state.h"
@@ -87,10 +88,22 @@ Judgement Machine::State::judge(const RingCollect&, const Observation& shown) {
     }
     return std::uint64_t{0};
   };
+  const auto has_alias = [&](unsigned id, std::uint64_t page) {
+    const Slot* slot = slots.find(id);
+    if (slot != nullptr && has_another_gfn(*slot, page)) return true;
+    return std::ranges::any_of(retired, [&](const RetiredLog& old) {
+      return old.id == id && has_another_gfn(old.slot, page);
+    });
+  };
   for (const DirtyPages::Slot& slot : least.slots) {
     for (std::size_t i = 0; i < slot.words.size(); ++i) {
-      if ((slot.words[i] & ~holds(*rings, slot.id, i)) != 0) {
-        return refuse("at least " + print(least) + ": a write is missing");
+      const std::uint64_t missing = slot.words[i] & ~holds(*rings, slot.id, i);
+      for (unsigned bit = 0; missing != 0 && bit < 64; ++bit) {
+        if (((missing >> bit) & 1u) == 0) continue;
+        if (!has_alias(slot.id, i * 64 + bit)) {
+          return refuse("at least " + print(least) + ": a write is missing");
+        }
+        use(loose(Looseness::alias_rmap));
       }
     }
   }

@@ -189,8 +189,14 @@ Judgement Machine::State::judge(const Invpcid& invpcid, const Observation& shown
     vcpu.processor->invpcid(now, invpcid.type, invpcid.pcid, invpcid.gva);
     tables_synchronized();
     const bool one_page = invpcid.type == InvpcidType::address;
-    std::erase_if(vcpu.mmio,
-                  [&](const auto& m) { return !one_page || m.page == (invpcid.gva & page_mask); });
+    const bool names_pcid = one_page || invpcid.type == InvpcidType::single;
+    // kvm_invalidate_pcid(), kvm_mmu_invpcid_gva(): of another PCID, KVM looks at its
+    // previous roots, and forgets nothing if none has it.
+    if (!names_pcid || invpcid.pcid == vcpu.processor->registers().pcid) {
+      std::erase_if(vcpu.mmio, [&](const auto& m) {
+        return !one_page || m.page == (invpcid.gva & page_mask);
+      });
+    }
   }
   return only(wanted, shown);
 }
