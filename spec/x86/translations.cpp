@@ -90,6 +90,7 @@ class Enumeration {
   /// Walk from every root that the PCID had, at the earliest moment it had it:
   /// an earlier start admits every later read too.
   void from_every_root() {
+    if (says_nothing_new()) return;
     const std::vector<Registers>& history = processor_.history();
     for (std::size_t i = 0; i < history.size(); ++i) {
       if (history[i].pcid != pcid_ || history[i].until <= since_) continue;
@@ -101,6 +102,22 @@ class Enumeration {
           });
       if (!seen) from_root(history[i], std::max(since_, history[i].since));
     }
+  }
+
+  /// Whether every walk from `since_` on read what the walk now has read: add() would
+  /// drop each of its ways.
+  bool says_nothing_new() const {
+    const Registers& present = processor_.registers();
+    Moment begin = still_true;
+    for (const Registers& earlier : processor_.history()) {
+      if (earlier.pcid != pcid_ || earlier.until <= since_) continue;
+      if (earlier.root != present.root || earlier.pdptes != present.pdptes ||
+          of_entries(earlier.control) != of_entries(present.control)) {
+        return false;
+      }
+      begin = std::min(begin, std::max(since_, earlier.since));
+    }
+    return newest_ <= begin;
   }
 
   void from_root(const Registers& registers, Moment at) {
@@ -137,6 +154,10 @@ class Enumeration {
     for (std::size_t i = first; i < last; ++i) {
       const EntryVersion version = versions_[i];
       if (now && version.until != still_true) continue;
+      // What is held is read as if it were now, and is not.
+      if (wanted_ == Wanted::walk_now) {
+        newest_ = std::max(newest_, version.held ? still_true : version.since);
+      }
       read_under_each_control(level, address, version, before, at, now);
     }
     versions_.resize(first);
@@ -233,6 +254,7 @@ class Enumeration {
   Wanted wanted_ = Wanted::walk_now;
   unsigned pcid_ = 0;
   Moment since_ = 0;
+  Moment newest_ = 0;  ///< since when every entry of the walk now is as it is
   bool overflowed_ = false;
   bool met_reserved_ = false;
 };
