@@ -10,6 +10,7 @@
 #include "hw/hosted/build/image_build.h"
 #include "hw/hosted/build/line_coverage.h"
 #include "hw/hosted/coverage.h"
+#include "hw/hosted/engine.h"
 #include "hw/hosted/open.h"
 #include "hw/kernels/changed_lines.h"
 #include "hw/kernels/mutant_tree.h"
@@ -97,12 +98,18 @@ class Job {
     if (options_.progress) options_.progress(line);
   }
 
-  props::EngineFactory factory(const Measured& measured, bool base) const {
-    return [this, image = measured.image, coverage = measured.coverage, base](
+  /// `step_by_step`: the inside of each VM is checked after every command; else now
+  /// and then.
+  props::EngineFactory factory(const Measured& measured, bool base, bool step_by_step) const {
+    return [this, image = measured.image, coverage = measured.coverage, base, step_by_step](
                std::string_view name, std::uint64_t seed) -> Result<std::unique_ptr<Engine>> {
       if (name != engine_) return props::make_engine(name, seed);
       auto engine = hw::open_hosted_engine(image, std::string(name), coverage.get());
       if (!engine) return engine;
+      auto* const inside = dynamic_cast<hosted::HostedEngine*>(engine->get());
+      if (step_by_step && inside != nullptr) {
+        inside->check_invariants(hosted::InvariantChecks::every_command);
+      }
       const std::uint64_t features = (*engine)->platform().features.to_ullong();
       if (base) {
         features_->store(features);
@@ -125,7 +132,7 @@ class Job {
     campaign.failures = options_.failures / title;
     campaign.canary = false;
     campaign.stop = options_.stop;
-    campaign.factory = factory(measured, base);
+    campaign.factory = factory(measured, base, /*step_by_step=*/false);
     campaign.progress = [this, title](const props::Progress& progress) {
       say(fmt::format("{}: {} cases, {:.0f} s", title, progress.cases, progress.seconds));
     };
@@ -178,7 +185,7 @@ class Job {
   props::Tester tester(const Measured& measured, bool base) const {
     props::TesterSetup setup;
     setup.engines = {"spec", engine_};
-    setup.factory = factory(measured, base);
+    setup.factory = factory(measured, base, /*step_by_step=*/true);
     setup.models = props::machine_models();
     setup.seed = options_.seed;
     return props::Tester(setup);

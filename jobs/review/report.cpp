@@ -151,7 +151,9 @@ std::string text_of_run(const PatchReport& row) {
       plural(row.programs, "program"), row.cases, row.commands, row.run_seconds);
   const auto& reach = row.reach;
   if (reach.code.empty()) {
-    text += "  reached   no changed line has code in this build\n";
+    text += row.same_code == false
+                ? "  reached   no changed line has code of its own; what is compiled differs\n"
+                : "  reached   no changed line has code in this build\n";
   } else {
     text += fmt::format("  reached   {} of {} changed lines with code\n", reach.reached.size(),
                         reach.code.size());

@@ -63,6 +63,18 @@ TEST(Verdict, WhatWasNotReachedIsNoPass) {
   EXPECT_EQ(verdict_of(report), props::Verdict::no_verdict);
 }
 
+// A statement that became empty leaves no line to measure.
+TEST(Verdict, WithoutLinesToMeasureTheMachineCodeDecides) {
+  auto report = clean();
+  report.patches[0].reach.code.clear();
+  report.patches[0].reach.reached.clear();
+  report.patches[0].same_code = true;
+  EXPECT_EQ(verdict_of(report), props::Verdict::pass);
+  EXPECT_EQ(reason_of(report), "pass: compiles to the same machine code; 10 programs as before");
+  report.patches[0].same_code = false;
+  EXPECT_EQ(verdict_of(report), props::Verdict::no_verdict);
+}
+
 TEST(Verdict, BeginsWithWhatIsWrong) {
   auto report = clean();
   report.patches[0].step.applies = false;

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <thread>
 
+#include "hw/hosted/build/image_code.h"
 #include "hw/kernels/sandbox.h"
 #include "jobs/mutant_results.h"
 #include "jobs/review/examine.h"
@@ -150,6 +151,21 @@ class Job {
     const auto ran = Clock::now();
     lockstep::jobs::review::examine(**bench, examine, row);
     row.run_seconds = since(ran);
+    if (row.reach.code.empty()) return compare_code(**bench, row);
+    return {};
+  }
+
+  /// No changed line can be measured: either the patch changes no code, or it only
+  /// takes some away where lines say nothing of it.
+  kernels::Result<void> compare_code(const Workbench& bench, PatchReport& row) {
+    const auto source = kernels::plain_source(*cache_, tree_, options_.progress);
+    if (!source) return tl::unexpected(source.error());
+    // Linked where the patched kernel is, so that addresses do not differ.
+    const auto base = build_image(*cache_, *source, 1, options_.progress);
+    if (!base) return tl::unexpected(base.error());
+    const auto same = hw::hosted::same_code(*base, bench.patched().image);
+    if (!same) return tl::unexpected(same.error());
+    row.same_code = *same;
     return {};
   }
 

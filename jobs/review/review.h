@@ -34,6 +34,8 @@ struct PatchReport {
   std::string cannot_run;  ///< why the patched kernel does not even start, where the base does
   std::vector<Fact> facts;
   Reach reach;
+  /// Where no changed line has code: whether the build has the same machine code.
+  std::optional<bool> same_code;
   std::vector<ReviewFinding> findings;
   /// Seeded defects in the functions that the patch touches, by what earlier runs of
   /// `mutants` said of this kernel.

@@ -70,10 +70,16 @@ Outcome without_finding(const ReviewReport& report) {
     const auto why = row->remarks.empty() ? "no program ran" : row->remarks.front();
     return {none, fmt::format("no verdict: {}{}", which(report, *row), why)};
   }
+  if (const auto* row = first(report, [](const auto& p) { return p.same_code == false; })) {
+    return {none,
+            fmt::format("no verdict: {}the machine code differs, but no changed line has code "
+                        "of its own that could be reached; {} programs as before",
+                        which(report, *row), programs)};
+  }
   if (code == 0) {
-    return {props::Verdict::pass,
-            fmt::format("pass: no changed line has code in this build; {} programs as before",
-                        programs)};
+    return {
+        props::Verdict::pass,
+        fmt::format("pass: compiles to the same machine code; {} programs as before", programs)};
   }
   if (reached == 0) {
     return {none, fmt::format("no verdict: none of {} changed lines with code was reached by {} "

@@ -54,6 +54,15 @@ kernels::Result<Kernel> build_kernel(const kernels::Cache& cache, const kernels:
                 said};
 }
 
+kernels::Result<std::filesystem::path> build_image(const kernels::Cache& cache,
+                                                   const kernels::Source& source, unsigned place,
+                                                   const kernels::Progress& progress) {
+  hosted::ImageOptions options;
+  options.flavour = "coverage";
+  options.place = place;
+  return hosted::build_image(cache, source, options, progress);
+}
+
 void Workbench::set_patched(Kernel patched, std::vector<kernels::ChangedLines> changed) {
   patched_ = std::move(patched);
   changed_ = std::move(changed);

@@ -54,6 +54,12 @@ struct Reach {
   std::vector<Place> never;
 };
 
+/// The file alone, linked for a place.
+hw::kernels::Result<std::filesystem::path> build_image(const hw::kernels::Cache& cache,
+                                                       const hw::kernels::Source& source,
+                                                       unsigned place,
+                                                       const hw::kernels::Progress& progress);
+
 class Workbench {
  public:
   /// Names of the engines in findings.

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "hw/hosted/build/line_coverage.h"
 
-#include <elf.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -9,6 +8,7 @@
 #include <cstring>
 #include <optional>
 
+#include "hw/hosted/build/image_code.h"
 #include "hw/kernels/cache.h"
 #include "hw/kernels/process.h"
 
@@ -48,31 +48,6 @@ std::string relative(std::string_view path, const fs::path& tree) {
 
 std::string_view base_name(std::string_view path) {
   return path.substr(path.find_last_of('/') + 1);
-}
-
-/// A loaded part of the file with code.
-struct Code {
-  std::uint64_t begin = 0;
-  std::span<const std::uint8_t> bytes;
-};
-
-std::vector<Code> code_of(std::string_view file) {
-  std::vector<Code> parts;
-  Elf64_Ehdr header;
-  if (file.size() < sizeof header) return parts;
-  std::memcpy(&header, file.data(), sizeof header);
-  for (unsigned i = 0; i < header.e_phnum; ++i) {
-    const std::uint64_t at = header.e_phoff + std::uint64_t{i} * sizeof(Elf64_Phdr);
-    Elf64_Phdr part;
-    if (at > file.size() || file.size() - at < sizeof part) break;
-    std::memcpy(&part, file.data() + at, sizeof part);
-    if (part.p_type != PT_LOAD || (part.p_flags & PF_X) == 0) continue;
-    if (part.p_offset > file.size() || part.p_filesz > file.size() - part.p_offset) continue;
-    parts.push_back(
-        {part.p_vaddr,
-         {reinterpret_cast<const std::uint8_t*>(file.data()) + part.p_offset, part.p_filesz}});
-  }
-  return parts;
 }
 
 kernels::Result<kernels::Outcome> output_of(std::vector<std::string> words) {

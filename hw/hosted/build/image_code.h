@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/// The machine code of an image's file.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "hw/kernels/error.h"
+
+namespace lockstep::hw::hosted {
+
+/// A loaded part of the file with code.
+struct Code {
+  std::uint64_t begin = 0;
+  std::span<const std::uint8_t> bytes;  ///< of the file's text
+};
+
+/// The parts of an ELF file that may be executed; none of what is no such file.
+std::vector<Code> code_of(std::string_view file);
+
+/// Whether two images, linked for the same place, have the same machine code. Line
+/// numbers of warnings stand elsewhere.
+kernels::Result<bool> same_code(const std::filesystem::path& one,
+                                const std::filesystem::path& other);
+
+}  // namespace lockstep::hw::hosted
