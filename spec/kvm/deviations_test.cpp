@@ -400,6 +400,28 @@ TEST(Deviations, ShadowPagesKnowNoPcid) {
   }
 }
 
+// Shadow pages know no PCID, and yet a root leads to its own tables.
+TEST(Deviations, AnotherRootsTranslationIsNotUsedUnderThisOne) {
+  Configuration configuration = with(ControlBit::cr4_pcide, true);
+  configuration.roots = {0x1000, 0x6000};
+  Machine machine(configuration, shadow());
+  machine.judge(SlotAdd{0, 0, 0x400000, 0}, Done{});
+  const auto set = [&](TableLevel level, Gpa table, Gpa to) {
+    machine.judge(EntrySet{std::nullopt, level, table, 0, to | rwu}, Done{});
+  };
+  for (const Gpa root : {Gpa{0x1000}, Gpa{0x6000}}) {
+    set(TableLevel::pml4, root, root + 0x1000);
+    set(TableLevel::pdpt, root + 0x1000, root + 0x2000);
+    set(TableLevel::pd, root + 0x2000, root + 0x3000);
+  }
+  set(TableLevel::pt, 0x4000, 0x200000);
+  set(TableLevel::pt, 0x9000, 0x201000);
+  EXPECT_EQ(machine.judge(LoadCr3{0, 0x6000, /*pcid=*/1}, Done{}).kind, admitted);
+  EXPECT_EQ(machine.judge(read, page(0x201)).kind, admitted);
+  EXPECT_EQ(machine.judge(LoadCr3{0, 0x1000, /*pcid=*/2, /*noflush=*/true}, Done{}).kind, admitted);
+  EXPECT_EQ(machine.judge(read, page(0x201)).kind, refused);
+}
+
 TEST(Deviations, AHostPageWithTwoGfnsEscapesTheDirtyLog) {
   for (const auto& [platform, then] : {std::pair{shadow(), admitted}, std::pair{tdp(), refused}}) {
     for (const bool aliased : {true, false}) {

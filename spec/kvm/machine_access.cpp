@@ -74,7 +74,9 @@ Judgement Machine::State::judge(const Access& access, const Observation& shown,
     const std::uint32_t code = std::get<PageFault>(shown).code;
     const bool drops =
         (code & lockstep::fault::present) != 0 && (code & lockstep::fault::reserved) == 0;
-    vcpu.processor->page_fault(now, access.gva, /*certain=*/platform.tdp || drops);
+    // kvm_inject_emulated_page_fault() drops the address from the current root alone.
+    const bool certain = platform.tdp || (drops && !vcpu.processor->kept_another_root());
+    vcpu.processor->page_fault(now, access.gva, certain);
     tables_synchronized();
     apply_possible_flags(consistent, /*write=*/false);
     return admit();

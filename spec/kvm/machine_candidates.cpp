@@ -54,10 +54,22 @@ Candidates Machine::State::candidates(const Access& access) const {
     const Processor kept = processor.without_uncertain_drops();
     if (!enumerate(kept, exact, loose(Looseness::fault_keeps_entry))) return std::nullopt;
   }
-  if (!platform.tdp) {
-    for (const unsigned pcid : processor.other_pcids()) {
-      if (!enumerate(processor.as_pcid(pcid), exact, loose(Looseness::pcid_shared))) {
+  const std::vector<unsigned> others =
+      platform.tdp ? std::vector<unsigned>() : processor.other_pcids();
+  if (!others.empty()) {
+    // Only page tables may be unsync (mmu_try_to_unsync_pages()): what leads to the leaf
+    // entry under this root is as memory says, whatever another PCID used.
+    const Way fresh = fresh_walk(processor, exact, tables(), access.gva, now);
+    const Gpa leaf = fresh.levels == 0 ? 0 : fresh.reads[fresh.levels - 1u].address;
+    for (const unsigned pcid : others) {
+      std::vector<Way> ways;
+      if (!translations(processor.as_pcid(pcid), exact, tables(), access.gva, now, ways,
+                        &met_reserved)) {
         return std::nullopt;
+      }
+      for (const Way& way : ways) {
+        if (way.levels == 0 || way.reads[way.levels - 1u].address != leaf) continue;
+        rules.add(exact, way, loose(Looseness::pcid_shared));
       }
     }
   }

@@ -127,6 +127,14 @@ Processor Processor::with_control(ControlBit bit, bool on) const {
   return other;
 }
 
+bool Processor::kept_another_root() const {
+  const Registers& present = registers();
+  const Moment flushed = std::max(all_, moment_of(pcid_, present.pcid));
+  return std::any_of(history_.begin(), history_.end(), [&](const Registers& r) {
+    return r.pcid == present.pcid && r.root != present.root && r.until > flushed;
+  });
+}
+
 std::vector<unsigned> Processor::other_pcids() const {
   std::vector<unsigned> out;
   for (const Registers& r : history_) {

@@ -75,6 +75,8 @@ class Processor {
   /// The same processor, had the bit always been as given.
   Processor with_control(ControlBit bit, bool on) const;
 
+  /// Whether another root was loaded under the current PCID since it was flushed.
+  bool kept_another_root() const;
   /// PCIDs that may have something cached, the current one apart.
   std::vector<unsigned> other_pcids() const;
   /// The same processor, were its CR3 that PCID's.
