@@ -102,6 +102,8 @@ class Plain {
     return value_;
   }
   const T& peek() const { return value_; }
+  /// What it refers to, whose accesses are announced elsewhere.
+  T& referred() { return value_; }
 
  private:
   Tag tag_;

@@ -45,7 +45,7 @@ Threads draw_program(const System& system, Random& random) {
   if (mask == 0) mask = all;
   Threads threads(random.below(4) == 0 ? 3 : 2);
   for (auto& commands : threads) {
-    commands.resize(1 + random.below(3));
+    commands.resize(1 + random.below(4));
     for (Command& command : commands) command = draw_command(system, mask, random);
   }
   return threads;
@@ -91,7 +91,7 @@ std::optional<Found> fewest_preemptions(Runner& runner, const System& system, un
 
 /// The program without one command or one thread, with two threads made one, or
 /// with a lower number.
-std::vector<Threads> smaller(const Threads& threads) {
+std::vector<Threads> smaller(const System& system, const Threads& threads) {
   std::vector<Threads> all;
   for (std::size_t id = 0; threads.size() > 1 && id < threads.size(); ++id) {
     Threads less = threads;
@@ -100,7 +100,16 @@ std::vector<Threads> smaller(const Threads& threads) {
     for (std::size_t into = 0; into < less.size(); ++into) {
       Threads joined = less;
       joined[into].insert(joined[into].end(), threads[id].begin(), threads[id].end());
-      all.push_back(std::move(joined));
+      all.push_back(joined);
+      // One thread has one schedule: other numbers cost nothing.
+      for (std::size_t at = 0; joined.size() == 1 && at < joined[0].size(); ++at) {
+        const unsigned end = system.verbs[joined[0][at].verb].end;
+        for (std::uint8_t number = 0; number < std::min(end, 4u); ++number) {
+          Threads other = joined;
+          other[0][at].number = number;
+          all.push_back(std::move(other));
+        }
+      }
     }
   }
   for (std::size_t id = 0; id < threads.size(); ++id) {
@@ -158,7 +167,7 @@ Found shrink(Runner& runner, Found found, Tally& tally) {
   const System& system = *found.saved.system;
   for (bool less = true; less;) {
     less = false;
-    for (const Threads& threads : smaller(found.saved.threads)) {
+    for (const Threads& threads : smaller(system, found.saved.threads)) {
       if (auto small = fewest_preemptions(runner, system, found.saved.defect, threads,
                                           found.failure.kind, tally)) {
         found = *std::move(small);
@@ -198,6 +207,7 @@ Covered exhaust_all(Runner& runner, const System& system, unsigned defect, unsig
   std::vector<Command> alphabet;
   for (std::size_t verb = 0; verb < system.verbs.size(); ++verb) {
     for (unsigned number = 0; number < std::max(1u, system.verbs[verb].end); ++number) {
+      if ((system.verbs[verb].telling >> number & 1) == 0) continue;
       alphabet.push_back({static_cast<std::uint8_t>(verb), static_cast<std::uint8_t>(number)});
     }
   }

@@ -51,8 +51,9 @@ struct Covered {
 Covered exhaust(Runner& runner, const System& system, unsigned defect, const Threads& threads,
                 std::optional<unsigned> preemptions, std::uint64_t most, Tally& tally);
 
-/// Every program of so many threads and commands each, up to the order of
-/// threads, with exhaust(). Calls visit(threads) before each; false ends it.
+/// Every program of so many threads and commands each, of numbers that tell
+/// something (Verb::telling), up to the order of threads, with exhaust(). Calls visit(threads)
+/// before each; false ends it.
 Covered exhaust_all(Runner& runner, const System& system, unsigned defect, unsigned threads,
                     unsigned commands, unsigned preemptions, Tally& tally,
                     const std::function<bool(const Threads&)>& visit = {});

@@ -6,6 +6,7 @@
 #include <array>
 
 #include "props/schedule/page_caches.h"
+#include "props/schedule/protocols.h"
 
 namespace lockstep::props::schedule {
 
@@ -22,7 +23,9 @@ void SystemBody::thread(unsigned id) {
 }
 
 std::span<const System> systems() {
-  static const std::array<System, 1> all = {page_caches};
+  static const std::array<System, 7> all = {
+      page_caches,    root_protocol,     memslot_protocol,  write_tracking_protocol,
+      split_protocol, notifier_protocol, dirty_log_protocol};
   return all;
 }
 

@@ -18,6 +18,8 @@ namespace lockstep::props::schedule {
 struct Verb {
   std::string_view name;
   unsigned end = 0;
+  /// Numbers that exhaustive search takes, a bit each: others show the same.
+  std::uint32_t telling = ~0u;
 };
 
 struct Command {
