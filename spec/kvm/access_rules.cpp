@@ -79,7 +79,13 @@ void AccessRules::mmio_refreshed(Candidate candidate, Gpa gpa) {
   const Way& way = candidate.way;
   if (state_.platform.tdp || way.levels == 0 || !state_.slots.backing(gpa)) return;
   const auto leaf = state_.mmio_leaves.find(way.reads[way.levels - 1u].address);
-  if (leaf == state_.mmio_leaves.end() || !leaf->second.refreshed) return;
+  if (leaf == state_.mmio_leaves.end()) return;
+  const auto& mmio = leaf->second;
+  // A table becomes unsync when KVM maps it writable, before any store.
+  const bool refreshed =
+      mmio.refreshed ||
+      (mmio.synchronized && state_.mapped_writable_by_some_table(leaf->first & page_mask, 0));
+  if (!refreshed) return;
   candidate.loosenesses |= loose(Looseness::mmio_refreshed);
   no_slot(candidate, gpa);
 }

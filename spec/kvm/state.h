@@ -221,8 +221,9 @@ struct Machine::State {
   std::set<Gpa> exchanged;               ///< leaf entries that a write used under CR0.WP=0
   /// An MMIO entry in a shadow page table, as far as it may exist.
   struct MmioLeaf {
-    bool unsync = false;     ///< the guest stored to its table since
-    bool refreshed = false;  ///< ... and KVM synchronized it since slots changed last
+    bool unsync = false;        ///< the guest stored to its table since
+    bool refreshed = false;     ///< ... and KVM synchronized it since slots changed last
+    bool synchronized = false;  ///< KVM synchronized tables since slots changed last
   };
   std::set<Gfn> stored_tables;          ///< to which the guest stored; of no use under TDP
   std::map<Gpa, MmioLeaf> mmio_leaves;  ///< by the guest's leaf entry
