@@ -87,10 +87,11 @@ struct ReservedBits {
     Word level_ = 0, ours_ = 0, theirs_ = 0;
   };
 
-  /// Reserved bits that are set in the entry. `seen` is the case that the
-  /// implementation sees. A twin's is not the given one, and counts as refuted only
-  /// by an entry that faults on one side alone.
-  static Formula masks_formula(PagingMode mode, const FormatCase& seen, Side side) {
+  /// Reserved bits that are set in the entry. What counts is whether there are any:
+  /// a bit more or less in an entry that faults anyway nobody can see, and where
+  /// masks differ some entry faults by that bit alone. `seen` is the case that the
+  /// implementation sees; a twin's is not the given one.
+  static Formula masks_formula(PagingMode mode, const FormatCase& seen) {
     const FormatCase given;
     Levels all;
     for (const unsigned level : levels(mode)) {
@@ -98,8 +99,7 @@ struct ReservedBits {
       const Word ours = given.value & seen.mask(mode, level);
       const Word theirs =
           given.value & spec::entry_reserved(given.manual(mode), table, given.value);
-      const Bool one_faults = (ours == 0) != (theirs == 0);
-      all.add(level, ours, theirs, side == Side::true_rule || one_faults);
+      all.add(level, ours, theirs, (ours == 0) != (theirs == 0));
     }
     return all.formula(given.legal(mode));
   }
@@ -116,7 +116,7 @@ struct ReservedBits {
   static Formula masks_32(Side side) {
     FormatCase seen;
     if (side == Side::broken_rule) seen.maxphyaddr = 40;
-    Formula formula = masks_formula(PagingMode::bits32, seen, side);
+    Formula formula = masks_formula(PagingMode::bits32, seen);
     expressible(formula, side);
     return formula;
   }
@@ -124,7 +124,7 @@ struct ReservedBits {
   static Formula masks_pae(Side side) {
     FormatCase seen;
     if (side == Side::broken_rule) seen.nx = true;
-    Formula formula = masks_formula(PagingMode::pae, seen, side);
+    Formula formula = masks_formula(PagingMode::pae, seen);
     expressible(formula, side);
     return formula;
   }
@@ -132,7 +132,7 @@ struct ReservedBits {
   static Formula masks_level4(Side side) {
     FormatCase seen;
     if (side == Side::broken_rule) seen.maxphyaddr = seen.maxphyaddr + 1;
-    Formula formula = masks_formula(PagingMode::level4, seen, side);
+    Formula formula = masks_formula(PagingMode::level4, seen);
     expressible(formula, side);
     // Bit 52 of a mask that starts too high is nothing to see.
     formula.precondition = formula.precondition && FormatCase{}.maxphyaddr < 52;
@@ -143,7 +143,7 @@ struct ReservedBits {
     FormatCase seen;
     // PS does not matter to what is looked up without it.
     if (side == Side::broken_rule) seen.value = seen.value & ~Word(entry::page_size);
-    Formula formula = masks_formula(PagingMode::level5, seen, side);
+    Formula formula = masks_formula(PagingMode::level5, seen);
     expressible(formula, side);
     return formula;
   }
@@ -151,7 +151,7 @@ struct ReservedBits {
   static Formula masks_without_gigabyte_pages(Side side) {
     FormatCase seen;
     seen.gigabyte = side == Side::broken_rule;
-    Formula formula = masks_formula(PagingMode::level4, seen, side);
+    Formula formula = masks_formula(PagingMode::level4, seen);
     formula.precondition = formula.precondition && !FormatCase{}.gigabyte;
     return formula;
   }
@@ -352,20 +352,26 @@ std::vector<Theorem> reserved_bit_theorems() {
   const std::string intel = "any, on Intel (AMD reserves bit 8 of upper entries)";
   return {
       {"reserved-bits-32-bit", "reserved-bits",
-       "32-bit paging, MAXPHYADDR 32 to 52, with and without PSE and PSE-36: the masks are the "
-       "manual's",
+       "32-bit paging, MAXPHYADDR 32 to 52, with and without PSE and PSE-36: an entry has a "
+       "reserved bit exactly where the manual says so",
        tables, "any", "takes MAXPHYADDR for 40", FormulaBody{S::masks_32, C::masks_32}, program_32},
       {"reserved-bits-pae", "reserved-bits",
-       "PAE paging, MAXPHYADDR 32 to 52: the masks of PDEs and PTEs are the manual's", tables,
-       "any", "takes EFER.NX for granted", FormulaBody{S::masks_pae, C::masks_pae}, program_pae},
+       "PAE paging, MAXPHYADDR 32 to 52: a PDE or PTE has a reserved bit exactly where the manual "
+       "says so",
+       tables, "any", "takes EFER.NX for granted", FormulaBody{S::masks_pae, C::masks_pae},
+       program_pae},
       {"reserved-bits-4-level", "reserved-bits",
-       "4-level paging, MAXPHYADDR 32 to 51: the masks of all levels are the manual's", tables,
-       intel, "starts one bit above MAXPHYADDR", FormulaBody{S::masks_level4, C::masks_level4},
-       program_level4},
+       "4-level paging, MAXPHYADDR 32 to 51: an entry of any level has a reserved bit exactly "
+       "where "
+       "the manual says so",
+       tables, intel, "starts one bit above MAXPHYADDR",
+       FormulaBody{S::masks_level4, C::masks_level4}, program_level4},
       {"reserved-bits-5-level", "reserved-bits",
-       "5-level paging, MAXPHYADDR 32 to 52: the masks of all levels are the manual's", tables,
-       intel, "looks masks up as if PS were clear", FormulaBody{S::masks_level5, C::masks_level5},
-       program_level5},
+       "5-level paging, MAXPHYADDR 32 to 52: an entry of any level has a reserved bit exactly "
+       "where "
+       "the manual says so",
+       tables, intel, "looks masks up as if PS were clear",
+       FormulaBody{S::masks_level5, C::masks_level5}, program_level5},
       {"reserved-bits-without-1g", "reserved-bits",
        "4-level paging without 1-GByte pages, MAXPHYADDR 32 to 52: PS of a PDPTE is reserved",
        tables, intel, "takes 1-GByte pages for granted",
