@@ -220,8 +220,8 @@ std::string leaf_program(const Assignment& found) {
   }
   return "lockstep 1\ntitle  a page that the host write-protects\n"
          "config paging=4-level\nslot 0 add gpa=0x0 size=0x400000\nmap 0x0 gpa=0x200000 rwxu\n"
-         "host protect hva=0x200000 size=0x1000\nv0 cpl3 read 0x0 -> value 0xcccccc00000200b8\n"
-         "v0 cpl3 write 0x0 = 0x1 -> errno EFAULT\n";
+         "v0 cpl3 write 0x0 = 0x1 -> ok\nhost protect hva=0x200000 size=0x1000\n"
+         "v0 cpl3 read 0x0 -> value 0x1\nv0 cpl3 write 0x0 = 0x2 -> errno EFAULT\n";
 }
 
 /// Pages around a piece of a huge page, split by the dirty log.
