@@ -61,9 +61,11 @@ Candidates Machine::State::candidates(const Access& access) const {
     // entry under this root is as memory says, whatever another PCID used.
     const Way fresh = fresh_walk(processor, exact, tables(), access.gva, now);
     const Gpa leaf = fresh.levels == 0 ? 0 : fresh.reads[fresh.levels - 1u].address;
+    // Faults under it may have dropped nothing either.
+    const Processor kept = processor.without_uncertain_drops();
     for (const unsigned pcid : others) {
       std::vector<Way> ways;
-      if (!translations(processor.as_pcid(pcid), exact, tables(), access.gva, now, ways,
+      if (!translations(kept.as_pcid(pcid), exact, tables(), access.gva, now, ways,
                         &met_reserved)) {
         return std::nullopt;
       }

@@ -4,6 +4,7 @@
 // history: row 53, f8be156be163, CVE-2021-22543
 // needs: mmu=any, tdp_mmu=any, slot over a PFNMAP mapping of pages with reference count 0, guest access
 // reached-by: kvm_try_get_pfn
+// undetected: every page of the hosted arena has a reference; of pages without one KVM refuses to map any, which no engine offers
 // file: virt/kvm/kvm_main.c
 
 @@
