@@ -33,8 +33,9 @@ const std::vector<std::string>& library_objects() {
 
 /// Functions of the vendor modules that the shim calls: made visible, nothing else.
 const std::vector<std::string>& entry_functions() {
-  static const std::vector<std::string> names = {"svm_init", "svm_exit", "vmx_init",    "vmx_exit",
-                                                 "vt_init",  "vt_exit",  "kvm_x86_init"};
+  static const std::vector<std::string> names = {"svm_init",     "svm_exit",    "vmx_init",
+                                                 "vmx_exit",     "vt_init",     "vt_exit",
+                                                 "kvm_x86_init", "kvm_x86_exit"};
   return names;
 }
 

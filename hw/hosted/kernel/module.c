@@ -17,11 +17,12 @@ extern void vmx_exit(void) __attribute__((weak));
 /* Since TDX these are the module's own, with the above called by them. */
 extern int vt_init(void) __attribute__((weak));
 extern void vt_exit(void) __attribute__((weak));
-/* 6.11 and later: kvm.ko has an init function of its own. */
+/* kvm.ko's own; 6.3 and later take note of kvm.tdp_mmu there, once. */
 extern int kvm_x86_init(void) __attribute__((weak));
+extern void kvm_x86_exit(void) __attribute__((weak));
 
 int hosted_is_intel;
-static int loaded, common_started;
+static int loaded, common_started, common_tdp_mmu;
 
 extern const struct kernel_param __start___param[], __stop___param[];
 static const struct kernel_param *parameter(const char *name) {
@@ -35,6 +36,12 @@ static int set_bool(const char *name, int on) {
   if (!p) return -ENOENT;
   *(bool *)p->arg = on;
   return 0;
+}
+/* Whether the parameter still is what it was set to: modules turn off what they find
+ * that they cannot have. */
+static int stayed(const char *name, int on) {
+  const struct kernel_param *p = parameter(name);
+  return p && *(bool *)p->arg == !!on;
 }
 static int set_int(const char *name, int value) {
   const struct kernel_param *p = parameter(name);
@@ -137,10 +144,15 @@ int hosted_module_load(const struct hosted_parameters *p) {
   set_bool("kvm.eager_page_split", p->eager_page_split);
   set_bool("kvm.flush_on_reuse", p->flush_on_reuse);
   set_bool("kvm.enable_pmu", 0);
+  if (common_started && common_tdp_mmu != p->tdp_mmu) {
+    if (kvm_x86_exit) kvm_x86_exit();
+    common_started = 0;
+  }
   if (kvm_x86_init && !common_started) {
     error = kvm_x86_init();
     if (error) return error;
     common_started = 1;
+    common_tdp_mmu = p->tdp_mmu;
   }
   if (p->intel) {
     if (!vmx_init) return -ENODEV;
@@ -161,6 +173,10 @@ int hosted_module_load(const struct hosted_parameters *p) {
   }
   if (error) return error;
   loaded = 1;
+  if (!stayed(p->intel ? "kvm_intel.ept" : "kvm_amd.npt", p->tdp) ||
+      (p->tdp && !stayed("kvm.tdp_mmu", p->tdp_mmu)) ||
+      (p->intel && p->tdp && !stayed("kvm_intel.eptad", p->ept_accessed_dirty)))
+    return -EOPNOTSUPP;
   /* "never" would forbid them for as long as the image lives. */
   set_text("kvm.nx_huge_pages", p->nx_huge_pages ? "force" : "off");
   return 0;
