@@ -71,6 +71,15 @@ std::vector<Processor> Machine::State::with_pdpte_reread(const Processor& proces
     out.push_back(processor);
     out.back().load_cr3(now, registers.root, registers.pcid, /*noflush=*/true, pdptes);
   }
+  if (!load_pdptes(registers.root)) {
+    // load_pdptrs() fails for all four: what svm_cache_reg() last found stays, though it
+    // be another root's.
+    for (const Registers& earlier : processor.history()) {
+      if (earlier.pdptes == registers.pdptes) continue;
+      out.push_back(processor);
+      out.back().load_cr3(now, registers.root, registers.pcid, /*noflush=*/true, earlier.pdptes);
+    }
+  }
   return out;
 }
 
