@@ -9,7 +9,7 @@
 #include "spec/kvm/invariant_checks.h"
 
 namespace lockstep::spec {
-namespace {
+namespace checks {
 
 void pages_summed(const View& view, Complaints& complaints) {
   const ViewCounters& counters = view.counters;
@@ -75,47 +75,7 @@ void leaves_counted(const View& view, Complaints& complaints) {
   }
 }
 
-constexpr std::array table = {
-    Invariant{3, "the shrinker's counter is the sum of every VM's", "kvm_mod_used_mmu_pages",
-              pages_summed},
-    Invariant{9, "one valid page for a gfn and role", "kvm_mmu_find_shadow_page",
-              checks::one_page_a_role},
-    Invariant{10, "a link's child has the gfn and role that the link needs",
-              "kvm_mmu_get_child_sp, kvm_mmu_child_role", checks::children_fit},
-    Invariant{14, "mmu_unsync is the number of unsync pages", "kvm_unlink_unsync_page",
-              checks::unsync_pages_counted},
-    Invariant{15, "an invalid page is not active, and nobody's new child",
-              "kvm_zap_obsolete_pages, kvm_mmu_child_role", checks::active_pages_valid},
-    Invariant{16, "active pages of the current generation come first", "kvm_mmu_alloc_shadow_page",
-              checks::active_pages_sorted},
-    Invariant{19, "a leaf is in the rmap of its gfn and level, and nothing else is",
-              "__rmap_add, rmap_remove", checks::rmaps_exact},
-    Invariant{20, "a page's parents are the entries that link to it",
-              "__link_shadow_page, drop_parent_pte", checks::parents_exact},
-    Invariant{22, "root_count is the number of roots in use or cached", "mmu_free_root_page",
-              checks::roots_counted},
-    Invariant{23,
-              "a vCPU keeps no obsolete root, current or previous, without a request to drop it",
-              "kvm_mmu_free_obsolete_roots", checks::no_obsolete_roots},
-    Invariant{25, "slots are disjoint, generations distinct", "kvm_swap_active_memslots",
-              checks::slots_disjoint},
-    Invariant{26, "nothing is mapped or shadowed outside every slot",
-              "kvm_arch_flush_shadow_memslot", checks::nothing_outside_slots},
-    Invariant{28, "huge pages are disallowed for slot edges and shadowed tables",
-              "update_gfn_disallow_lpage_count", checks::huge_pages_disallowed},
-    Invariant{29, "a huge leaf lies in its slot", "kvm_mmu_hugepage_adjust",
-              checks::huge_pages_in_slots},
-    Invariant{34, "upper tables that are shadowed are write-tracked", "account_shadowed",
-              checks::tables_tracked},
-    Invariant{38, "nx_lpage_splits is the length of its list, no huge page is executable with it",
-              "account_huge_nx_page, track_possible_nx_huge_page, make_spte", huge_splits_counted},
-    Invariant{39, "page statistics are the present leaves", "kvm_update_page_stats",
-              leaves_counted},
-    Invariant{40, "n_used_mmu_pages is the number of live pages", "kvm_account_mmu_page",
-              pages_counted},
-};
-
-}  // namespace
+}  // namespace checks
 
 void Complaints::add(std::string text) {
   if (found_.size() == most) {
@@ -130,11 +90,9 @@ std::vector<Violation> Complaints::take() {
   return std::move(found_);
 }
 
-std::span<const Invariant> invariants() { return table; }
-
 std::vector<Violation> violations(const View& view) {
   std::vector<Violation> all;
-  for (const Invariant& invariant : table) {
+  for (const Invariant& invariant : invariants()) {
     Complaints complaints(invariant.number);
     invariant.check(view, complaints);
     for (Violation& violation : complaints.take()) all.push_back(std::move(violation));

@@ -39,11 +39,26 @@ struct Invariant {
   unsigned number = 0;
   std::string_view title;
   std::string_view source;  ///< the kernel's function that keeps it
+  /// Kernels for which it holds, and what a view must tell for it to be checked.
+  std::string_view kernels;
+  /// What goes wrong for guest or host where it is broken.
+  std::string_view failure;
   void (*check)(const View& view, Complaints& complaints) = nullptr;
 };
 
 /// Those that are checked, by number.
 std::span<const Invariant> invariants();
+
+/// A number of the list that no view between two steps can show broken.
+struct AbsentInvariant {
+  unsigned number = 0;
+  std::string_view title;
+  std::string_view source;  ///< the kernel's function that keeps it
+  std::string_view reason;  ///< why it is not checked here, and what sees it instead
+};
+
+/// The rest of the list, by number: with invariants(), every number once.
+std::span<const AbsentInvariant> absent_invariants();
 
 /// Every violation of every invariant, by number. Empty is as it should be.
 std::vector<Violation> violations(const View& view);

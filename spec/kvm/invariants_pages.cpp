@@ -112,6 +112,25 @@ void unsync_pages_counted(const View& view, Complaints& complaints) {
     complaints.add(
         fmt::format("mmu_unsync is {}, {} pages are", view.counters.unsync_pages, unsync));
   }
+  // Whoever synchronizes comes from above, and follows these counts.
+  std::vector<const ViewPage*> below;
+  std::set<Hfn> seen;
+  for (const auto& [table, page] : view.pages) {
+    if (page.unsync && !page.role.invalid) below.push_back(&page);
+  }
+  while (!below.empty()) {
+    const ViewPage& page = *below.back();
+    below.pop_back();
+    for (const ViewPlace& place : page.parents) {
+      const auto parent = view.pages.find(place.table);
+      if (parent == view.pages.end() || !seen.insert(place.table).second) continue;
+      if (parent->second.unsync_children == 0) {
+        complaints.add(fmt::format("table {:#x} has no unsync child, and {:#x} below it is or has",
+                                   place.table, page.table));
+      }
+      below.push_back(&parent->second);
+    }
+  }
 }
 
 void active_pages_valid(const View& view, Complaints& complaints) {

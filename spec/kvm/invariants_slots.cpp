@@ -16,19 +16,6 @@ using Kind = ViewEntry::Kind;
 /// Set while an address space gets new slots (KVM_MEMSLOT_GEN_UPDATE_IN_PROGRESS).
 constexpr std::uint64_t update_in_progress = 1ull << 63;
 
-constexpr Gfn first_of(Gfn gfn, unsigned level) {
-  return gfn >> level_shift(level) << level_shift(level);
-}
-
-template <typename Function>
-void each_leaf(const View& view, Function&& function) {
-  for (const auto& [table, page] : view.pages) {
-    for (const ViewEntry& entry : page.entries) {
-      if (entry.kind == Kind::leaf) function(page, entry);
-    }
-  }
-}
-
 /// Why the place has no business in the rmap, or nothing.
 std::string misplaced(const View& view, const ViewSlot& slot, const ViewRmap& rmap,
                       const ViewPlace& place) {
@@ -84,6 +71,17 @@ void rmaps_exact(const View& view, Complaints& complaints) {
     complaints.add(fmt::format("leaf {} maps gfn {:#x}, level {}, whose rmap lacks it",
                                print(place), leaf.gfn, page.role.level));
   });
+}
+
+void rmaps_short(const View& view, Complaints& complaints) {
+  constexpr std::size_t longest = 1000;
+  for (const ViewSlot& slot : view.slots) {
+    for (const ViewRmap& rmap : slot.rmaps) {
+      if (rmap.places.size() <= longest) continue;
+      complaints.add(fmt::format("rmap of gfn {:#x}, level {}, slot {} has {} entries", rmap.gfn,
+                                 rmap.level, slot.id, rmap.places.size()));
+    }
+  }
 }
 
 void slots_disjoint(const View& view, Complaints& complaints) {

@@ -26,7 +26,7 @@ ViewEntry leaf(unsigned index, Gfn gfn) {
   entry.kind = Kind::leaf;
   entry.raw = gfn << page_shift | 0x807;
   entry.frame = entry.gfn = gfn;
-  entry.readable = entry.writable = true;
+  entry.readable = entry.writable = entry.mmu_writable = entry.host_writable = true;
   return entry;
 }
 
@@ -121,7 +121,52 @@ const std::vector<Plant>& plants() {
          for (auto& [table, page] : v.pages) page.role.has_4_byte_gpte = true;
          v.pages.at(0x101).role.quadrant = 1;
        }},
-      {14, "an unsync page that is not counted", [](View& v) { v.pages.at(0x101).unsync = true; }},
+      {11, "a writable leaf whose role is not",
+       [](View& v) {
+         v.pages.at(0x101).role.access = 5;
+         v.pages.at(0x101).role.cr0_wp = true;
+         for (auto& [table, page] : v.pages) page.role.cr0_wp = true;
+       }},
+      {11, "a leaf for users below supervisor's entries",
+       [](View& v) {
+         entry(v, 0x101, 8).user = true;
+         v.pages.at(0x101).role.access = 3;
+       }},
+      {11, "an executable leaf whose role is not",
+       [](View& v) {
+         entry(v, 0x101, 8).executable = true;
+         v.pages.at(0x101).role.access = 6;
+         v.masks.access_executable = 1;
+       }},
+      {11, "a writable leaf of a read-only slot", [](View& v) { v.slots[0].flags = 2; }},
+      {12, "a shadowed table that is mapped writable",
+       [](View& v) {
+         entry(v, 0x101, 8).gfn = 4;
+         v.slots[0].rmaps[0].gfn = 4;
+       }},
+      {12, "a huge page over a shadowed table",
+       [](View& v) {
+         entry(v, 0x102, 1).gfn = 0;
+         v.slots[0].rmaps[1].gfn = 0;
+       }},
+      {12, "an unsync page whose gfn is an upper table",
+       [](View& v) {
+         v.pages.at(0x101).unsync = true;
+         v.pages.at(0x101).gfn = 3;
+         for (Hfn table = 0x102; table <= 0x104; ++table) v.pages.at(table).unsync_children = 1;
+         v.counters.unsync_pages = 1;
+       }},
+      {14, "an unsync page that its root does not know of",
+       [](View& v) {
+         v.pages.at(0x101).unsync = true;
+         v.counters.unsync_pages = 1;
+         v.pages.at(0x102).unsync_children = v.pages.at(0x103).unsync_children = 1;
+       }},
+      {14, "an unsync page that is not counted",
+       [](View& v) {
+         v.pages.at(0x101).unsync = true;
+         for (Hfn table = 0x102; table <= 0x104; ++table) v.pages.at(table).unsync_children = 1;
+       }},
       {14, "an unsync upper table",
        [](View& v) {
          v.pages.at(0x102).unsync = true;
@@ -147,6 +192,10 @@ const std::vector<Plant>& plants() {
       {20, "a parent that is there twice",
        [](View& v) {
          v.pages.at(0x101).parents.push_back({0x102, 0});
+       }},
+      {21, "an rmap that was not recycled",
+       [](View& v) {
+         for (unsigned i = 0; i < 1000; ++i) v.slots[0].rmaps[0].places.push_back({0x500 + i, 1});
        }},
       {22, "a root that is cached and not counted",
        [](View& v) {
@@ -176,6 +225,18 @@ const std::vector<Plant>& plants() {
          v.slot_generations = {4, 4};
        }},
       {25, "an update without end", [](View& v) { v.slot_generations[0] |= 1ull << 63; }},
+      {27, "MMIO where a slot is now",
+       [](View& v) {
+         ViewPage page = direct(0x201, 1);
+         page.parents.push_back({0x999, 0});
+         ViewEntry mmio;
+         mmio.kind = Kind::mmio;
+         mmio.gfn = 0x30;
+         mmio.generation = 4;
+         page.entries.push_back(mmio);
+         v.pages.emplace(0x201, page);
+         v.masks.mmio_generation = 0xff;
+       }},
       {28, "one shadowed table too few", [](View& v) { v.slots[0].no_huge[0].number = 3; }},
       {28, "a count that was not taken back", [](View& v) { v.slots[0].no_huge[1].number = 6; }},
       {28, "a negative count",
@@ -184,12 +245,55 @@ const std::vector<Plant>& plants() {
        }},
       {28, "a count that is missing", [](View& v) { v.slots[0].no_huge.pop_back(); }},
       {29, "a huge page across the end of its slot", [](View& v) { v.slots[0].pages = 0x3ff; }},
+      {31, "a clean page that is writable",
+       [](View& v) {
+         v.slots[0].flags = 1;
+         v.slots[0].dirty.assign(0x40, ~0ull);
+         v.slots[0].dirty[0] = ~(1ull << 8);
+       }},
+      {31, "a clean page below a writable huge one, with dirty bits",
+       [](View& v) {
+         v.logs_dirty_bits = true;
+         v.slots[0].flags = 1;
+         v.slots[0].dirty.assign(0x40, ~0ull);
+         v.slots[0].dirty[0] = 0;
+         v.slots[0].dirty[8] = 1;
+       }},
       {34, "an upper table that is not tracked", [](View& v) { v.slots[0].tracked.pop_back(); }},
       {34, "tracking that nobody asks for",
        [](View& v) {
          v.slots[0].tracked.push_back({1, 0x50, 1});
        }},
       {34, "an indirect page that is not counted", [](View& v) { v.counters.indirect_pages = 3; }},
+      {35, "a writable leaf that is not MMU-writable",
+       [](View& v) { entry(v, 0x101, 8).mmu_writable = false; }},
+      {35, "an MMU-writable leaf that is not host-writable",
+       [](View& v) { entry(v, 0x101, 8).host_writable = false; }},
+      {35, "a shadowed table that a fast fault makes writable",
+       [](View& v) {
+         entry(v, 0x101, 8).gfn = 4;
+         entry(v, 0x101, 8).writable = false;
+         v.slots[0].rmaps[0].gfn = 4;
+       }},
+      {36, "an entry that stayed frozen",
+       [](View& v) {
+         ViewEntry frozen;
+         frozen.index = 100;
+         frozen.kind = Kind::frozen;
+         v.pages.at(0x101).entries.push_back(frozen);
+       }},
+      {37, "an invalid root that still links",
+       [](View& v) {
+         ViewPage root = direct(0x204, 4);
+         root.role.invalid = root.obsolete = true;
+         ViewEntry stays = link(1, 0x203);
+         root.entries.push_back(stays);
+         v.pages.emplace(0x204, root);
+         ViewPage below = direct(0x203, 3);
+         below.parents.push_back({0x204, 1});
+         below.gfn = 1ull << 27;
+         v.pages.emplace(0x203, below);
+       }},
       {38, "a split that is not in the list", [](View& v) { v.counters.nx_splits = 1; }},
       {38, "a page in the list that forbids nothing",
        [](View& v) {
@@ -237,6 +341,7 @@ TEST(Invariants, EachHasAPlantAndASource) {
     EXPECT_LT(before, invariant.number);
     before = invariant.number;
     EXPECT_FALSE(invariant.title.empty() || invariant.source.empty()) << invariant.number;
+    EXPECT_FALSE(invariant.kernels.empty() || invariant.failure.empty()) << invariant.number;
     // Outside every slot is planted below.
     EXPECT_TRUE(
         invariant.number == 26 ||
@@ -244,6 +349,18 @@ TEST(Invariants, EachHasAPlantAndASource) {
             plants(), [&](const Plant& plant) { return plant.invariant == invariant.number; }))
         << invariant.number;
   }
+}
+
+TEST(Invariants, AreAllOfTheListCheckedOrAbsentForAReason) {
+  std::vector<unsigned> numbers;
+  for (const Invariant& invariant : invariants()) numbers.push_back(invariant.number);
+  for (const AbsentInvariant& invariant : absent_invariants()) {
+    numbers.push_back(invariant.number);
+    EXPECT_FALSE(invariant.title.empty() || invariant.source.empty() || invariant.reason.empty());
+  }
+  std::ranges::sort(numbers);
+  ASSERT_EQ(numbers.size(), 42u);
+  for (unsigned i = 0; i < numbers.size(); ++i) EXPECT_EQ(numbers[i], i + 1);
 }
 
 TEST(Invariants, SeeWhatIsLeftOfADeletedSlot) {
@@ -320,7 +437,8 @@ TEST(View, IsPrinted) {
             "  rmap level 2 gfn 0x200: 0x102[1]\n"
             "page 0x101: gfn 0x4, role 0x701: level 1, access 0x7, roots 0, unsync, generation 0\n"
             "  parents: 0x102[0]\n"
-            "  [8] 0x0000000000008807 leaf gfn 0x8 frame 0x8 rw-- access 0x0\n"
+            "  [8] 0x0000000000008807 leaf gfn 0x8 frame 0x8 rw-- access 0x0 host-writable "
+            "mmu-writable\n"
             "  [9] 0x0000000000001234 mmio gfn 0x40000 access 0x0 generation 0x6\n");
 }
 

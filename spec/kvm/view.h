@@ -109,6 +109,8 @@ struct ViewSlot {
   bool has_dirty_bitmap = false;
   bool has_rmaps = false;
   bool has_tracking = false;
+  /// The dirty bitmap, where the engine shows it; else empty.
+  std::vector<std::uint64_t> dirty;
   std::vector<Number> no_huge;  ///< lpage_info.disallow_lpage
   std::vector<Number> tracked;  ///< gfn_write_track
   std::vector<ViewRmap> rmaps;
@@ -165,6 +167,8 @@ struct ViewMasks {
   std::uint64_t present = 0, user = 0, executable = 0, no_execute = 0, access_track = 0;
   std::uint64_t mmio_value = 0, mmio_mask = 0, mmio_access = 0;
   std::uint64_t mmio_generation = 0;  ///< of the memslots' generation, what an entry keeps
+  /// Bits of ViewRole::access; 0 where an engine does not tell its own.
+  std::uint64_t access_writable = 2, access_user = 4, access_executable = 0;
   std::uint64_t encryption = 0, nonpresent_or_reserved = 0, lower_gfn = 0;
 };
 
@@ -172,6 +176,7 @@ struct View {
   bool tdp = false;
   bool tdp_mmu = false;
   bool nx_huge_pages = false;     ///< kvm.nx_huge_pages: no huge page is executable
+  bool logs_dirty_bits = false;   ///< small leaves are logged by their dirty bits
   unsigned valid_generation = 0;  ///< mmu_valid_gen
   ViewMasks masks;
   ViewCounters counters;
