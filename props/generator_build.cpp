@@ -9,6 +9,8 @@ namespace {
 
 constexpr Gpa table_base = 0x10000;
 constexpr std::uint64_t table_slot_size = 0x20'0000;
+/// Where the slot with a table of its own begins; slot 0 ends there then.
+constexpr Gpa lone_slot = 0x10'0000;
 
 }  // namespace
 
@@ -17,8 +19,15 @@ void Sketch::lay_slots() {
     emit(slot);
     slots.accept({slot.id, slot.gpa, slot.size, slot.hva, slot.log, slot.read_only});
   };
-  add({0, 0, table_slot_size, 0, draw.chance(25), false});
-  const auto more = draw.below(4);
+  // Now and then a slot that may go has a page table. Shadow pages are accounted
+  // to the slot of their table: fcd1ec9cb59c.
+  const bool lone = mode() != PagingMode::none && draw.chance(12);
+  add({0, 0, lone ? lone_slot : table_slot_size, 0, draw.chance(25), false});
+  const auto more = draw.below(lone ? 3 : 4);
+  if (lone) {
+    add({more + 1, lone_slot, 0x4'0000, lone_slot, draw.chance(25), false});
+    lone_table = lone_slot + 3 * page_size;
+  }
   std::vector<Gpa> bases = {0x20'0000, 0x40'0000, 0x80'0000, 0x4000'0000, 0x1'0000'0000};
   if (mode() == PagingMode::none) bases.pop_back();
   for (unsigned id = 1; id <= more; ++id) {
@@ -27,7 +36,7 @@ void Sketch::lay_slots() {
     slot.id = id;
     slot.gpa = bases[chosen];
     bases.erase(bases.begin() + chosen);
-    slot.size = page_size * draw.of({1u, 2u, 16u, 64u, 100u, 512u});
+    slot.size = page_size * draw.of({1u, 2u, 16u, 64u, 100u, 512u, 512u});
     // Two slots over the same host pages now and then.
     slot.hva = draw.chance(25) ? 0x40'0000 : 0x20'0000 * (id + 1);
     slot.log = draw.chance(30);
@@ -37,8 +46,9 @@ void Sketch::lay_slots() {
 }
 
 void Sketch::lay_pools() {
-  const auto count = draw.between(4, 12);
+  const auto count = lone_table != 0 ? draw.between(2, 5) : draw.between(4, 12);
   for (unsigned i = 0; i < count; ++i) tables.push_back(table_base + i * page_size);
+  if (lone_table != 0) tables.push_back(lone_table);
   large = {0, 0x20'0000, 0x40'0000};
   if (mode() == PagingMode::bits32) large = {0, 0x40'0000, 0x80'0000};
   data = {0x8'0000, 0x8'1000};

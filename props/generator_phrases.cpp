@@ -341,6 +341,42 @@ void speak_control(Sketch& sketch) {
   }
 }
 
+/// A supervisor's write that CR0.WP=0 lets through, and then every way in which a
+/// page that gained W and lost U may be met under other control bits.
+void speak_exchange(Sketch& sketch) {
+  auto& draw = sketch.draw;
+  const auto vcpu = draw_vcpu(sketch);
+  const auto page = draw_page(sketch);
+  auto& control = sketch.vcpus[vcpu].control;
+  const auto set = [&](ControlBit bit, bool on) {
+    if (control.has(bit) == on) return;
+    control.set(bit, on);
+    sketch.emit(SetControl{vcpu, bit, on});
+  };
+  const auto places = sketch.path(sketch.vcpus[vcpu].root, page);
+  if (!places.empty() && draw.chance(70)) {
+    const auto place = places.back();
+    const auto old = sketch.entry(place);
+    if (old && (*old & entry::present) != 0) {
+      auto value = (*old | entry::user) & ~entry::writable;
+      if (sketch.mode() != PagingMode::bits32) value &= ~entry::no_execute;
+      sketch.set_entry(vcpu, place, value);
+      maybe_flush(sketch, vcpu, page);
+    }
+  }
+  set(ControlBit::cr0_wp, false);
+  if (sketch.has(Feature::smep) && draw.chance(60)) set(ControlBit::cr4_smep, draw.chance(40));
+  access(sketch, vcpu, page, AccessKind::write, Cpl::supervisor);
+  for (unsigned i = 0; i < 2; ++i) {
+    if (sketch.has(Feature::smep) && draw.chance(50)) {
+      set(ControlBit::cr4_smep, !control.has(ControlBit::cr4_smep));
+    }
+    if (draw.chance(35)) set(ControlBit::cr0_wp, !control.has(ControlBit::cr0_wp));
+    const auto kind = draw.chance(60) ? AccessKind::fetch : draw_kind(sketch);
+    access(sketch, vcpu, page, kind, draw.chance(75) ? Cpl::supervisor : Cpl::user);
+  }
+}
+
 /// An access that the guest makes to its own tables through a data mapping.
 void speak_table_store(Sketch& sketch) {
   const auto vcpu = draw_vcpu(sketch);
@@ -378,10 +414,12 @@ constexpr Phrase all[] = {
      [](const Sketch& sketch) { return sketch.has(Feature::translate); }},
     {"pkru", 8, speak_pkru, has_pke},
     {"control", 6, speak_control, paged},
+    {"exchange", 5, speak_exchange, paged},
     {"table store", 5, speak_table_store, paged},
     {"slot cycle", 9, speak_slot_cycle, always},
     {"slot command", 5, speak_slot_command, always},
     {"dirty cycle", 9, speak_dirty_cycle, logs_in_bitmaps},
+    {"split", 5, speak_split, may_split},
     {"dirty get", 3, speak_dirty_get, always},
     {"ring cycle", 9, speak_ring_cycle, logs_in_rings},
     {"mmu pages", 4, speak_mmu_pages, may_mmu_pages},

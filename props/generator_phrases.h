@@ -40,6 +40,8 @@ void speak_slot_cycle(Sketch& sketch);
 void speak_slot_command(Sketch& sketch);
 void speak_dirty_cycle(Sketch& sketch);
 void speak_dirty_get(Sketch& sketch);
+void speak_split(Sketch& sketch);
+bool may_split(const Sketch& sketch);
 void speak_ring_cycle(Sketch& sketch);
 
 // Phrases about the host, in generator_host.cpp.

@@ -88,6 +88,9 @@ std::optional<Gpa> Sketch::resolve(Gpa root, Gva gva) const {
   const auto last = path(root, gva).back();
   const auto value = entry(last);
   if (!value || (*value & entry::present) == 0) return std::nullopt;
+  // The path may end before a table that no guest store reaches.
+  const bool leaf = last.level == TableLevel::pt || (*value & entry::page_size) != 0;
+  if (!leaf) return std::nullopt;
   const auto offset = (1ull << shift(mode(), last.level)) - 1;
   return (address_bits(mode(), *value) & ~offset) | (gva & offset);
 }

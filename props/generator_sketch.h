@@ -40,6 +40,8 @@ class Sketch {
   std::vector<Gpa> data;
   /// Bases of large pages.
   std::vector<Gpa> large;
+  /// A page table in a slot that may go; 0 if every table is in slot 0.
+  Gpa lone_table = 0;
   /// The few linear pages that commands crowd on.
   std::vector<Gva> linear;
   /// Believed state of each vCPU.

@@ -6,6 +6,7 @@ namespace lockstep::props {
 namespace {
 
 constexpr unsigned last_slot = 3;
+constexpr std::uint64_t huge_page = 0x20'0000;
 
 /// A slot that may go: slot 0 holds the tables and stays.
 const UserSlots::Region* draw_slot(Sketch& sketch) {
@@ -176,6 +177,36 @@ void speak_dirty_cycle(Sketch& sketch) {
     apply(sketch, SlotFlags{slot.id, false, slot.read_only});
     touch(sketch, slot, AccessKind::write);
   }
+}
+
+bool may_split(const Sketch& sketch) {
+  for (unsigned id = 1; id <= last_slot; ++id) {
+    const auto* slot = sketch.slots.find(id);
+    if (slot != nullptr && slot->size >= huge_page) return true;
+  }
+  return false;
+}
+
+/// A huge page that the guest or the host keeps read-only, then a log that wants
+/// small ones: what it is split into must be read-only, too.
+void speak_split(Sketch& sketch) {
+  auto& draw = sketch.draw;
+  const auto* found = sketch.slots.find(1 + draw.below(last_slot));
+  if (found == nullptr || found->size < huge_page) return;
+  const auto slot = *found;
+  if (slot.log) apply(sketch, SlotFlags{slot.id, false, slot.read_only});
+  const bool refuses = sketch.has(Feature::host_protect) && draw.chance(40);
+  if (refuses) sketch.emit(HostChange{HostAction::protect, slot.hva, huge_page});
+  touch(sketch, slot, AccessKind::read);
+  apply(sketch, SlotFlags{slot.id, true, slot.read_only});
+  const auto mode = sketch.program.configuration.dirty_log;
+  if (mode == DirtyLogMode::manual || mode == DirtyLogMode::manual_all_set) {
+    sketch.emit(DirtyClear{slot.id, 64 * draw.below(8), 64});
+  }
+  touch(sketch, slot, AccessKind::write);
+  touch(sketch, slot, AccessKind::write);
+  if (refuses) sketch.emit(HostChange{HostAction::unprotect, slot.hva, huge_page});
+  touch(sketch, slot, AccessKind::write);
 }
 
 void speak_ring_cycle(Sketch& sketch) {
