@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cerrno>
+#include <new>
 #include <tl/expected.hpp>
 
 namespace lockstep::impl {
@@ -25,6 +26,17 @@ class [[nodiscard]] Expected : public tl::expected<T, Error> {
  public:
   using tl::expected<T, Error>::expected;
 };
+
+/// Run what may allocate by means of the standard library: its exception ends here.
+template <typename Function>
+Expected<void> or_no_memory(Function&& function) {
+  try {
+    function();
+    return {};
+  } catch (const std::bad_alloc&) {
+    return tl::unexpected<Error>(Error::no_memory);
+  }
+}
 
 inline tl::unexpected<Error> fail(Error error) { return tl::unexpected<Error>(error); }
 

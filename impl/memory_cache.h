@@ -5,7 +5,6 @@
 #include <cstddef>
 
 #include "impl/cache_capacity.h"
-#include "impl/optional_lock.h"
 #include "impl/rmap.h"
 #include "impl/table_arena.h"
 

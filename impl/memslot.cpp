@@ -68,16 +68,25 @@ MemorySlot* SlotTable::by_id(std::uint64_t id) {
 }
 
 MemorySlot* SlotTable::by_gfn(Gfn gfn) {
-  if (last_used_ != nullptr && last_used_->contains(gfn)) return last_used_;
+  MemorySlot* last = last_used_.mine().load(std::memory_order_relaxed);
+  if (last != nullptr && last->contains(gfn)) return last;
   const auto behind = first_behind(slots_, gfn);
   if (behind == slots_.begin()) return nullptr;
   MemorySlot* slot = std::prev(behind)->get();
   if (!slot->contains(gfn)) return nullptr;
-  last_used_ = slot;
+  last_used_.mine().store(slot, std::memory_order_relaxed);
   return slot;
 }
 
-MemorySlot& SlotTable::insert(std::unique_ptr<MemorySlot> slot) {
+Expected<SlotTable::Room> SlotTable::room() {
+  if (plan_.fails_now()) return fail(Error::no_memory);
+  if (slots_.size() < slots_.capacity()) return Room{};
+  const auto grown = or_no_memory([&] { slots_.reserve(2 * slots_.size() + 4); });
+  if (!grown) return fail(grown.error());
+  return Room{};
+}
+
+MemorySlot& SlotTable::insert(std::unique_ptr<MemorySlot> slot, Room&& /*room*/) {
   return **slots_.insert(first_behind(slots_, slot->base), std::move(slot));
 }
 
@@ -87,15 +96,17 @@ std::unique_ptr<MemorySlot> SlotTable::extract(std::uint64_t id) {
   if (found == slots_.end()) return nullptr;
   std::unique_ptr<MemorySlot> slot = std::move(*found);
   slots_.erase(found);
-  if (last_used_ == slot.get()) last_used_ = nullptr;
+  last_used_.each([&](std::atomic<MemorySlot*>& last) {
+    if (last == slot.get()) last = nullptr;
+  });
   return slot;
 }
 
-Expected<void> allocate_rmaps(MemorySlot& slot) {
+Expected<void> allocate_rmaps(MemorySlot& slot, FaultPlan& plan) {
   if (slot.has_rmaps()) return {};
   std::array<ZeroedArray<RmapHead>, leaf_levels> rmap;
   for (unsigned level = 1; level <= leaf_levels; ++level) {
-    auto made = ZeroedArray<RmapHead>::make(slot.entries(level));
+    auto made = ZeroedArray<RmapHead>::make(slot.entries(level), plan);
     if (!made) return fail(made.error());
     rmap[level - 1] = std::move(*made);
   }
@@ -103,9 +114,9 @@ Expected<void> allocate_rmaps(MemorySlot& slot) {
   return {};
 }
 
-Expected<void> allocate_tracking(MemorySlot& slot) {
+Expected<void> allocate_tracking(MemorySlot& slot, FaultPlan& plan) {
   if (slot.tracked) return {};
-  auto tracked = ZeroedArray<std::uint16_t>::make(slot.pages);
+  auto tracked = ZeroedArray<std::uint16_t>::make(slot.pages, plan);
   if (!tracked) return fail(tracked.error());
   slot.tracked = std::move(*tracked);
   return {};
@@ -123,21 +134,21 @@ void count_edges(MemorySlot& slot) {
   }
 }
 
-Expected<void> allocate_metadata(MemorySlot& slot, bool rmaps, bool tracking) {
+Expected<void> allocate_metadata(MemorySlot& slot, bool rmaps, bool tracking, FaultPlan& plan) {
   for (unsigned level = 2; level <= leaf_levels; ++level) {
-    auto counts = ZeroedArray<std::int32_t>::make(slot.entries(level));
+    auto counts = ZeroedArray<std::int32_t>::make(slot.entries(level), plan);
     if (!counts) return fail(counts.error());
     slot.no_huge[level - 2] = std::move(*counts);
   }
   count_edges(slot);
   if (rmaps) {
-    if (auto made = allocate_rmaps(slot); !made) return made;
+    if (auto made = allocate_rmaps(slot, plan); !made) return made;
   }
-  return tracking ? allocate_tracking(slot) : Expected<void>{};
+  return tracking ? allocate_tracking(slot, plan) : Expected<void>{};
 }
 
-Expected<void> allocate_dirty_bitmap(MemorySlot& slot, bool all_set) {
-  auto dirty = ZeroedArray<std::uint64_t>::make(slot.dirty_words());
+Expected<void> allocate_dirty_bitmap(MemorySlot& slot, bool all_set, FaultPlan& plan) {
+  auto dirty = ZeroedArray<std::uint64_t>::make(slot.dirty_words(), plan);
   if (!dirty) return fail(dirty.error());
   slot.dirty = std::move(*dirty);
   if (!all_set) return {};

@@ -14,6 +14,7 @@
 #include "impl/mmio_encoding.h"
 #include "impl/range_math.h"
 #include "impl/shadow_page.h"
+#include "impl/thread_line.h"
 #include "spec/vocabulary/address.h"
 
 namespace lockstep::impl {
@@ -33,9 +34,10 @@ template <typename T>
 class ZeroedArray {
  public:
   ZeroedArray() = default;
-  /// no_memory if the host has none left.
-  static Expected<ZeroedArray> make(std::uint64_t count) {
+  /// no_memory if the host has none left, or the plan says so.
+  static Expected<ZeroedArray> make(std::uint64_t count, FaultPlan& plan) {
     ZeroedArray array;
+    if (plan.fails_now()) return fail(Error::no_memory);
     array.data_.reset(static_cast<T*>(std::calloc(count, sizeof(T))));
     if (!array.data_) return fail(Error::no_memory);
     return array;
@@ -131,8 +133,14 @@ class SlotTable {
   /// Slot of the gfn, or null. O(log slots), O(1) if it was the last one.
   MemorySlot* by_gfn(Gfn gfn);
 
+  /// Room for one more slot: what may fail, before anything is changed.
+  class [[nodiscard]] Room {
+    friend class SlotTable;
+    Room() = default;
+  };
+  Expected<Room> room();
   /// Insert a slot that overlaps none; stable address until erased.
-  MemorySlot& insert(std::unique_ptr<MemorySlot> slot);
+  MemorySlot& insert(std::unique_ptr<MemorySlot> slot, Room&& room);
   /// Take a slot out; null if there is none.
   std::unique_ptr<MemorySlot> extract(std::uint64_t id);
   bool empty() const { return slots_.empty(); }
@@ -149,6 +157,9 @@ class SlotTable {
   /// Tests only: start from a generation near the wrap.
   void set_generation(std::uint64_t generation) { generation_ = generation; }
 
+  /// Which allocation for slots fails: fault injection.
+  FaultPlan& plan() { return plan_; }
+
   /// Every slot, by ascending gfn.
   const std::vector<std::unique_ptr<MemorySlot>>& all() const { return slots_; }
 
@@ -157,20 +168,21 @@ class SlotTable {
 
   Limits limits_;
   std::vector<std::unique_ptr<MemorySlot>> slots_;
-  MemorySlot* last_used_ = nullptr;
+  FaultPlan plan_;
+  PerThread<std::atomic<MemorySlot*>> last_used_;  ///< KVM: kvm_vcpu::last_used_slot
   std::uint64_t generation_ = 0;
 };
 
 /// Allocate what a slot keeps for each gfn, and count its edges. Rmaps and
 /// tracking only if asked. KVM: kvm_alloc_memslot_metadata().
-Expected<void> allocate_metadata(MemorySlot& slot, bool rmaps, bool tracking);
+Expected<void> allocate_metadata(MemorySlot& slot, bool rmaps, bool tracking, FaultPlan& plan);
 /// KVM: memslot_rmap_alloc(), kvm_page_track_write_tracking_alloc(). Nothing
 /// changes if there is no memory; nothing happens if they exist.
-Expected<void> allocate_rmaps(MemorySlot& slot);
-Expected<void> allocate_tracking(MemorySlot& slot);
+Expected<void> allocate_rmaps(MemorySlot& slot, FaultPlan& plan);
+Expected<void> allocate_tracking(MemorySlot& slot, FaultPlan& plan);
 /// Count anew what the slot's place says about huge pages: after a move.
 void count_edges(MemorySlot& slot);
 /// Allocate the dirty bitmap, with every page's bit set or none.
-Expected<void> allocate_dirty_bitmap(MemorySlot& slot, bool all_set);
+Expected<void> allocate_dirty_bitmap(MemorySlot& slot, bool all_set, FaultPlan& plan);
 
 }  // namespace lockstep::impl

@@ -50,7 +50,7 @@ constexpr std::array table = {
     MutantInfo{Mutant::previous_roots_kept, "previous-roots-kept",
                "the current root is asked whether previous ones are obsolete", "cf4a8693d97a"},
     MutantInfo{Mutant::root_of_other_role, "root-of-other-role",
-               "an earlier root serves whatever its role", "is_root_usable()"},
+               "control bits change, and roots of the role before go on", "b8453cdcf260"},
     MutantInfo{Mutant::move_keeps_mappings, "move-keeps-mappings",
                "a moved slot is still mapped where it was", "12d6e7538e2d, CVE-2013-4592"},
     MutantInfo{Mutant::slot_table_kept, "slot-table-kept",
@@ -75,8 +75,8 @@ constexpr std::array table = {
                "huge pages stay executable under the mitigation", "b8e8c8303ff2, CVE-2018-12207"},
     MutantInfo{Mutant::nx_recovery_keeps_list, "nx-recovery-keeps-list",
                "recovered pages stay on their list", "e89505698c9f"},
-    MutantInfo{Mutant::split_drops_last, "split-drops-last",
-               "a split huge page lacks its last piece", "make_huge_page_split_spte()"},
+    MutantInfo{Mutant::split_maps_first, "split-maps-first",
+               "every piece of a split huge page maps its first", "make_huge_page_split_spte()"},
     MutantInfo{Mutant::split_gains_write, "split-gains-write",
                "pieces of a read-only huge page are writable", "make_huge_page_split_spte()"},
     MutantInfo{Mutant::notifier_without_flush, "notifier-without-flush",
@@ -96,8 +96,6 @@ constexpr std::array table = {
                "logging begins and writable pages stay so", "kvm_mmu_slot_apply_flags()"},
     MutantInfo{Mutant::fast_fault_not_logged, "fast-fault-not-logged",
                "write access comes back and the page is not logged", "fast_pf_fix_direct_spte()"},
-    MutantInfo{Mutant::fast_fault_ignores_tracking, "fast-fault-ignores-tracking",
-               "a fast fault gives back what tracking took", "7c8a4742c4ab, f082d86ea685"},
     MutantInfo{Mutant::guest_flags_not_logged, "guest-flags-not-logged",
                "accessed flags dirty a table's page and it is not logged",
                "FNAME(update_accessed_dirty_bits)"},
@@ -106,17 +104,36 @@ constexpr std::array table = {
     MutantInfo{Mutant::ring_reset_without_protect, "ring-reset-without-protect",
                "a reset ring leaves its pages writable", "kvm_reset_dirty_gfn()"},
     MutantInfo{Mutant::tdp_zap_without_flush, "tdp-zap-without-flush",
-               "the TDP MMU replaces an SPTE and no TLB is told", "315f02c60d94"},
+               "the TDP MMU zaps an SPTE and no TLB is told", "315f02c60d94"},
     MutantInfo{Mutant::tdp_skips_last_entry, "tdp-skips-last-entry",
                "walks of the TDP MMU miss the last entry of a range", "3a0f64de479c"},
     MutantInfo{Mutant::tdp_root_kept, "tdp-root-kept",
                "an invalidated root's tree is never taken down", "524a1e4e381f"},
-    MutantInfo{Mutant::reclaim_zaps_roots, "reclaim-zaps-roots", "the page limit zaps roots in use",
-               "kvm_mmu_zap_oldest_mmu_pages()"},
+};
+
+constexpr std::array absent = {
+    AbsentMutant{"reclaim-zaps-roots", "kvm_mmu_zap_oldest_mmu_pages()",
+                 "a root in use that is zapped stays charged until its vCPU drops it, and is made "
+                 "anew before the next entry: slower, never wrong"},
+    AbsentMutant{"fast-fault-ignores-tracking", "7c8a4742c4ab, f082d86ea685",
+                 "it takes tables shadowed beside direct pages: nested guests, which impl lacks"},
+    AbsentMutant{"split-drops-last", "shadow_mmu_split_huge_page()",
+                 "a piece that is not mapped faults like any page that is not, which is legal"},
+    AbsentMutant{
+        "null-lock", "mmu_shrink_scan(), seed 000",
+        "a cache that nobody shares has no lock, and any other lock is a member, never a pointer"},
+    AbsentMutant{"counter-drifts", "kvm_mod_used_mmu_pages(), seed 000",
+                 "PageCharge, Token and SlotHold are move-only and give back what they took"},
+    AbsentMutant{"empty-cache", "kvm_mmu_memory_cache_alloc(), seed 000",
+                 "ObjectCache::take() gives an error that must be handled to compile"},
+    AbsentMutant{"invalid-list-forgotten", "e89505698c9f", "the destructor of ZapBatch commits it"},
+    AbsentMutant{"huge-bit-of-mmio", "088acd235266",
+                 "LeafCounts follows from each SPTE's change, and MMIO is no present one"},
 };
 
 }  // namespace
 
 std::span<const MutantInfo> mutants() { return table; }
+std::span<const AbsentMutant> absent_mutants() { return absent; }
 
 }  // namespace lockstep::impl

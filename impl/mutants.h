@@ -45,7 +45,7 @@ enum class Mutant : std::uint8_t {
   huge_write_logged_as_one,
   nx_huge_executable,
   nx_recovery_keeps_list,
-  split_drops_last,
+  split_maps_first,
   split_gains_write,
   notifier_without_flush,
   notifier_skips_huge,
@@ -55,14 +55,12 @@ enum class Mutant : std::uint8_t {
   dirty_clear_half,
   enable_log_without_protect,
   fast_fault_not_logged,
-  fast_fault_ignores_tracking,
   guest_flags_not_logged,
   ring_loses_entries,
   ring_reset_without_protect,
   tdp_zap_without_flush,
   tdp_skips_last_entry,
   tdp_root_kept,
-  reclaim_zaps_roots,
   count
 };
 
@@ -76,6 +74,14 @@ struct MutantInfo {
 
 /// All of them, whether this build has them or not.
 std::span<const MutantInfo> mutants();
+
+/// A defect that KVM had or could have, and this MMU cannot.
+struct AbsentMutant {
+  std::string_view name;
+  std::string_view history;
+  std::string_view reason;
+};
+std::span<const AbsentMutant> absent_mutants();
 
 #ifdef LOCKSTEP_IMPL_MUTANTS
 inline constexpr bool has_mutants = true;

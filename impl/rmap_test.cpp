@@ -93,17 +93,5 @@ TEST(SplitCache, HasRoomForEveryPieceOfAHugePage) {
   EXPECT_EQ(sizeof(RmapDescriptor), 64u);
 }
 
-TEST(OptionalLock, AbsentLockLocksNothing) {
-  std::mutex mutex;
-  {
-    const auto guard = OptionalLock(mutex).guard();
-    EXPECT_TRUE(guard.owns_lock());
-    EXPECT_FALSE(mutex.try_lock());
-  }
-  const OptionalLock none;
-  EXPECT_FALSE(none.present());
-  EXPECT_FALSE(none.guard().owns_lock());
-}
-
 }  // namespace
 }  // namespace lockstep::impl

@@ -33,9 +33,9 @@ bool Roots::switch_to(std::uint64_t cr3, const Role& role) {
   return true;
 }
 
-void Roots::set(ShadowPage& page, std::uint64_t cr3) {
+void Roots::set(RootRef root, std::uint64_t cr3) {
   unload();
-  whole_[0] = Whole{.root = mmu_->root(page), .cr3 = cr3};
+  whole_[0] = Whole{.root = std::move(root), .cr3 = cr3};
 }
 
 Expected<void> Roots::load_quartered(MemoryCache& cache) {
@@ -52,9 +52,9 @@ Expected<void> Roots::load_quartered(MemoryCache& cache) {
   return {};
 }
 
-void Roots::set_quarter(unsigned quarter, ShadowPage& page) {
-  quarters_[quarter] = mmu_->root(page);
-  upper_->set(quarter, nonleaf_spte(page.frame()));
+void Roots::set_quarter(unsigned quarter, RootRef root) {
+  upper_->set(quarter, nonleaf_spte(root.page().frame()));
+  quarters_[quarter] = std::move(root);
 }
 
 void Roots::clear() {

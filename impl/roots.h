@@ -22,17 +22,15 @@ class Roots {
     std::uint64_t cr3 = 0;
   };
 
-  explicit Roots(ShadowMmu& mmu) : mmu_(&mmu) {}
-
   /// Make the root of this CR3 and role current if an earlier one still serves;
   /// else there is no current root. KVM: fast_pgd_switch().
   bool switch_to(std::uint64_t cr3, const Role& role);
-  /// Make `page` the current root.
-  void set(ShadowPage& page, std::uint64_t cr3);
+  /// Make it the current root.
+  void set(RootRef root, std::uint64_t cr3);
   /// Make a root of four quarters current, each empty until set_quarter().
   Expected<void> load_quartered(MemoryCache& cache);
   /// Fill one quarter.
-  void set_quarter(unsigned quarter, ShadowPage& page);
+  void set_quarter(unsigned quarter, RootRef root);
   /// No current root; earlier ones stay.
   void unload();
   /// Drop every hold.
@@ -65,7 +63,6 @@ class Roots {
   bool quartered() const { return quartered_; }
 
  private:
-  ShadowMmu* mmu_;
   std::array<Whole, 4> whole_;  ///< [0] is current
   std::array<RootRef, 4> quarters_;
   ShadowPagePtr top_;    ///< one entry, for hardware that walks four levels

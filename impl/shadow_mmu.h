@@ -17,6 +17,7 @@
 #include "impl/page_hash.h"
 #include "impl/protocol_steps.h"
 #include "impl/shadow_page.h"
+#include "impl/thread_line.h"
 
 namespace lockstep::impl {
 
@@ -52,19 +53,33 @@ class RootRef {
   Token token_;
 };
 
+/// A number that several threads count up, and nobody orders anything by.
+class EventCount {
+ public:
+  EventCount& operator++() { return *this += 1; }
+  EventCount& operator+=(std::uint64_t more) {
+    count_.fetch_add(more, std::memory_order_relaxed);
+    return *this;
+  }
+  operator std::uint64_t() const { return count_.load(std::memory_order_relaxed); }
+
+ private:
+  std::atomic<std::uint64_t> count_ = 0;
+};
+
 /// What happened to shadow pages since the VM was made.
 struct MmuEvents {
-  std::uint64_t pages_created = 0;
-  std::uint64_t pages_zapped = 0;
-  std::uint64_t write_protected = 0;  ///< SPTEs
-  std::uint64_t recycled = 0;         ///< pages zapped by the limit
-  std::uint64_t flooded = 0;          ///< pages zapped for too many writes
-  std::uint64_t unsynced = 0;         ///< pages that became unsync
-  std::uint64_t synced = 0;           ///< ... and were synchronized
-  std::uint64_t split = 0;            ///< huge leaves replaced by small ones
-  std::uint64_t collapsed = 0;        ///< tables zapped to make room for a huge leaf
-  std::uint64_t nx_recovered = 0;     ///< pages
-  std::uint64_t batches = 0;          ///< times that zapping everything paused
+  EventCount pages_created;
+  EventCount pages_zapped;
+  EventCount write_protected;  ///< SPTEs
+  EventCount recycled;         ///< pages zapped by the limit
+  EventCount flooded;          ///< pages zapped for too many writes
+  EventCount unsynced;         ///< pages that became unsync
+  EventCount synced;           ///< ... and were synchronized
+  EventCount split;            ///< huge leaves replaced by small ones
+  EventCount collapsed;        ///< tables zapped to make room for a huge leaf
+  EventCount nx_recovered;     ///< pages
+  EventCount batches;          ///< times that zapping everything paused
 };
 
 /// Numbers of present leaves by level. They follow from each SPTE's change, so
@@ -72,18 +87,24 @@ struct MmuEvents {
 class LeafCounts {
  public:
   std::uint64_t at(unsigned level) const {
-    return counts_[level - 1].load(std::memory_order_relaxed);
+    std::uint64_t sum = 0;
+    counts_.each(
+        [&](const Counts& counts) { sum += counts[level - 1].load(std::memory_order_relaxed); });
+    return sum;
   }
   std::uint64_t total() const { return at(1) + at(2) + at(3); }
   /// An SPTE of the level changed.
   void account(unsigned level, std::uint64_t old, std::uint64_t now) {
     const bool was = spte_present(old) && spte_leaf(old, level);
     const bool is = spte_present(now) && spte_leaf(now, level);
-    if (was != is) counts_[level - 1].fetch_add(is ? 1 : ~0ull, std::memory_order_relaxed);
+    if (was == is) return;
+    // One thread's may go below zero, their sum does not.
+    counts_.mine()[level - 1].fetch_add(is ? 1 : ~0ull, std::memory_order_relaxed);
   }
 
  private:
-  std::array<std::atomic<std::uint64_t>, leaf_levels> counts_{};
+  using Counts = std::array<std::atomic<std::uint64_t>, leaf_levels>;
+  PerThread<Counts> counts_;
 };
 
 /// What the guest's table says about the page behind one SPTE.

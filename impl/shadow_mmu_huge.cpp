@@ -36,11 +36,10 @@ Expected<void> ShadowMmu::split(MemoryCache& pages, SplitRmapCache& rmap_cache, 
   for (unsigned i = 0; i < 512; ++i) {
     // The table may have been there and map some of it already.
     if (spte_present(table.spte(i))) continue;
-    if (i == 511 && mutant(Mutant::split_drops_last)) continue;
     const Gfn small = gfn + i * pages_of(level - 1);
     const SpteRef self(table.index(), i);
     if (auto added = slot->rmap_of(small, level - 1).add(rmap_cache, self); !added) return added;
-    std::uint64_t spte = split_spte(huge, level, i);
+    std::uint64_t spte = split_spte(huge, level, mutant(Mutant::split_maps_first) ? 0 : i);
     if (mutant(Mutant::split_gains_write)) spte |= entry::writable | entry::dirty;
     write(table, i, spte);
   }

@@ -212,7 +212,9 @@ unsigned TdpMmu::unmap_range(Gfn first, Gfn end) {
     set(page, entry, 0);
     ++dropped;
   });
-  if (dropped != 0 && !mutant(Mutant::notifier_without_flush)) shadow_->request_flush();
+  const bool silent =
+      mutant(Mutant::notifier_without_flush) || mutant(Mutant::tdp_zap_without_flush);
+  if (dropped != 0 && !silent) shadow_->request_flush();
   return dropped;
 }
 
@@ -262,8 +264,7 @@ Expected<void> TdpMmu::split_range(MemoryCache& cache, Gfn first, Gfn end) {
       }
       ShadowPagePtr table = make_table(std::move(*fresh), page, entry, page.gfn_at(entry));
       for (unsigned i = 0; i < 512; ++i) {
-        if (i == 511 && mutant(Mutant::split_drops_last)) continue;
-        std::uint64_t spte = split_spte(huge, level, i);
+        std::uint64_t spte = split_spte(huge, level, mutant(Mutant::split_maps_first) ? 0 : i);
         if (mutant(Mutant::split_gains_write)) spte |= entry::writable | entry::dirty;
         table->set(i, spte);
         shadow_->leaves().account(level - 1, 0, spte);
@@ -279,7 +280,7 @@ Expected<void> TdpMmu::split_range(MemoryCache& cache, Gfn first, Gfn end) {
 void TdpMmu::zap(ShadowPage& page) {
   if (page.parent.none()) return;
   set(shadow_->arena().page(page.parent.page()), page.parent.entry(), 0);
-  shadow_->request_flush();
+  if (!mutant(Mutant::tdp_zap_without_flush)) shadow_->request_flush();
 }
 
 }  // namespace lockstep::impl

@@ -29,7 +29,7 @@ class Direct : public testing::TestWithParam<bool> {
     if (!cpu->prepare_entry()) return false;
     return fixed(cpu->tdp_fault(gpa, kind));
   }
-  std::uint64_t leaves(unsigned level) { return guest->vm.mmu().leaves().at(level); }
+  std::uint64_t leaves(unsigned level) { return guest->vm.exclusive().mmu().leaves().at(level); }
   void log(bool on) {
     ASSERT_FALSE(guest->slot({.id = 0, .gpa = 0, .size = Guest::memory_size, .log = on}));
   }
@@ -108,13 +108,13 @@ TEST_P(Direct, FetchesForbidHugePagesUntilRecovery) {
   ASSERT_TRUE(fault(0x201000, AccessKind::fetch));
   EXPECT_EQ(leaves(2), 0u);
   EXPECT_EQ(*leaf(*guest, *cpu, 0x201000) & entry::no_execute, 0u);
-  EXPECT_EQ(guest->vm.mmu().nx().size(), 1u);
+  EXPECT_EQ(guest->vm.exclusive().mmu().nx().size(), 1u);
   // Reads do not bring the huge page back ...
   ASSERT_TRUE(fault(0x202000, AccessKind::read));
   EXPECT_EQ(leaves(2), 0u);
   // ... recovery lets them.
   guest->vm.recover_huge_pages();
-  EXPECT_EQ(guest->vm.mmu().nx().size(), 0u);
+  EXPECT_EQ(guest->vm.exclusive().mmu().nx().size(), 0u);
   ASSERT_TRUE(fault(0x202000, AccessKind::read));
   EXPECT_EQ(leaves(2), 1u);
 }
@@ -137,20 +137,20 @@ TEST_P(Direct, MmioIsToldByTheEntryUntilSlotsChange) {
 TEST_P(Direct, AGenerationThatWrapsLeavesNoMmioEntry) {
   guest->vm.slots().set_generation((1ull << mmio::generation_bits) - 2);
   EXPECT_TRUE(std::holds_alternative<NeedsEmulation>(cpu->tdp_fault(0x10000000, AccessKind::read)));
-  const std::uint64_t obsolete = guest->vm.mmu().obsolete_generation();
+  const std::uint64_t obsolete = guest->vm.obsolete_generation();
   ASSERT_FALSE(guest->slot({.id = 1, .gpa = 0x8000000, .size = 0x1000}));
-  EXPECT_NE(guest->vm.mmu().obsolete_generation(), obsolete);
+  EXPECT_NE(guest->vm.obsolete_generation(), obsolete);
 }
 
 TEST_P(Direct, FaultsWaitWhileTheHostChangesItsPages) {
   guest->vm.invalidate_begin(0x200000, page_size);
   EXPECT_TRUE(fault(0x200000, AccessKind::write));
-  EXPECT_EQ(guest->vm.mmu().mapped_pages(), 0u);
+  EXPECT_EQ(guest->vm.exclusive().mmu().mapped_pages(), 0u);
   EXPECT_TRUE(fault(0x600000, AccessKind::write));
-  EXPECT_EQ(guest->vm.mmu().mapped_pages(), 1u);
+  EXPECT_EQ(guest->vm.exclusive().mmu().mapped_pages(), 1u);
   guest->vm.invalidate_end();
   EXPECT_TRUE(fault(0x200000, AccessKind::write));
-  EXPECT_EQ(guest->vm.mmu().mapped_pages(), 2u);
+  EXPECT_EQ(guest->vm.exclusive().mmu().mapped_pages(), 2u);
 }
 
 TEST_P(Direct, AgeSeesEachUseOnce) {
@@ -182,7 +182,7 @@ TEST_P(Direct, TargetedZapSparesOtherSlots) {
   ASSERT_TRUE(fault(0x600000, AccessKind::write));
   ASSERT_TRUE(fault(0x1000000, AccessKind::write));
   ASSERT_FALSE(guest->slot({.id = 1}));
-  EXPECT_EQ(guest->vm.mmu().mapped_pages(), 1u);
+  EXPECT_EQ(guest->vm.exclusive().mmu().mapped_pages(), 1u);
   EXPECT_NE(leaf(*guest, *cpu, 0x600000), std::nullopt);
 }
 
@@ -206,8 +206,8 @@ TEST(TdpMmu, TwoVcpusFillOneTreeAtOnce) {
   std::thread thread([&] { run(other, page_size); });
   run(one, 0);
   thread.join();
-  EXPECT_EQ(guest.vm.mmu().leaves().at(1), Guest::memory_size / page_size);
-  EXPECT_EQ(guest.vm.tdp().pages(), 1u + 1u + 1u + 4u);
+  EXPECT_EQ(guest.vm.exclusive().mmu().leaves().at(1), Guest::memory_size / page_size);
+  EXPECT_EQ(guest.vm.exclusive().tdp().pages(), 1u + 1u + 1u + 4u);
   one.unload();
   other.unload();
 }
@@ -220,14 +220,14 @@ TEST(TdpMmu, ARootInUseOutlivesItsTree) {
     ASSERT_TRUE(cpu.prepare_entry());
     ASSERT_TRUE(fixed(cpu.tdp_fault(0, AccessKind::write)));
     ASSERT_FALSE(guest.slot({.id = 0}));
-    EXPECT_EQ(guest.vm.tdp().pages(), 1u);
-    EXPECT_EQ(guest.vm.mmu().mapped_pages(), 0u);
+    EXPECT_EQ(guest.vm.exclusive().tdp().pages(), 1u);
+    EXPECT_EQ(guest.vm.exclusive().mmu().mapped_pages(), 0u);
     ASSERT_TRUE(cpu.prepare_entry());
-    EXPECT_EQ(guest.vm.tdp().pages(), 1u);  // a new one; the old one went
+    EXPECT_EQ(guest.vm.exclusive().tdp().pages(), 1u);  // a new one; the old one went
   }
-  guest.vm.tdp().invalidate_roots();
-  guest.vm.tdp().reap();
-  EXPECT_TRUE(guest.vm.tdp().empty());
+  guest.vm.exclusive().tdp().invalidate_roots();
+  guest.vm.exclusive().tdp().reap();
+  EXPECT_TRUE(guest.vm.exclusive().tdp().empty());
 }
 
 }  // namespace

@@ -102,7 +102,7 @@ class Vcpu final : private GuestTables {
   /// Level of that table.
   unsigned root_level() const { return hardware_levels_; }
   /// A CPU must flush its whole TLB when this value changes.
-  std::uint64_t flush_generation() const { return flushes_ + vm_->mmu().flush_generation(); }
+  std::uint64_t flush_generation() const { return flushes_ + vm_->flush_generation(); }
 
   /// A #PF that hardware took on the shadow tables; `reserved` if an entry had a
   /// reserved bit. KVM: kvm_mmu_page_fault(), FNAME(page_fault)().
@@ -153,8 +153,8 @@ class Vcpu final : private GuestTables {
   void registers_changed();
   Role base_role() const;
   Role child_role(const GuestWalk& walk, unsigned level, Gva gva, Rights leaf_access) const;
-  Expected<void> load_roots();
-  Expected<void> load_quarter(Gva gva);
+  Expected<void> load_roots(const GuardedMmu::Exclusive& held);
+  Expected<void> load_quarter(ShadowMmu& mmu, Gva gva);
   Expected<void> stock();
   void sync_roots(bool earlier);
   void injected(Gva gva, std::uint32_t code);
@@ -181,12 +181,16 @@ class Vcpu final : private GuestTables {
   enum class Installed : std::uint8_t { done, write_denied, retry };
   unsigned goal_level(const Target& target, unsigned most, unsigned& could_be) const;
   Mapping mapping_of(const Target& target, unsigned level);
-  Expected<Installed> install(const GuestWalk& walk, Gva gva, const Target& target);
-  Expected<Installed> install_direct(const Target& target);
-  Expected<Installed> install_tdp(const Target& target);
-  Expected<ShadowPage*> descend_shadow(ShadowPage& from, unsigned entry, Gfn gfn, const Role& role);
-  Expected<ShadowPage*> descend_direct(ShadowPage& from, unsigned entry, Gfn gfn, const Role& role);
-  Expected<ShadowMmu::Mapped> finish(ShadowPage& page, unsigned entry, const Target& target);
+  // With the MMU lock held: the references say so.
+  Expected<Installed> install(ShadowMmu& mmu, const GuestWalk& walk, Gva gva, const Target& target);
+  Expected<Installed> install_direct(ShadowMmu& mmu, const Target& target);
+  Expected<Installed> install_tdp(TdpMmu& tdp, const Target& target);
+  Expected<ShadowPage*> descend_shadow(ShadowMmu& mmu, ShadowPage& from, unsigned entry, Gfn gfn,
+                                       const Role& role);
+  Expected<ShadowPage*> descend_direct(ShadowMmu& mmu, ShadowPage& from, unsigned entry, Gfn gfn,
+                                       const Role& role);
+  Expected<ShadowMmu::Mapped> finish(ShadowMmu& mmu, ShadowPage& page, unsigned entry,
+                                     const Target& target);
 
   Vm* vm_;
   std::size_t number_;

@@ -72,9 +72,9 @@ Vcpu::Window Vcpu::window_store(Gpa gpa, unsigned size, std::uint64_t value) {
   const bool refused = vm_->host_protects(at.hva);
   bool plain = direct() && !at.slot->is_tracked(gfn);
   if (!plain && !refused) {
-    const std::unique_lock held(vm_->lock());
+    const auto held = vm_->exclusive();
     plain = mutant(Mutant::table_not_write_protected) ||
-            vm_->mmu().try_to_unsync(*at.slot, gfn, /*can_unsync=*/true, /*prefetch=*/false);
+            held.mmu().try_to_unsync(*at.slot, gfn, /*can_unsync=*/true, /*prefetch=*/false);
   }
   if (!plain) {
     if (refused && !at.slot->is_tracked(gfn)) return Window::refused;

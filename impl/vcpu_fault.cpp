@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /// Vcpu: page faults, up to what is to be mapped.
-#include <shared_mutex>
-
 #include "impl/mutants.h"
 #include "impl/spte.h"
 #include "impl/vcpu.h"
@@ -54,7 +52,7 @@ std::optional<std::uint64_t> Vcpu::lockless_spte(std::uint64_t address, unsigned
     level = page->role.level;
     const std::uint64_t spte = page->spte(spte_index(address, level));
     if (!spte_present(spte) || spte_leaf(spte, level)) return spte;
-    page = vm_->mmu().arena().find(spte_frame(spte));
+    page = vm_->arena().find(spte_frame(spte));
   }
   return std::nullopt;
 }
@@ -94,19 +92,20 @@ FaultOutcome Vcpu::no_slot(const GuestWalk* walk, Gva gva, Gpa gpa) {
   if (auto stocked = stock(); !stocked) return RunError{stocked.error()};
   const Target target{.gfn = gfn, .access = access};
   if (vm_->uses_tdp_mmu()) {
-    const std::shared_lock held(vm_->lock());
+    const auto held = vm_->shared();
     if (tdp_root_.usable()) {
-      const auto mapped = vm_->tdp().map_mmio(caches_, tdp_root_.page(), gfn);
+      const auto mapped = held.tdp().map_mmio(caches_, tdp_root_.page(), gfn);
       if (!mapped) return RunError{mapped.error()};
     }
     return NeedsEmulation{};
   }
-  const std::unique_lock held(vm_->lock());
-  if (auto room = vm_->mmu().make_available(FaultCaches::pages_per_fault); !room) {
+  const auto held = vm_->exclusive();
+  if (auto room = held.mmu().make_available(FaultCaches::pages_per_fault); !room) {
     return RunError{room.error()};
   }
   if (!roots_.frame()) return NeedsEmulation{};
-  const auto installed = walk != nullptr ? install(*walk, gva, target) : install_direct(target);
+  const auto installed = walk != nullptr ? install(held.mmu(), *walk, gva, target)
+                                         : install_direct(held.mmu(), target);
   if (!installed) return RunError{installed.error()};
   return NeedsEmulation{};
 }
@@ -119,8 +118,8 @@ void Vcpu::injected(Gva gva, std::uint32_t code) {
   if (direct() || (code & fault::present) == 0 || (code & fault::reserved) != 0) return;
   // KVM: vcpu_clear_mmio_info() in __kvm_mmu_invalidate_addr().
   if (mmio_.page == (gva & page_mask)) mmio_.page.reset();
-  const std::unique_lock held(vm_->lock());
-  if (ShadowPage* root = roots_.start(gva)) vm_->mmu().invalidate_address(*root, gva);
+  const auto held = vm_->exclusive();
+  if (ShadowPage* root = roots_.start(gva)) held.mmu().invalidate_address(*root, gva);
 }
 
 FaultOutcome Vcpu::page_fault(Gva gva, const GuestAccess& access, bool reserved) {
@@ -164,13 +163,13 @@ FaultOutcome Vcpu::page_fault(Gva gva, const GuestAccess& access, bool reserved)
                       .kind = access.kind,
                       .invalidations = invalidations,
                       .host_writable = !refused};
-  const std::unique_lock held(vm_->lock());
+  const auto held = vm_->exclusive();
   // The next entry finds a root; the next look, pages that stay.
   if (!roots_.frame() || vm_->must_retry(invalidations, target.hva)) return Fixed{};
-  if (auto room = vm_->mmu().make_available(FaultCaches::pages_per_fault); !room) {
+  if (auto room = held.mmu().make_available(FaultCaches::pages_per_fault); !room) {
     return RunError{room.error()};
   }
-  const auto installed = install(walked, gva, target);
+  const auto installed = install(held.mmu(), walked, gva, target);
   if (!installed) return RunError{installed.error()};
   // One of the tables just shadowed may be the page that is written.
   if (write && *installed == Installed::write_denied) return NeedsEmulation{};
@@ -210,16 +209,16 @@ FaultOutcome Vcpu::direct_fault(Gpa gpa, AccessKind kind, bool reserved) {
                       .host_writable = !refused};
   Expected<Installed> installed = Installed::retry;
   if (vm_->uses_tdp_mmu()) {
-    const std::shared_lock held(vm_->lock());
+    const auto held = vm_->shared();
     if (!tdp_root_.usable() || vm_->must_retry(invalidations, target.hva)) return Fixed{};
-    installed = install_tdp(target);
+    installed = install_tdp(held.tdp(), target);
   } else {
-    const std::unique_lock held(vm_->lock());
+    const auto held = vm_->exclusive();
     if (!roots_.frame() || vm_->must_retry(invalidations, target.hva)) return Fixed{};
-    if (auto room = vm_->mmu().make_available(FaultCaches::pages_per_fault); !room) {
+    if (auto room = held.mmu().make_available(FaultCaches::pages_per_fault); !room) {
       return RunError{room.error()};
     }
-    installed = install_direct(target);
+    installed = install_direct(held.mmu(), target);
   }
   if (!installed) return RunError{installed.error()};
   if (write && *installed == Installed::write_denied) return NeedsEmulation{};
@@ -243,13 +242,11 @@ bool Vcpu::fast_fault(Gpa gpa, AccessKind kind) {
     std::uint64_t spte = page->spte(entry);
     if (!spte_present(spte)) return false;
     if (!spte_leaf(spte, level)) {
-      page = vm_->mmu().arena().find(spte_frame(spte));
+      page = vm_->arena().find(spte_frame(spte));
       continue;
     }
     MemorySlot* slot = vm_->slots().by_gfn(gpa_to_gfn(gpa));
-    const bool ignores = !spte_writable(spte) && (spte & spte::host_writable) != 0 &&
-                         mutant(Mutant::fast_fault_ignores_tracking);
-    if (slot == nullptr || (!may_restore_write(spte) && !ignores)) return false;
+    if (slot == nullptr || !may_restore_write(spte)) return false;
     // A huge leaf has one bit for many pages.
     if (level > 1 && slot->log && !mutant(Mutant::huge_write_logged_as_one)) return false;
     const std::uint64_t now = with_write(spte);

@@ -77,7 +77,7 @@ TEST_F(Shadow, ShadowedTableIsWriteProtectedInEveryMapping) {
   EXPECT_NE(cpu->flush_generation(), flushes);
   // A level-1 table may be written, and lags behind from then on.
   EXPECT_TRUE(fixed(take_fault(*cpu, 0, user_write)));
-  EXPECT_EQ(guest.vm.mmu().unsync_pages(), 1u);
+  EXPECT_EQ(guest.vm.exclusive().mmu().unsync_pages(), 1u);
 }
 
 TEST_F(Shadow, WriteToTheDirectoryThatMapsItIsEmulated) {
@@ -297,15 +297,15 @@ TEST_F(Shadow, AllocationFailureAtEachPlace) {
     EXPECT_TRUE(fixed(take_fault(*cpu, 0, user_write)));
     cpu->unload();
     cpu.reset();
-    guest.vm.mmu().zap_all();
+    guest.vm.exclusive().mmu().zap_all();
     EXPECT_EQ(guest.arena.in_use(), 0u);
-    EXPECT_EQ(guest.vm.mmu().counter().used(), 0u);
+    EXPECT_EQ(guest.vm.exclusive().mmu().counter().used(), 0u);
   }
   EXPECT_GE(failures, 6u);
 }
 
 TEST_F(Shadow, ReclaimKeepsTheLimitAndTheRoot) {
-  guest.vm.mmu().counter().set_limit(10);
+  guest.vm.exclusive().mmu().counter().set_limit(10);
   guest.entry(0x1000, 0, 0x2000 | pwu);
   guest.entry(0x2000, 0, 0x3000 | pwu);
   for (unsigned i = 0; i < 16; ++i) {
@@ -317,10 +317,10 @@ TEST_F(Shadow, ReclaimKeepsTheLimitAndTheRoot) {
     for (Gva i = 0; i < 16; ++i) {
       ASSERT_TRUE(fixed(take_fault(*cpu, i << 21, user_write)));
       EXPECT_EQ(spte_frame(*leaf(guest, *cpu, i << 21)), 0x40u + i);
-      EXPECT_LE(guest.vm.mmu().counter().used(), 10u);
+      EXPECT_LE(guest.vm.exclusive().mmu().counter().used(), 10u);
     }
   }
-  EXPECT_GT(guest.vm.mmu().events().recycled, 0u);
+  EXPECT_GT(guest.vm.exclusive().mmu().events().recycled, 0u);
 }
 
 }  // namespace

@@ -44,9 +44,8 @@ Role Vcpu::child_role(const GuestWalk& walk, unsigned level, Gva gva, Rights lea
   return role;
 }
 
-Expected<ShadowPage*> Vcpu::descend_shadow(ShadowPage& from, unsigned entry, Gfn gfn,
-                                           const Role& role) {
-  ShadowMmu& mmu = vm_->mmu();
+Expected<ShadowPage*> Vcpu::descend_shadow(ShadowMmu& mmu, ShadowPage& from, unsigned entry,
+                                           Gfn gfn, const Role& role) {
   const std::uint64_t spte = from.spte(entry);
   if (spte_present(spte) && !spte_leaf(spte, from.role.level)) {
     ShadowPage& below = mmu.child(from, entry);
@@ -64,9 +63,8 @@ Expected<ShadowPage*> Vcpu::descend_shadow(ShadowPage& from, unsigned entry, Gfn
   return page;
 }
 
-Expected<ShadowPage*> Vcpu::descend_direct(ShadowPage& from, unsigned entry, Gfn gfn,
-                                           const Role& role) {
-  ShadowMmu& mmu = vm_->mmu();
+Expected<ShadowPage*> Vcpu::descend_direct(ShadowMmu& mmu, ShadowPage& from, unsigned entry,
+                                           Gfn gfn, const Role& role) {
   const std::uint64_t spte = from.spte(entry);
   if (spte_present(spte) && !spte_leaf(spte, from.role.level)) {
     ShadowPage& below = mmu.child(from, entry);
@@ -81,8 +79,8 @@ Expected<ShadowPage*> Vcpu::descend_direct(ShadowPage& from, unsigned entry, Gfn
 }
 
 /// The leaf, or the mark of an MMIO page.
-Expected<ShadowMmu::Mapped> Vcpu::finish(ShadowPage& page, unsigned entry, const Target& target) {
-  ShadowMmu& mmu = vm_->mmu();
+Expected<ShadowMmu::Mapped> Vcpu::finish(ShadowMmu& mmu, ShadowPage& page, unsigned entry,
+                                         const Target& target) {
   if (target.slot == nullptr) {
     mmu.map_mmio(page, entry, target.gfn, target.access);
     return ShadowMmu::Mapped::done;
@@ -92,9 +90,10 @@ Expected<ShadowMmu::Mapped> Vcpu::finish(ShadowPage& page, unsigned entry, const
   return mmu.map(with, page, entry, mapping_of(target, page.role.level));
 }
 
-Expected<Vcpu::Installed> Vcpu::install(const GuestWalk& walk, Gva gva, const Target& target) {
+Expected<Vcpu::Installed> Vcpu::install(ShadowMmu& mmu, const GuestWalk& walk, Gva gva,
+                                        const Target& target) {
   if (roots_.start(gva) == nullptr) {
-    if (auto loaded = load_quarter(gva); !loaded) return fail(loaded.error());
+    if (auto loaded = load_quarter(mmu, gva); !loaded) return fail(loaded.error());
   }
   ShadowPage* page = roots_.start(gva);
   if (page == nullptr) return Installed::retry;
@@ -109,25 +108,26 @@ Expected<Vcpu::Installed> Vcpu::install(const GuestWalk& walk, Gva gva, const Ta
       if (goal == 0) goal = std::min(level, goal_level(target, walk.leaf_level, could_be));
       const std::uint64_t spte = page->spte(entry);
       if (level == goal && level > 1 && spte_present(spte) && !spte_leaf(spte, level) &&
-          vm_->mmu().child(*page, entry).no_huge) {
+          mmu.child(*page, entry).no_huge) {
         --goal;  // code runs below: KVM disallowed_hugepage_adjust()
       }
       if (level == goal) break;
     }
     const Role role = child_role(walk, level - 1, gva, target.access);
     Expected<ShadowPage*> next =
-        role.direct ? descend_direct(*page, entry, level_base(target.gfn, level), role)
-                    : descend_shadow(*page, entry, gpa_to_gfn(walk.entry_gpa[level - 1]), role);
+        role.direct
+            ? descend_direct(mmu, *page, entry, level_base(target.gfn, level), role)
+            : descend_shadow(mmu, *page, entry, gpa_to_gfn(walk.entry_gpa[level - 1]), role);
     if (!next) return fail(next.error());
-    if (role.direct && goal < could_be && could_be >= level) vm_->mmu().nx().add(**next);
+    if (role.direct && goal < could_be && could_be >= level) mmu.nx().add(**next);
     page = *next;
   }
-  const auto mapped = finish(*page, spte_index(gva, page->role.level), target);
+  const auto mapped = finish(mmu, *page, spte_index(gva, page->role.level), target);
   if (!mapped) return fail(mapped.error());
   return *mapped == ShadowMmu::Mapped::done ? Installed::done : Installed::write_denied;
 }
 
-Expected<Vcpu::Installed> Vcpu::install_direct(const Target& target) {
+Expected<Vcpu::Installed> Vcpu::install_direct(ShadowMmu& mmu, const Target& target) {
   ShadowPage* page = roots_.start(0);
   if (page == nullptr) return Installed::retry;
   const Gpa gpa = gfn_to_gpa(target.gfn);
@@ -138,29 +138,28 @@ Expected<Vcpu::Installed> Vcpu::install_direct(const Target& target) {
     const unsigned entry = spte_index(gpa, level);
     const std::uint64_t spte = page->spte(entry);
     if (level == goal && level > 1 && spte_present(spte) && !spte_leaf(spte, level) &&
-        vm_->mmu().child(*page, entry).no_huge) {
+        mmu.child(*page, entry).no_huge) {
       --goal;
     }
     if (level == goal) break;
     Role role = base_;
     role.level = static_cast<std::uint8_t>(level - 1);
-    auto next = descend_direct(*page, entry, level_base(target.gfn, level), role);
+    auto next = descend_direct(mmu, *page, entry, level_base(target.gfn, level), role);
     if (!next) return fail(next.error());
-    if (goal < could_be && could_be >= level) vm_->mmu().nx().add(**next);
+    if (goal < could_be && could_be >= level) mmu.nx().add(**next);
     page = *next;
   }
-  const auto mapped = finish(*page, spte_index(gpa, page->role.level), target);
+  const auto mapped = finish(mmu, *page, spte_index(gpa, page->role.level), target);
   if (!mapped) return fail(mapped.error());
   return *mapped == ShadowMmu::Mapped::done ? Installed::done : Installed::write_denied;
 }
 
-Expected<Vcpu::Installed> Vcpu::install_tdp(const Target& target) {
+Expected<Vcpu::Installed> Vcpu::install_tdp(TdpMmu& tdp, const Target& target) {
   unsigned could_be = 1;
   const unsigned level = goal_level(target, leaf_levels, could_be);
   if (level > 1) ++events_.huge;
-  const auto mapped =
-      vm_->tdp().map(caches_, dirty_, tdp_root_.page(), mapping_of(target, 1),
-                     {.level = level, .no_huge = level < could_be, .could_be = could_be});
+  const auto mapped = tdp.map(caches_, dirty_, tdp_root_.page(), mapping_of(target, 1),
+                              {.level = level, .no_huge = level < could_be, .could_be = could_be});
   if (!mapped) return fail(mapped.error());
   switch (*mapped) {
     case TdpMmu::Mapped::done:

@@ -22,9 +22,8 @@ bool loads_pdptes(ControlBit bit) {
 Vcpu::Vcpu(Vm& vm, const PagingRegisters& paging, std::uint64_t cr3)
     : vm_(&vm),
       number_(vm.join(*this)),
-      caches_(vm.mmu().arena()),
-      dirty_(vm.settings().dirty_log == DirtyLogMode::ring),
-      roots_(vm.mmu()) {
+      caches_(vm.arena()),
+      dirty_(vm.settings().dirty_log == DirtyLogMode::ring) {
   state_.paging = paging;
   if (!vm.settings().tdp) state_.paging.control.set(ControlBit::cr4_pke, false);
   state_.cr3 = cr3;
@@ -73,7 +72,7 @@ bool Vcpu::set_cr3(std::uint64_t value) {
   if (!mutant(Mutant::mmio_cache_kept)) mmio_.page.reset();
   const std::scoped_lock caching(caches_mutex_);
   {
-    const std::unique_lock held(vm_->lock());
+    const auto held = vm_->exclusive();
     // Quartered roots belong to one value of CR3, and PDPTEs may have changed.
     if (!long_mode(paging.mode)) {
       roots_.unload();
@@ -102,7 +101,7 @@ void Vcpu::invalidate_pcid(unsigned pcid) {
   }
   if (!pcide) return;
   // Earlier roots of the PCID would have to be synchronized when they come back.
-  const std::unique_lock held(vm_->lock());
+  const auto held = vm_->exclusive();
   roots_.free_pcid(pcid);
 }
 
@@ -115,10 +114,10 @@ void Vcpu::flush_guest() {
 void Vcpu::invlpg(Gva gva) {
   if (direct()) return;
   if (!mutant(Mutant::mmio_cache_kept)) mmio_.page.reset();
-  const std::unique_lock held(vm_->lock());
+  const auto held = vm_->exclusive();
   // Global translations go whatever their PCID, so earlier roots count, too.
   roots_.each(/*earlier=*/true,
-              [&](ShadowPage& root) { vm_->mmu().invalidate_address(root, gva); });
+              [&](ShadowPage& root) { held.mmu().invalidate_address(root, gva); });
   if (roots_.quartered()) return;
 }
 
@@ -140,7 +139,7 @@ bool Vcpu::set_control(ControlBit bit, bool on) {
     case ControlBit::cr4_pcide:
       flush_guest();
       if (bit == ControlBit::cr4_pcide && !direct()) {
-        const std::unique_lock held(vm_->lock());
+        const auto held = vm_->exclusive();
         roots_.clear();
         request(Request::load_root);
       }
@@ -149,7 +148,7 @@ bool Vcpu::set_control(ControlBit bit, bool on) {
       registers_changed();
   }
   if (paging.mode == PagingMode::pae && loads_pdptes(bit) && !direct()) {
-    const std::unique_lock held(vm_->lock());
+    const auto held = vm_->exclusive();
     roots_.unload();
     request(Request::load_root);
   }
@@ -169,7 +168,8 @@ void Vcpu::registers_changed() {
   ++flushes_;
   if (vm_->settings().tdp) return;
   mmio_ = MmioCache{};
-  const std::unique_lock held(vm_->lock());
+  const auto held = vm_->exclusive();
+  if (mutant(Mutant::root_of_other_role) && root_frame()) return;
   roots_.clear();
   request(Request::load_root);
 }

@@ -29,11 +29,11 @@ std::optional<Hfn> Vcpu::root_frame() const {
 bool Vcpu::drops_obsolete_roots() const {
   const bool asked = ((requests_ >> static_cast<unsigned>(Request::free_obsolete_roots)) & 1u) != 0;
   const bool invalidated = vm_->uses_tdp_mmu() && tdp_root_ && !tdp_root_.usable();
-  return asked || invalidated || seen_obsolete_ != vm_->mmu().obsolete_generation();
+  return asked || invalidated || seen_obsolete_ != vm_->obsolete_generation();
 }
 
 Expected<void> Vcpu::prepare_entry() {
-  const std::uint64_t obsolete = vm_->mmu().obsolete_generation();
+  const std::uint64_t obsolete = vm_->obsolete_generation();
   if (seen_obsolete_ != obsolete) {
     seen_obsolete_ = obsolete;
     request(Request::free_obsolete_roots);
@@ -41,10 +41,10 @@ Expected<void> Vcpu::prepare_entry() {
   if (requests_ == 0 && root_frame()) return {};
   const std::scoped_lock caching(caches_mutex_);
   if (take_request(Request::free_obsolete_roots)) {
-    const std::unique_lock held(vm_->lock());
+    const auto held = vm_->exclusive();
     roots_.free_obsolete();
     if (!tdp_root_.usable()) tdp_root_ = TdpRootRef{};
-    vm_->tdp().reap();
+    held.tdp().reap();
   }
   if (take_request(Request::sync)) sync_roots(/*earlier=*/false);
   const bool load = take_request(Request::load_root);
@@ -53,10 +53,10 @@ Expected<void> Vcpu::prepare_entry() {
       request(Request::load_root);
       return stocked;
     }
-    const std::unique_lock held(vm_->lock());
+    const auto held = vm_->exclusive();
     // Reclaim may zap a root that nobody uses, never one in use.
-    auto loaded = vm_->mmu().make_available(FaultCaches::pages_per_fault);
-    if (loaded) loaded = load_roots();
+    auto loaded = held.mmu().make_available(FaultCaches::pages_per_fault);
+    if (loaded) loaded = load_roots(held);
     if (!loaded) {
       request(Request::load_root);
       return loaded;
@@ -76,12 +76,12 @@ Role Vcpu::root_role() const {
   return role;
 }
 
-Expected<void> Vcpu::load_roots() {
+Expected<void> Vcpu::load_roots(const GuardedMmu::Exclusive& held) {
   const Role role = root_role();
-  ShadowMmu& mmu = vm_->mmu();
+  ShadowMmu& mmu = held.mmu();
   if (vm_->uses_tdp_mmu()) {
     if (tdp_root_.usable() && tdp_root_.page().role == role) return {};
-    auto root = vm_->tdp().root(caches_.pages, role);
+    auto root = held.tdp().root(caches_.pages, role);
     if (!root) return fail(root.error());
     tdp_root_ = std::move(*root);
     return {};
@@ -90,7 +90,7 @@ Expected<void> Vcpu::load_roots() {
     if (roots_.switch_to(0, role)) return {};
     auto page = mmu.get_direct(caches_.pages, 0, role);
     if (!page) return fail(page.error());
-    roots_.set(**page, 0);
+    roots_.set(mmu.root(**page), 0);
     return {};
   }
   const PagingMode mode = state_.paging.mode;
@@ -104,13 +104,13 @@ Expected<void> Vcpu::load_roots() {
   FaultContext with = context();
   auto page = mmu.get_shadow(with, gpa_to_gfn(table), role);
   if (!page) return fail(page.error());
-  roots_.set(**page, state_.cr3);
+  roots_.set(mmu.root(**page), state_.cr3);
   // What is below may lag behind: a new root starts from the truth.
   mmu.sync_tree(with, **page);
   return {};
 }
 
-Expected<void> Vcpu::load_quarter(Gva gva) {
+Expected<void> Vcpu::load_quarter(ShadowMmu& mmu, Gva gva) {
   const auto quarter = static_cast<unsigned>(quadrant_of_address<std::uint64_t>(gva, 2));
   const bool lost = base_.has_4_byte_gpte && mutant(Mutant::quadrant_lost);
   const Role role =
@@ -121,26 +121,26 @@ Expected<void> Vcpu::load_quarter(Gva gva) {
   const std::uint64_t table = role.has_4_byte_gpte ? state_.cr3 & entry::address32
                                                    : state_.pdptes[quarter] & entry::address;
   FaultContext with = context();
-  auto page = vm_->mmu().get_shadow(with, gpa_to_gfn(table), role);
+  auto page = mmu.get_shadow(with, gpa_to_gfn(table), role);
   if (!page) return fail(page.error());
-  roots_.set_quarter(quarter, **page);
-  vm_->mmu().sync_tree(with, **page);
+  roots_.set_quarter(quarter, mmu.root(**page));
+  mmu.sync_tree(with, **page);
   return {};
 }
 
 void Vcpu::sync_roots(bool earlier) {
   if (direct() || mutant(Mutant::cr3_does_not_sync)) return;
-  const std::unique_lock held(vm_->lock());
+  const auto held = vm_->exclusive();
   FaultContext with = context();
-  roots_.each(earlier, [&](ShadowPage& root) { vm_->mmu().sync_tree(with, root); });
+  roots_.each(earlier, [&](ShadowPage& root) { held.mmu().sync_tree(with, root); });
 }
 
 void Vcpu::unload() {
   const std::scoped_lock caching(caches_mutex_);
-  const std::unique_lock held(vm_->lock());
+  const auto held = vm_->exclusive();
   roots_.clear();
   tdp_root_ = TdpRootRef{};
-  vm_->tdp().reap();
+  held.tdp().reap();
   caches_.empty();
   request(Request::load_root);
 }

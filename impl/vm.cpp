@@ -3,6 +3,7 @@
 #include "impl/vm.h"
 
 #include <algorithm>
+#include <new>
 
 #include "impl/mutants.h"
 #include "impl/vcpu.h"
@@ -17,15 +18,15 @@ Vm::Vm(HostMemory memory, TableArena& arena, const VmSettings& settings)
            {.page_limit = settings.shadow_page_limit,
             .nx_huge_pages = settings.nx_huge_pages,
             .dirty_bits = settings.dirty_bits}),
-      tdp_(mmu_, walkers_),
       marker_(settings.dirty_log == DirtyLogMode::ring),
       split_pages_(arena),
       split_rmaps_(arena.rmaps()) {}
 
 Vm::~Vm() {
-  tdp_.invalidate_roots();
-  tdp_.zap_invalidated([] {});
-  mmu_.zap_all();
+  const auto held = exclusive();
+  held.tdp().invalidate_roots();
+  held.tdp().zap_invalidated([] {});
+  held.mmu().zap_all();
 }
 
 std::size_t Vm::join(Vcpu& vcpu) {
@@ -65,7 +66,7 @@ Vm::Store Vm::guest_store(Gpa gpa, unsigned size, std::uint64_t value, DirtyMark
   if (mmu_.indirect_pages() == 0) return Store::done;
   const auto held = exclusive();
   if (at.slot->is_tracked(gpa_to_gfn(gpa))) ++tracked_stores_;
-  mmu_.guest_wrote(gpa, size);
+  held.mmu().guest_wrote(gpa, size);
   return Store::done;
 }
 
@@ -80,15 +81,11 @@ void Vm::publish() {
 
 void Vm::zap_everything() {
   auto held = exclusive();
-  tdp_.invalidate_roots();
-  const auto relax = [&] {
-    if (!lock_.contended()) return;
-    held.unlock();
-    held.lock();
-  };
-  mmu_.zap_all(relax);
-  mmu_.request_flush();
-  tdp_.zap_invalidated(relax);
+  held.tdp().invalidate_roots();
+  const auto relax = [&] { held.relax(); };
+  held.mmu().zap_all(relax);
+  held.mmu().request_flush();
+  held.tdp().zap_invalidated(relax);
 }
 
 Expected<void> Vm::set_memory_region(const MemoryRegion& region) {
@@ -111,14 +108,16 @@ Expected<void> Vm::set_memory_region(const MemoryRegion& region) {
 }
 
 Expected<std::unique_ptr<MemorySlot>> Vm::make_slot(const MemoryRegion& region) {
-  auto slot = std::make_unique<MemorySlot>();
+  std::unique_ptr<MemorySlot> slot(slots_.plan().fails_now() ? nullptr
+                                                             : new (std::nothrow) MemorySlot);
+  if (!slot) return fail(Error::no_memory);
   slot->id = static_cast<unsigned>(region.id);
   slot->base = gpa_to_gfn(region.gpa);
   slot->pages = region.size >> page_shift;
   slot->hva = region.hva;
   slot->read_only = region.read_only;
   const bool tracking = !settings_.tdp || tracking_enabled();
-  if (auto made = allocate_metadata(*slot, !uses_tdp_mmu(), tracking); !made) {
+  if (auto made = allocate_metadata(*slot, !uses_tdp_mmu(), tracking, slots_.plan()); !made) {
     return fail(made.error());
   }
   return slot;
@@ -128,8 +127,10 @@ Expected<void> Vm::create(const MemoryRegion& region) {
   auto slot = make_slot(region);
   if (!slot) return fail(slot.error());
   if (auto logging = set_logging(**slot, region.log); !logging) return logging;
+  auto room = slots_.room();
+  if (!room) return fail(room.error());
   slots_.begin_change();
-  slots_.insert(std::move(*slot));
+  slots_.insert(std::move(*slot), *std::move(room));
   publish();
   return {};
 }
@@ -146,8 +147,8 @@ void Vm::begin_removal(MemorySlot& slot) {
     return;
   }
   const auto held = exclusive();
-  mmu_.zap_slot(slot);
-  tdp_.unmap_range(slot.base, slot.base + slot.pages);
+  held.mmu().zap_slot(slot);
+  held.tdp().unmap_range(slot.base, slot.base + slot.pages);
 }
 
 void Vm::remove(std::uint64_t id) {
@@ -161,6 +162,8 @@ Expected<void> Vm::move(const MemoryRegion& region) {
   MemorySlot& old = *slots_.by_id(region.id);
   auto moved = make_slot(region);
   if (!moved) return fail(moved.error());
+  auto room = slots_.room();
+  if (!room) return fail(room.error());
   MemorySlot& slot = **moved;
   if (region.log && old.log) {
     // What is unmapped below takes its dirty bits along.
@@ -177,7 +180,7 @@ Expected<void> Vm::move(const MemoryRegion& region) {
   begin_removal(old);
   slots_.begin_change();
   slots_.extract(region.id).reset();
-  slots_.insert(std::move(*moved));
+  slots_.insert(std::move(*moved), *std::move(room));
   publish();
   return {};
 }
@@ -209,7 +212,7 @@ Expected<void> Vm::set_logging(MemorySlot& slot, bool log) {
     slot.dirty.reset();
   } else if (!slot.dirty && bitmap) {
     const bool all_set = settings_.dirty_log == DirtyLogMode::manual_all_set;
-    if (auto made = allocate_dirty_bitmap(slot, all_set); !made) return made;
+    if (auto made = allocate_dirty_bitmap(slot, all_set, slots_.plan()); !made) return made;
   }
   slot.log = log;
   return {};
@@ -219,7 +222,7 @@ Expected<void> Vm::set_page_limit(std::uint64_t pages) {
   constexpr std::uint64_t least = 64;  // KVM_MIN_ALLOC_MMU_PAGES
   if (pages < least) return fail(Error::invalid);
   const auto held = exclusive();
-  mmu_.set_page_limit(pages);
+  held.mmu().set_page_limit(pages);
   return {};
 }
 
@@ -233,14 +236,14 @@ std::uint64_t Vm::shrink(std::uint64_t objects) {
   }
   if (freed >= objects) return freed;
   const auto held = exclusive();
-  return freed + mmu_.zap_oldest(objects - freed);
+  return freed + held.mmu().zap_oldest(objects - freed);
 }
 
 Expected<void> Vm::enable_tracking() {
   if (tracking_enabled()) return {};
   for (const auto& slot : slots_.all()) {
     // What was allocated stays, and is found when this is tried again.
-    if (auto made = allocate_tracking(*slot); !made) return made;
+    if (auto made = allocate_tracking(*slot, slots_.plan()); !made) return made;
   }
   tracking_.store(true, std::memory_order_release);
   return {};
@@ -257,9 +260,9 @@ Expected<void> Vm::track(Gfn gfn, bool on) {
     slot->no_huge_of(gfn, level) += on ? 1 : -1;
   }
   if (!on) return {};
-  bool flush = mmu_.write_protect(*slot, gfn, 1, /*for_good=*/true);
-  flush |= tdp_.write_protect(gfn, gfn + 1, 1, /*for_good=*/true);
-  if (flush) mmu_.request_flush();
+  bool flush = held.mmu().write_protect(*slot, gfn, 1, /*for_good=*/true);
+  flush |= held.tdp().write_protect(gfn, gfn + 1, 1, /*for_good=*/true);
+  if (flush) held.mmu().request_flush();
   return {};
 }
 

@@ -6,18 +6,14 @@
 #include <cstdint>
 #include <mutex>
 #include <optional>
-#include <shared_mutex>
 #include <vector>
 
 #include "impl/dirty_marker.h"
 #include "impl/error.h"
+#include "impl/guarded_mmu.h"
 #include "impl/host_memory.h"
 #include "impl/memslot.h"
-#include "impl/optional_lock.h"
 #include "impl/protocol_steps.h"
-#include "impl/shadow_mmu.h"
-#include "impl/tdp_mmu.h"
-#include "impl/walkers.h"
 #include "spec/vocabulary/configuration.h"
 
 namespace lockstep::impl {
@@ -137,10 +133,14 @@ class Vm {
   const VmSettings& settings() const { return settings_; }
   bool uses_tdp_mmu() const { return settings_.tdp && settings_.tdp_mmu; }
   HostMemory& memory() { return memory_; }
-  MmuLock& lock() { return lock_; }
-  ShadowMmu& mmu() { return mmu_; }
-  TdpMmu& tdp() { return tdp_; }
-  Walkers& walkers() { return walkers_; }
+  /// The MMUs, for as long as their lock is held.
+  GuardedMmu::Exclusive exclusive() { return mmu_.exclusive(); }
+  GuardedMmu::Shared shared() { return mmu_.shared(); }
+  /// See ShadowMmu.
+  std::uint64_t flush_generation() const { return mmu_.flush_generation(); }
+  std::uint64_t obsolete_generation() const { return mmu_.obsolete_generation(); }
+  TableArena& arena() const { return mmu_.arena(); }
+  Walkers& walkers() { return mmu_.walkers(); }
   SlotTable& slots() { return slots_; }
   /// Stores to gfns that shadow pages follow.
   std::uint64_t tracked_stores() const { return tracked_stores_; }
@@ -152,7 +152,6 @@ class Vm {
   std::size_t join(Vcpu& vcpu);
   void leave(Vcpu& vcpu);
 
-  std::unique_lock<MmuLock> exclusive() { return std::unique_lock(lock_); }
   Expected<std::unique_ptr<MemorySlot>> make_slot(const MemoryRegion& region);
   Expected<void> create(const MemoryRegion& region);
   void remove(std::uint64_t id);
@@ -166,7 +165,7 @@ class Vm {
   void collapse_slot(MemorySlot& slot);
   void split_slot(MemorySlot& slot, Gfn first, Gfn end);
   void harvest(MemorySlot& slot);
-  bool rearm(MemorySlot& slot, Gfn gfn);
+  bool rearm(const GuardedMmu::Exclusive& held, MemorySlot& slot, Gfn gfn);
   bool protect_word(MemorySlot& slot, std::uint64_t word, std::uint64_t mask);
   template <typename Visit>
   void each_range(Hva hva, std::uint64_t size, Visit&& visit);
@@ -174,10 +173,7 @@ class Vm {
   HostMemory memory_;
   VmSettings settings_;
   SlotTable slots_;
-  MmuLock lock_;
-  Walkers walkers_;
-  ShadowMmu mmu_;
-  TdpMmu tdp_;
+  GuardedMmu mmu_;
   DirtyMarker marker_;  ///< of stores that no vCPU makes
   MemoryCache split_pages_;
   SplitRmapCache split_rmaps_;

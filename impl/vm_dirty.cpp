@@ -14,47 +14,48 @@ void Vm::harvest(MemorySlot& slot) {
   const auto held = exclusive();
   bool flush = false;
   for (Gfn gfn = slot.base; gfn < slot.base + slot.pages; ++gfn) {
-    bool dirty = mmu_.take_dirty_bits(slot, gfn);
-    dirty |= tdp_.take_dirty_bits(gfn);
+    bool dirty = held.mmu().take_dirty_bits(slot, gfn);
+    dirty |= held.tdp().take_dirty_bits(gfn);
     if (dirty) slot.set_dirty(gfn);
     flush |= dirty;
   }
-  if (flush) mmu_.request_flush();
+  if (flush) held.mmu().request_flush();
 }
 
 /// Let the next store to the gfn be seen; true if TLBs must be told.
-bool Vm::rearm(MemorySlot& slot, Gfn gfn) {
+bool Vm::rearm(const GuardedMmu::Exclusive& held, MemorySlot& slot, Gfn gfn) {
   bool flush = false;
   if (settings_.dirty_bits) {
-    flush = mmu_.take_dirty_bits(slot, gfn);
-    flush |= tdp_.take_dirty_bits(gfn);
+    flush = held.mmu().take_dirty_bits(slot, gfn);
+    flush |= held.tdp().take_dirty_bits(gfn);
     return flush;
   }
-  flush = mmu_.write_protect(slot, gfn, 1, /*for_good=*/false);
-  flush |= tdp_.write_protect(gfn, gfn + 1, 1, /*for_good=*/false);
+  flush = held.mmu().write_protect(slot, gfn, 1, /*for_good=*/false);
+  flush |= held.tdp().write_protect(gfn, gfn + 1, 1, /*for_good=*/false);
   return flush;
 }
 
 /// Huge leaves of the range become small ones, so that what follows is logged by
 /// the page. KVM: kvm_mmu_try_split_huge_pages().
 void Vm::split_slot(MemorySlot& slot, Gfn first, Gfn end) {
-  auto held = exclusive();
   for (;;) {
     // Nothing is allocated with the lock held: fill the caches, then look again.
-    if (split_pages_.size() == 0 || needs_topup<std::size_t>(split_rmaps_.size(), split_minimum)) {
-      held.unlock();
-      const bool filled = split_pages_.topup(1) && split_rmaps_.topup(split_minimum);
-      held.lock();
-      if (!filled) return;  // faults split what is left
+    if (!split_pages_.topup(1) || !split_rmaps_.topup(split_minimum)) {
+      return;  // faults split what is left
     }
-    if (const auto huge = mmu_.huge_leaf(slot, first, end)) {
-      ShadowPage& page = mmu_.arena().page(huge->page());
-      if (!mmu_.split(split_pages_, split_rmaps_, page, huge->entry())) return;
-      continue;
+    const auto held = exclusive();
+    while (split_pages_.size() != 0 &&
+           !needs_topup<std::size_t>(split_rmaps_.size(), split_minimum)) {
+      const auto huge = held.mmu().huge_leaf(slot, first, end);
+      if (!huge) {
+        if (!held.tdp().split_range(split_pages_, first, end)) break;
+        held.mmu().request_flush();
+        return;
+      }
+      ShadowPage& page = arena().page(huge->page());
+      if (!held.mmu().split(split_pages_, split_rmaps_, page, huge->entry())) return;
     }
-    if (tdp_.split_range(split_pages_, first, end)) break;
   }
-  mmu_.request_flush();
 }
 
 void Vm::protect_slot(MemorySlot& slot) {
@@ -64,27 +65,27 @@ void Vm::protect_slot(MemorySlot& slot) {
   for (Gfn gfn = slot.base; gfn < slot.base + slot.pages; ++gfn) {
     if (settings_.dirty_bits) {
       // Huge leaves have one bit for all their pages: those are protected.
-      flush |= mmu_.take_dirty_bits(slot, gfn);
-      flush |= mmu_.write_protect(slot, gfn, 2, /*for_good=*/false);
+      flush |= held.mmu().take_dirty_bits(slot, gfn);
+      flush |= held.mmu().write_protect(slot, gfn, 2, /*for_good=*/false);
     } else {
-      flush |= mmu_.write_protect(slot, gfn, 1, /*for_good=*/false);
+      flush |= held.mmu().write_protect(slot, gfn, 1, /*for_good=*/false);
     }
   }
   const Gfn end = slot.base + slot.pages;
   if (settings_.dirty_bits) {
-    for (Gfn gfn = slot.base; gfn < end; ++gfn) flush |= tdp_.take_dirty_bits(gfn);
-    flush |= tdp_.write_protect(slot.base, end, 2, /*for_good=*/false);
+    for (Gfn gfn = slot.base; gfn < end; ++gfn) flush |= held.tdp().take_dirty_bits(gfn);
+    flush |= held.tdp().write_protect(slot.base, end, 2, /*for_good=*/false);
   } else {
-    flush |= tdp_.write_protect(slot.base, end, 1, /*for_good=*/false);
+    flush |= held.tdp().write_protect(slot.base, end, 1, /*for_good=*/false);
   }
-  if (flush) mmu_.request_flush();
+  if (flush) held.mmu().request_flush();
 }
 
 void Vm::collapse_slot(MemorySlot& slot) {
   const auto held = exclusive();
   const auto level = [&](Gfn gfn) { return mapping_level(slot, gfn, leaf_levels); };
-  mmu_.collapse(slot, level);
-  tdp_.collapse(slot, level);
+  held.mmu().collapse(slot, level);
+  held.tdp().collapse(slot, level);
 }
 
 bool Vm::protect_word(MemorySlot& slot, std::uint64_t word, std::uint64_t mask) {
@@ -99,13 +100,13 @@ bool Vm::protect_word(MemorySlot& slot, std::uint64_t word, std::uint64_t mask) 
     const Gfn end = std::min(first + 64, slot.base + slot.pages);
     if (settings_.eager_page_split) split_slot(slot, first, end);
     const auto held = exclusive();
-    flush |= mmu_.write_protect(slot, first, 2, /*for_good=*/false);
-    flush |= mmu_.write_protect(slot, end - 1, 2, /*for_good=*/false);
-    flush |= tdp_.write_protect(first, end, 2, /*for_good=*/false);
+    flush |= held.mmu().write_protect(slot, first, 2, /*for_good=*/false);
+    flush |= held.mmu().write_protect(slot, end - 1, 2, /*for_good=*/false);
+    flush |= held.tdp().write_protect(first, end, 2, /*for_good=*/false);
   }
   const auto held = exclusive();
   for (std::uint64_t bits = cleared; bits != 0; bits &= bits - 1) {
-    flush |= rearm(slot, first + static_cast<unsigned>(std::countr_zero(bits)));
+    flush |= rearm(held, slot, first + static_cast<unsigned>(std::countr_zero(bits)));
   }
   return flush;
 }
@@ -117,7 +118,8 @@ Expected<Vm::DirtyLog> Vm::get_dirty_log(std::uint64_t id) {
   if (slot == nullptr || !slot->dirty) return fail(Error::no_entry);
   harvest(*slot);
   DirtyLog log{.pages = slot->pages, .words = {}};
-  log.words.reserve(slot->dirty_words());
+  const auto reserved = or_no_memory([&] { log.words.reserve(slot->dirty_words()); });
+  if (!reserved) return fail(reserved.error());
   for (std::uint64_t word = 0; word < slot->dirty_words(); ++word) {
     log.words.push_back(slot->dirty[word]);
   }
@@ -126,7 +128,7 @@ Expected<Vm::DirtyLog> Vm::get_dirty_log(std::uint64_t id) {
   for (std::uint64_t word = 0; word < slot->dirty_words(); ++word) {
     flush |= protect_word(*slot, word, ~0ull);
   }
-  if (flush && !mutant(Mutant::dirty_get_without_flush)) mmu_.request_flush();
+  if (flush && !mutant(Mutant::dirty_get_without_flush)) exclusive().mmu().request_flush();
   return log;
 }
 
@@ -149,7 +151,7 @@ Expected<void> Vm::clear_dirty_log(std::uint64_t id, std::uint64_t first, std::u
     }
     flush |= protect_word(*slot, word, ~0ull);
   }
-  if (flush && !mutant(Mutant::dirty_get_without_flush)) mmu_.request_flush();
+  if (flush && !mutant(Mutant::dirty_get_without_flush)) exclusive().mmu().request_flush();
   return {};
 }
 
@@ -170,9 +172,9 @@ std::vector<DirtyRing::Entry> Vm::collect_rings() {
     MemorySlot* slot = slots_.by_id(entry.slot);
     // The slot may be another one by now.
     if (slot == nullptr || entry.page >= slot->pages) continue;
-    flush |= rearm(*slot, slot->base + entry.page);
+    flush |= rearm(held, *slot, slot->base + entry.page);
   }
-  if (flush) mmu_.request_flush();
+  if (flush) held.mmu().request_flush();
   return entries;
 }
 

@@ -25,10 +25,10 @@ void Vm::invalidate_begin(Hva hva, std::uint64_t size) {
   invalid_from_ = hva;
   invalid_to_ = hva + size;
   each_range(hva, size, [&](MemorySlot& slot, Gfn first, Gfn end) {
-    host_unmapped_ += mmu_.unmap_range(slot, first, end);
-    host_unmapped_ += tdp_.unmap_range(first, end);
+    host_unmapped_ += held.mmu().unmap_range(slot, first, end);
+    host_unmapped_ += held.tdp().unmap_range(first, end);
   });
-  tdp_.reap();
+  held.tdp().reap();
 }
 
 void Vm::invalidate_end() {
@@ -42,8 +42,8 @@ bool Vm::age(Hva hva, std::uint64_t size) {
   const auto held = exclusive();
   bool young = false;
   each_range(hva, size, [&](MemorySlot& slot, Gfn first, Gfn end) {
-    young |= mmu_.age_range(slot, first, end);
-    young |= tdp_.age_range(first, end);
+    young |= held.mmu().age_range(slot, first, end);
+    young |= held.tdp().age_range(first, end);
   });
   return young;
 }
@@ -58,19 +58,19 @@ void Vm::protect_host(Hva hva, std::uint64_t size, bool on) {
 void Vm::recover_huge_pages() {
   constexpr std::uint64_t ratio = 60;  // KVM: nx_huge_pages_recovery_ratio
   const auto held = exclusive();
-  NxList& list = mmu_.nx();
+  NxList& list = held.mmu().nx();
   const std::uint64_t pages = (list.size() + ratio - 1) / ratio;
-  ZapBatch batch(mmu_);
+  ZapBatch batch(held.mmu());
   for (std::uint64_t i = 0; i < pages && list.first() != nullptr; ++i) {
     ShadowPage& page = *list.first();
-    ++mmu_.events().nx_recovered;
+    ++held.mmu().events().nx_recovered;
     if (page.tdp_mmu) {
-      tdp_.zap(page);
+      held.tdp().zap(page);
     } else {
-      mmu_.zap(batch, page);
+      held.mmu().zap(batch, page);
     }
   }
-  tdp_.reap();
+  held.tdp().reap();
 }
 
 }  // namespace lockstep::impl

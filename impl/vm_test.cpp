@@ -55,8 +55,8 @@ TEST_P(Plain, DeleteLeavesNoSpte) {
   ASSERT_TRUE(write(0));
   const std::uint64_t flushes = cpu->flush_generation();
   ASSERT_FALSE(guest.slot({.id = 1}));
-  EXPECT_EQ(guest.vm.mmu().mapped_pages(), 0u);
-  EXPECT_EQ(guest.vm.mmu().counter().used(), 1u);  // the root that the vCPU holds
+  EXPECT_EQ(guest.vm.exclusive().mmu().mapped_pages(), 0u);
+  EXPECT_EQ(guest.vm.exclusive().mmu().counter().used(), 1u);  // the root that the vCPU holds
   EXPECT_NE(cpu->flush_generation(), flushes);
   EXPECT_TRUE(std::holds_alternative<NeedsEmulation>(take_fault(*cpu, 0, user_write)));
 }
@@ -66,7 +66,7 @@ TEST_P(Plain, MoveLeavesNoSpte) {
   MemoryRegion moved = slot1;
   moved.gpa = 0x300000;
   ASSERT_FALSE(guest.slot(moved));
-  EXPECT_EQ(guest.vm.mmu().mapped_pages(), 0u);
+  EXPECT_EQ(guest.vm.exclusive().mmu().mapped_pages(), 0u);
   EXPECT_TRUE(std::holds_alternative<NeedsEmulation>(take_fault(*cpu, 0, user_write)));
   ASSERT_EQ(guest.vm.guest_store(0x4000, 8, 0x300000 | pwu | entry::dirty), Vm::Store::done);
   ASSERT_TRUE(write(0));
@@ -163,6 +163,35 @@ TEST(Tdp, SlotPastHostMemoryIsAnErrorOfRun) {
   const FaultOutcome outcome = cpu.tdp_fault(0, AccessKind::read);
   ASSERT_TRUE(std::holds_alternative<RunError>(outcome));
   EXPECT_EQ(std::get<RunError>(outcome).error, Error::bad_address);
+}
+
+/// Every allocation that a slot needs may fail: nothing has changed then, and the
+/// next try succeeds.
+TEST(VmSlots, EachAllocationMayFail) {
+  Guest guest;
+  const MemoryRegion region{.id = 1, .gpa = 0x400000, .size = 0x10000, .hva = 0, .log = true};
+  std::uint64_t failed = 0;
+  for (;; ++failed) {
+    guest.vm.slots().plan().fail_after(failed);
+    const auto refused = guest.slot(region);
+    guest.vm.slots().plan().never_fail();
+    if (!refused) break;
+    EXPECT_EQ(*refused, Error::no_memory);
+    EXPECT_TRUE(guest.vm.slots().empty());
+  }
+  // The slot, rmaps and huge-page counts of each level, tracking, bitmap, room.
+  EXPECT_EQ(failed, 9u);
+  const MemoryRegion moved{.id = 1, .gpa = 0x800000, .size = 0x10000, .hva = 0, .log = true};
+  for (std::uint64_t n = 0;; ++n) {
+    guest.vm.slots().plan().fail_after(n);
+    const auto refused = guest.slot(moved);
+    guest.vm.slots().plan().never_fail();
+    if (!refused) break;
+    EXPECT_EQ(*refused, Error::no_memory);
+    EXPECT_TRUE(guest.vm.place(0x400000));
+    EXPECT_TRUE(guest.vm.get_dirty_log(1));
+  }
+  EXPECT_TRUE(guest.vm.place(0x800000));
 }
 
 }  // namespace

@@ -50,6 +50,10 @@ double cpu_seconds_of_children() {
   return sum;
 }
 
+bool fails(const props::Outcome& outcome) {
+  return outcome.finding && outcome.finding->kind != props::FindingKind::expectation;
+}
+
 Hunt hunt(props::CampaignOptions options, std::chrono::milliseconds cpu_budget,
           std::set<std::string>& known, const HuntWorld& world) {
   Hunt result;

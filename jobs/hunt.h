@@ -12,6 +12,7 @@
 #include <string>
 
 #include "props/campaign.h"
+#include "props/lockstep.h"
 
 namespace lockstep::jobs {
 
@@ -52,6 +53,11 @@ struct Hunt {
 /// `options.progress` still hear everything; `options.stop` still stops it.
 Hunt hunt(props::CampaignOptions options, std::chrono::milliseconds cpu_budget,
           std::set<std::string>& known, const HuntWorld& world);
+
+/// The program failed for a reason of its own. What a saved program expects at its
+/// end is what the model admitted to the engine that failed there; a sound engine
+/// may have shown something else before, and be admitted another answer.
+bool fails(const props::Outcome& outcome);
 
 /// CPU seconds of all children of this process, living (with those that they
 /// reaped) and dead.

@@ -57,6 +57,16 @@ props::CampaignOptions options() {
   return made;
 }
 
+TEST(Hunt, AnAnswerThatTheTextDoesNotExpectIsNoDefect) {
+  props::Outcome outcome;
+  EXPECT_FALSE(fails(outcome));
+  outcome.finding.emplace();
+  outcome.finding->kind = props::FindingKind::expectation;
+  EXPECT_FALSE(fails(outcome));
+  outcome.finding->kind = props::FindingKind::refused;
+  EXPECT_TRUE(fails(outcome));
+}
+
 TEST(Hunt, StopsAtTheFirstFinding) {
   Fake fake{.titles = {"", "", "bug", "other"}};
   std::set<std::string> known;

@@ -83,7 +83,7 @@ class Job {
     setup.factory = props::make_engine;
     setup.models = props::machine_models();
     setup.seed = options_.seed;
-    return props::Tester(setup).run(found.program).finding.has_value();
+    return jobs::fails(props::Tester(setup).run(found.program));
   }
 
   Trial trial(const props::CampaignFinding& found, const std::string& mutant) const {

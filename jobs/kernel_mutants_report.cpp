@@ -97,8 +97,9 @@ std::string text_report(const KernelMutantsReport& report) {
   const auto counts = count(report);
   std::string text =
       fmt::format("{}: {}\n", props::headline(verdict_of(report)), reason_of(report));
-  text += fmt::format("{} (linux {}), {:.0f} s; median of detection {:.1f} CPU s\n", report.engine,
-                      report.release, report.seconds, median_seconds(report));
+  text += fmt::format("{} ({}), {:.0f} s; median of detection {:.1f} CPU s\n", report.engine,
+                      report.engine == "impl" ? report.release : "linux " + report.release,
+                      report.seconds, median_seconds(report));
   if (counts.absent + counts.refused != 0) {
     text += fmt::format("{} absent from this kernel, {} do not compile\n", counts.absent,
                         counts.refused);

@@ -43,10 +43,11 @@ Result<Observation> ImplEngine::end() {
   tally();
   for (auto& cpu : machine_->vcpus) cpu.reset();
   vm().empty_split_caches();
-  impl::ShadowMmu& mmu = vm().mmu();
+  auto held = std::make_optional(vm().exclusive());
+  impl::ShadowMmu& mmu = held->mmu();
   mmu.zap_all();
-  vm().tdp().invalidate_roots();
-  vm().tdp().zap_invalidated([] {});
+  held->tdp().invalidate_roots();
+  held->tdp().zap_invalidated([] {});
   const auto expect_zero = [&](std::string_view what, std::uint64_t left) {
     if (left != 0) leaks += fmt::format("{}{} {} left", leaks.empty() ? "" : "; ", left, what);
   };
@@ -54,7 +55,7 @@ Result<Observation> ImplEngine::end() {
   expect_zero("mapped host pages", mmu.mapped_pages());
   expect_zero("shadow pages", arena_.in_use());
   expect_zero("lists of shadow pages", mmu.empty() ? 0 : 1);
-  expect_zero("pages of the TDP MMU", vm().tdp().pages());
+  expect_zero("pages of the TDP MMU", held->tdp().pages());
   expect_zero("unsync pages", mmu.unsync_pages());
   expect_zero("shadowed tables", mmu.indirect_pages());
   expect_zero("pages on the NX list", mmu.nx().size());
@@ -65,6 +66,7 @@ Result<Observation> ImplEngine::end() {
       if (slot->is_tracked(gfn)) leaks += fmt::format(", gfn {:#x} tracked", gfn);
     }
   }
+  held.reset();
   machine_.reset();
   if (!leaks.empty()) return Unexpected{leaks};
   return Done{};
@@ -74,7 +76,8 @@ void ImplEngine::tally() {
   const auto add = [&](Path path, std::uint64_t count) {
     counts_[static_cast<std::size_t>(path)] += count;
   };
-  const impl::MmuEvents& events = vm().mmu().events();
+  const auto held = vm().exclusive();
+  const impl::MmuEvents& events = held.mmu().events();
   add(Path::shadow_page_zapped, events.pages_zapped);
   add(Path::host_unmapped, vm().host_unmapped());
   add(Path::page_recycled, events.recycled);
@@ -86,7 +89,7 @@ void ImplEngine::tally() {
   add(Path::collapsed, events.collapsed);
   add(Path::nx_recovered, events.nx_recovered);
   add(Path::zap_batches, events.batches);
-  if (vm().uses_tdp_mmu()) add(Path::tdp_mmu, vm().tdp().pages());
+  if (vm().uses_tdp_mmu()) add(Path::tdp_mmu, held.tdp().pages());
   for (const auto& cpu : machine_->vcpus) {
     if (!cpu) continue;
     const impl::FaultEvents& faults = cpu->mmu.events();

@@ -38,8 +38,7 @@ spec::ProcessorState ImplEngine::processor_state(const VirtualCpu& cpu) const {
 /// Let the TLB forget what the MMU asked it to. Under two-dimensional paging
 /// the guest's own register writes ask for nothing here.
 void ImplEngine::synchronize(VirtualCpu& cpu) {
-  const std::uint64_t wanted =
-      platform_.tdp ? vm().mmu().flush_generation() : cpu.mmu.flush_generation();
+  const std::uint64_t wanted = platform_.tdp ? vm().flush_generation() : cpu.mmu.flush_generation();
   const Hfn root = cpu.mmu.root_frame().value_or(0);
   if (wanted == cpu.flushed && root == cpu.root) return;
   cpu.flushed = wanted;

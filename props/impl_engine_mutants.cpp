@@ -13,6 +13,14 @@ std::vector<ImplMutant> impl_mutants() {
   return all;
 }
 
+std::vector<AbsentImplMutant> absent_impl_mutants() {
+  std::vector<AbsentImplMutant> all;
+  for (const impl::AbsentMutant& info : impl::absent_mutants()) {
+    all.push_back({std::string(info.name), std::string(info.history), std::string(info.reason)});
+  }
+  return all;
+}
+
 bool has_impl_mutants() { return impl::has_mutants; }
 
 bool choose_impl_mutant(std::string_view name) {

@@ -14,6 +14,14 @@ struct ImplMutant {
   std::string history;  ///< the bug that it stands for
 };
 
+/// Defects that KVM had or could have, and impl cannot: with the reason.
+struct AbsentImplMutant {
+  std::string name;
+  std::string history;
+  std::string reason;
+};
+std::vector<AbsentImplMutant> absent_impl_mutants();
+
 /// All of them, in their order, whether this build has their code or not.
 std::vector<ImplMutant> impl_mutants();
 

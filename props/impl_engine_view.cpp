@@ -70,11 +70,14 @@ spec::ViewEntry view_of(const impl::ShadowPage& page, unsigned index) {
 
 class Builder {
  public:
-  explicit Builder(impl::Vm& vm) : vm_(vm), mmu_(vm.mmu()) {}
+  explicit Builder(impl::Vm& vm)
+      : vm_(vm), held_(vm.exclusive()), mmu_(held_.mmu()), tdp_(held_.tdp()) {}
 
   spec::View build() {
     view_.tdp = vm_.settings().tdp;
     view_.tdp_mmu = vm_.uses_tdp_mmu();
+    view_.nx_huge_pages = vm_.settings().nx_huge_pages;
+    view_.logs_dirty_bits = vm_.settings().dirty_bits;
     view_.valid_generation = mmu_.valid_generation() ? 1 : 0;
     view_.slot_generations = {vm_.slots().generation()};
     masks();
@@ -85,7 +88,7 @@ class Builder {
     for (auto* page = mmu_.zapped_roots().newest(); page != nullptr; page = page->list_next) {
       add(*page);
     }
-    for (auto* root = vm_.tdp().roots().newest(); root != nullptr; root = root->list_next) {
+    for (auto* root = tdp_.roots().newest(); root != nullptr; root = root->list_next) {
       add_tree(*root);
     }
     for (auto* page = mmu_.nx().first(); page != nullptr; page = page->nx_next) {
@@ -139,6 +142,7 @@ class Builder {
     masks.mmio_value = masks.mmio_mask = impl::spte::mmio | entry::present;
     masks.mmio_access = impl::rights::writable | impl::rights::user;
     masks.mmio_generation = impl::mmio::generation_mask;
+    masks.access_executable = impl::rights::executable;
   }
 
   void add(impl::ShadowPage& page) {
@@ -168,7 +172,7 @@ class Builder {
     page.for_each_used([&](unsigned index) {
       const std::uint64_t raw = page.spte(index);
       if (!impl::spte_present(raw) || impl::spte_leaf(raw, page.role.level)) return;
-      add_tree(vm_.tdp().child(page, index));
+      add_tree(tdp_.child(page, index));
     });
   }
 
@@ -180,6 +184,9 @@ class Builder {
     view.address = slot.hva;
     view.flags = (slot.log ? 1u : 0u) | (slot.read_only ? 2u : 0u);
     view.has_dirty_bitmap = static_cast<bool>(slot.dirty);
+    for (std::uint64_t i = 0; slot.dirty && i < slot.dirty_words(); ++i) {
+      view.dirty.push_back(slot.dirty[i]);
+    }
     view.has_rmaps = slot.has_rmaps();
     view.has_tracking = static_cast<bool>(slot.tracked);
     for (unsigned level = 1; level <= impl::leaf_levels; ++level) {
@@ -208,7 +215,7 @@ class Builder {
     counters.used_pages = mmu_.counter().used();
     counters.max_pages = mmu_.counter().limit();
     counters.indirect_pages = mmu_.indirect_pages();
-    counters.tdp_pages = vm_.tdp().pages();
+    counters.tdp_pages = tdp_.pages();
     for (unsigned level = 1; level <= impl::leaf_levels; ++level) {
       counters.leaves[level - 1] = mmu_.leaves().at(level);
     }
@@ -220,7 +227,9 @@ class Builder {
   }
 
   impl::Vm& vm_;
+  impl::GuardedMmu::Exclusive held_;
   impl::ShadowMmu& mmu_;
+  impl::TdpMmu& tdp_;
   spec::View view_;
 };
 
