@@ -16,8 +16,9 @@
 namespace lockstep::cli {
 namespace {
 
-constexpr std::array<std::string_view, 9> verbs = {"doctor", "kernels", "list", "mutants", "prove",
-                                                   "replay", "review",  "run",  "test"};
+constexpr std::array<std::string_view, 11> verbs = {"bench",  "doctor",  "explain", "kernels",
+                                                    "list",   "mutants", "prove",   "replay",
+                                                    "review", "run",     "test"};
 
 constexpr std::string_view description =
     "Run programs of KVM MMU operations side by side on an executable spec, an\n"
@@ -50,10 +51,12 @@ int run_command(int argc, const char* const* argv) {
   app.footer(std::string(examples));
   app.require_subcommand(0, 1);
   app.set_version_flag("--version", fmt::format("lockstep {}", props::lockstep_commit()));
+  add_bench(app, exit);
   add_doctor(app, exit);
   add_run(app, exit);
   add_replay(app, exit);
   add_list(app, exit);
+  add_explain(app, exit);
   add_kernels(app, exit);
   add_mutants(app, exit);
   add_review(app, exit);

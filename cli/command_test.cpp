@@ -63,6 +63,29 @@ TEST_F(Command, EveryVerbHasHelpWithExamples) {
   }
 }
 
+TEST_F(Command, ExplainsAnInvariantByItsNumber) {
+  EXPECT_EQ(run({"explain", "23"}), 0);
+  EXPECT_EQ(out_.find("23\n  holds      a vCPU keeps no obsolete root"), 0u) << out_;
+  EXPECT_NE(out_.find("kept by    kvm_mmu_free_obsolete_roots"), std::string::npos) << out_;
+  EXPECT_NE(out_.find("\n  if not     "), std::string::npos) << out_;
+  EXPECT_EQ(run({"explain", "13"}), 0);
+  EXPECT_EQ(out_.find("13, absent\n"), 0u) << out_;
+  EXPECT_EQ(run({"explain", "43"}), 2);
+  EXPECT_EQ(run({"explain", "0"}), 2);
+  EXPECT_EQ(run({"explain", "x"}), 2);
+}
+
+TEST_F(Command, ExplainsEveryInvariant) {
+  EXPECT_EQ(run({"explain", "all", "--json", "-"}), 0);
+  const auto rows = object()["invariants"];
+  ASSERT_EQ(rows.size(), 42u);
+  for (unsigned i = 0; i < rows.size(); ++i) {
+    EXPECT_EQ(rows[i]["number"], i + 1);
+    // Checked, with what failing means, or absent with the reason.
+    EXPECT_NE(rows[i]["absent"].is_null(), rows[i]["failure"].is_null()) << rows[i];
+  }
+}
+
 TEST_F(Command, ProveSaysWhatIsNoTheorem) {
   EXPECT_EQ(run({"prove", "permission-chek"}), 2);
   EXPECT_NE(err_.find("did you mean 'permission-check'?"), std::string::npos) << err_;

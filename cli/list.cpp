@@ -15,6 +15,7 @@
 #include "jobs/prove.h"
 #include "props/campaign.h"
 #include "props/engine_factory.h"
+#include "spec/kvm/invariants.h"
 #include "spec/kvm/machine.h"
 #include "spec/text_suggest.h"
 
@@ -63,6 +64,14 @@ std::vector<Item> loosenesses() {
   return items;
 }
 
+std::vector<Item> invariants() {
+  std::vector<Item> items;
+  for (const auto& invariant : spec::invariants()) {
+    items.push_back({std::to_string(invariant.number), std::string(invariant.title)});
+  }
+  return items;
+}
+
 std::vector<Item> paths() {
   std::vector<Item> items;
   for (const auto name : props::reach_names()) items.push_back({std::string(name), ""});
@@ -93,9 +102,10 @@ struct Topic {
   std::vector<Item> (*items)();
 };
 
-constexpr std::array<Topic, 6> topics = {{
+constexpr std::array<Topic, 7> topics = {{
     {"properties", "what `run` checks", properties},
     {"theorems", "what `prove` proves for all inputs", theorems},
+    {"invariants", "what holds inside an MMU between two commands; see explain", invariants},
     {"engines", "what can execute a program", engines},
     {"corpus", "programs that come with the source", programs},
     {"loosenesses", "where the model admits more than one answer, and why", loosenesses},
@@ -108,8 +118,8 @@ struct Options {
 };
 
 constexpr auto footer =
-    "Topics: properties, theorems, engines, corpus, loosenesses, paths; without\n"
-    "one, all that there are.\n"
+    "Topics: properties, theorems, invariants, engines, corpus, loosenesses, paths;\n"
+    "without one, all that there are.\n"
     "\n"
     "Exit: 0, or 2 for an unknown topic.\n"
     "\n"

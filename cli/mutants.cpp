@@ -119,6 +119,23 @@ std::filesystem::path program_with_mutants() {
   return error ? std::filesystem::path() : self.replace_filename("lockstep-mutants");
 }
 
+/// Defects that `impl` cannot have, and why.
+std::string absent_page() {
+  std::string text = "\ncannot be in impl\n";
+  for (const auto& mutant : props::absent_impl_mutants()) {
+    text += fmt::format("  {} ({})\n    {}\n", mutant.name, mutant.history, mutant.reason);
+  }
+  return text;
+}
+
+nlohmann::json absent_rows() {
+  auto rows = nlohmann::json::array();
+  for (const auto& mutant : props::absent_impl_mutants()) {
+    rows.push_back({{"name", mutant.name}, {"history", mutant.history}, {"reason", mutant.reason}});
+  }
+  return rows;
+}
+
 /// `impl` itself: in the build that has its defects, or handed over to it.
 int run_impl(const Options& options, std::chrono::milliseconds budget) {
   const auto& json = options.json;
@@ -130,8 +147,10 @@ int run_impl(const Options& options, std::chrono::milliseconds budget) {
       fmt::print(json.page(), "{}\n    {} ({})\n", mutant.name, mutant.title, mutant.history);
       rows.push_back({{"name", mutant.name}, {"title", mutant.title}, {"history", mutant.history}});
     }
+    if (options.names.empty()) fmt::print(json.page(), "{}", absent_page());
     auto object = base_object(props::Verdict::pass, 0);
     object["mutants"] = std::move(rows);
+    object["absent"] = absent_rows();
     return json.write(object, props::Verdict::pass);
   }
   if (!props::has_impl_mutants()) {
@@ -164,10 +183,12 @@ int run_impl(const Options& options, std::chrono::milliseconds budget) {
   line.clear();
   if (!report) return input_error(json.target(), report.error());
   fmt::print(json.page(), "{}", jobs::text_report(*report));
+  if (options.names.empty()) fmt::print(json.page(), "{}", absent_page());
   const auto verdict = jobs::verdict_of(*report);
   auto object = base_object(verdict, report->seconds, jobs::reason_of(*report));
   object["base_findings"] = report->base_findings;
   object["mutants"] = jobs::json_rows(*report);
+  object["absent"] = absent_rows();
   return json.write(object, verdict);
 }
 

@@ -11,10 +11,12 @@ namespace lockstep::cli {
 
 /// Add the verb to the command. When it is parsed its callback runs the verb
 /// and sets `exit` to the exit code: 0 pass, 1 FAIL, 2 input error, 3 no verdict.
+void add_bench(CLI::App& app, int& exit);
 void add_doctor(CLI::App& app, int& exit);
 void add_run(CLI::App& app, int& exit);
 void add_replay(CLI::App& app, int& exit);
 void add_list(CLI::App& app, int& exit);
+void add_explain(CLI::App& app, int& exit);
 void add_kernels(CLI::App& app, int& exit);
 void add_mutants(CLI::App& app, int& exit);
 void add_review(CLI::App& app, int& exit);
