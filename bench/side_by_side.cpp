@@ -9,7 +9,7 @@
 
 #include "bench/rows.h"
 #include "props/campaign.h"
-#include "props/lockstep.h"
+#include "props/model.h"
 #include "props/open_engines.h"
 
 namespace lockstep::bench {
@@ -83,18 +83,34 @@ tl::expected<double, std::string> seconds_a_command(std::uint64_t pages, std::ui
   const std::vector<std::string> names = {"spec", "impl"};
   auto opened = props::open_engines(names, props::make_engine, /*seed=*/1);
   if (!opened) return tl::unexpected(opened.error().message);
-  props::Lockstep lockstep(std::move(*opened), props::machine_models());
   std::size_t from = 0;
   const Program program = mapped_program(pages, commands, mmu, from);
+  // As props::Lockstep does, without the bound on a program's text.
+  for (const auto& engine : *opened) {
+    if (auto begun = engine->begin(program.configuration, /*fresh=*/false); !begun) {
+      return tl::unexpected(begun.error().message);
+    }
+  }
+  Engine& impl = *opened->back();
+  const auto model = props::machine_models()(program.configuration, impl.platform());
   Clock::time_point start, end;
-  props::RunOptions run;
-  run.watch = [&](const props::StepTrace& trace) {
-    if (trace.step + 1 == from) start = Clock::now();
-    if (trace.step + 1 == program.steps.size()) end = Clock::now();
-  };
-  const auto outcome = lockstep.run(program, run);
-  if (outcome.verdict != props::Verdict::pass) {
-    return tl::unexpected(outcome.finding ? outcome.finding->title : outcome.reason);
+  for (std::size_t i = 0; i < program.steps.size(); ++i) {
+    if (i == from) start = Clock::now();
+    const Command& command = program.steps[i].command;
+    const auto drawn = opened->front()->execute(command);
+    const auto shown = impl.execute(command);
+    if (!drawn || !shown) return tl::unexpected(std::string("an engine broke"));
+    if (const auto judged = model->judge(command, *shown);
+        judged.kind != spec::Judgement::Kind::admitted) {
+      return tl::unexpected(fmt::format("step {}: {}, wanted {}", i, print(*shown), judged.why));
+    }
+  }
+  end = Clock::now();
+  for (const auto& engine : *opened) {
+    const auto ended = engine->end();
+    if (!ended || !std::holds_alternative<Done>(*ended)) {
+      return tl::unexpected(fmt::format("{}: teardown", engine->name()));
+    }
   }
   return std::chrono::duration<double>(end - start).count() / static_cast<double>(commands);
 }
