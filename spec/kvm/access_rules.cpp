@@ -250,9 +250,9 @@ void AccessRules::data(const Candidate& base, Gpa gpa) {
 /// A store to a page that the slot lets write and the host does not:
 /// kvm_handle_error_pfn() fails KVM_RUN with EFAULT. What KVM emulates becomes
 /// an MMIO write: stores to shadowed tables, stores that meet a shadow entry which
-/// still says MMIO, all to read-only pages without references (hva_to_pfn_remapped():
-/// KVM_PFN_ERR_RO_FAULT, as for a read-only slot), and on kvm_pvm those of ring 0 and of a guest
-/// without paging.
+/// still says MMIO, those through tables in a read-only slot under TDP, all to read-only pages
+/// without references (hva_to_pfn_remapped(): KVM_PFN_ERR_RO_FAULT, as for a read-only slot), and
+/// on kvm_pvm those of ring 0 and of a guest without paging.
 void AccessRules::host_refuses(Candidate candidate, Gpa gpa) {
   candidate.completed = false;
   candidate.host_refused = true;
@@ -265,7 +265,14 @@ void AccessRules::host_refuses(Candidate candidate, Gpa gpa) {
   const Way& way = candidate.way;
   const bool was_mmio =
       way.levels != 0 && state_.mmio_leaves.contains(way.reads[way.levels - 1u].address);
-  if (!table && !pfnmap && !interpreted && !was_mmio) return;
+  // Under TDP the walk of a table in a read-only slot faults, and KVM emulates the access.
+  const bool read_only_walk =
+      state_.platform.tdp &&
+      std::any_of(way.reads.begin(), way.reads.begin() + way.levels, [&](const LevelRead& read) {
+        const auto backing = state_.slots.backing(read.address);
+        return backing && backing->slot->read_only;
+      });
+  if (!table && !pfnmap && !interpreted && !was_mmio && !read_only_walk) return;
   candidate.loosenesses |= loose(Looseness::emulated_host_write);
   candidate.observation =
       Mmio{/*write=*/true, gpa, access_.size, truncate(access_.value, access_.size)};

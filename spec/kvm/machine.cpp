@@ -104,6 +104,7 @@ std::optional<Judgement> Machine::State::begin(const Command& command) {
     if (!start(*vcpu)) {
       return undecided("the root table has no memory slot, or no sound PDPTEs");
     }
+    if (may_lose_root(command)) vcpus[*vcpu].dummy_root = true;
     // A vCPU was up, and may have walked, before its first command.
     ++now;
   }

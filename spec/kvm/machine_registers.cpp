@@ -96,6 +96,9 @@ bool Machine::State::may_lose_root(const Command& command) const {
   // Commands of user space need no root.
   const std::optional<unsigned> vcpu = vcpu_of(command);
   if (!vcpu) return false;
+  // A slot that comes later does not replace the root that KVM made up, and Linux 6.12 and
+  // later WARN on it in FNAME(fetch)().
+  if (vcpus[*vcpu].dummy_root) return true;
   const Registers& registers = processor_of(*vcpu).registers();
   const auto* load = std::get_if<LoadCr3>(&command);
   const auto loaded = load_pdptes(load != nullptr ? load->root : registers.root);

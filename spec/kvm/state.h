@@ -24,8 +24,9 @@ constexpr Loosenesses loose(Looseness looseness) { return 1u << static_cast<unsi
 struct Vcpu {
   std::optional<Processor> processor;
   std::uint32_t pkru = 0;
-  unsigned cr3_low = 0;    ///< CR3[11:0], a PCID or not
-  bool lost_root = false;  ///< and loads one at its next entry: KVM zapped every root
+  unsigned cr3_low = 0;     ///< CR3[11:0], a PCID or not
+  bool dummy_root = false;  ///< or none: a PDPTE of it led outside every slot once
+  bool lost_root = false;   ///< and loads one at its next entry: KVM zapped every root
   /// What vcpu->arch.mmio_gva and mmio_gfn may hold: where an access without
   /// memory slot went. KVM keeps one; which accesses fill it is its own affair.
   struct MmioCache {
