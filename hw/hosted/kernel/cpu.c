@@ -26,7 +26,7 @@ struct mem_section **mem_section;
 __visible unsigned long hosted_zero_frame = ~0ul;
 asm(".globl zero_pfn, zero_page_pfn\n.set zero_pfn, hosted_zero_frame\n"
     ".set zero_page_pfn, hosted_zero_frame\n");
-#ifdef CONFIG_X86_5LEVEL
+#if MAX_PTRS_PER_P4D > 1
 unsigned int pgdir_shift = 39, ptrs_per_p4d = 1;
 #endif
 unsigned long __per_cpu_offset[NR_CPUS];
@@ -197,7 +197,7 @@ void hosted_set_processor(int intel, int five_level) {
   /* Four levels of nested tables reach 48 bits: a wider bus needs five. */
   boot_cpu_data.x86_phys_bits = boot_cpu_data.x86_cache_bits = pgtable_l5_enabled() ? 52 : 46;
   *(struct cpuinfo_x86 *)&cpu_info = boot_cpu_data;
-#ifdef CONFIG_X86_5LEVEL
+#if MAX_PTRS_PER_P4D > 1
   pgdir_shift = pgtable_l5_enabled() ? 48 : 39;
   ptrs_per_p4d = pgtable_l5_enabled() ? 512 : 1;
 #endif
