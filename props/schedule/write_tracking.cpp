@@ -3,6 +3,7 @@
 #include <mutex>
 
 #include "impl/memslot.h"
+#include "impl/object_pool.h"
 #include "props/schedule/primitives.h"
 #include "props/schedule/protocols.h"
 
@@ -75,7 +76,7 @@ class WriteTracking final : public SystemBody {
   bool allocate(Plain<impl::MemorySlot>& slot) {
     if (!listener->allocate(array_, Allocation::may_sleep)) return false;
     if (has(second_registrant_starts_anew)) slot.change().tracked.reset();
-    return impl::allocate_tracking(slot.change()).has_value();
+    return impl::allocate_tracking(slot.change(), memory_).has_value();
   }
   bool enabled() const {
     return enabled_.load(has(flag_without_release) ? std::memory_order_relaxed
@@ -133,7 +134,7 @@ class WriteTracking final : public SystemBody {
   }
   bool allocate_new(Plain<impl::MemorySlot>& slot) {
     return listener->allocate(array_, Allocation::may_sleep) &&
-           impl::allocate_tracking(slot.change()).has_value();
+           impl::allocate_tracking(slot.change(), memory_).has_value();
   }
 
   /// KVM: kvm_write_track_add_gfn(), of the newest slot's page.
@@ -152,6 +153,7 @@ class WriteTracking final : public SystemBody {
   Mutex slots_arch_lock_{"slots-arch-lock"};
   SpinLock mmu_lock_{"mmu-lock"};
   Tag array_{"gfn-write-track"};
+  impl::FaultPlan memory_;  ///< fails nothing: what fails is asked of the listener
   Atomic<bool> enabled_{false, "enabled"};
   Atomic<int> notifiers_{0, "notifiers"};
   Atomic<int> published_{0, "memslots"};
