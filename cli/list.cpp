@@ -15,6 +15,7 @@
 #include "jobs/prove.h"
 #include "props/campaign.h"
 #include "props/engine_factory.h"
+#include "props/schedule/system.h"
 #include "spec/kvm/invariants.h"
 #include "spec/kvm/machine.h"
 #include "spec/text_suggest.h"
@@ -52,6 +53,12 @@ std::vector<Item> properties() {
           {"failed-allocations",
            "random programs, again for each allocation of a hosted kernel: it fails, user space "
            "asks again, nothing else may change (run --property failed-allocations)"},
+          {"schedules",
+           "systems of threads (list systems) under random walks and PCT, with detectors of "
+           "races, deadlocks and use after free (run --property schedules)"},
+          {"schedules-exhaustive",
+           "the same, every program of two threads and two commands each, every schedule of at "
+           "most three preemptions (run --property schedules-exhaustive)"},
           {"canary", "a seeded lie that each run must find before its pass counts (run)"}};
 }
 
@@ -96,16 +103,26 @@ std::vector<Item> theorems() {
   return items;
 }
 
+std::vector<Item> scheduled_systems() {
+  std::vector<Item> items;
+  for (const auto& system : props::schedule::systems()) {
+    items.push_back({std::string(system.name), fmt::format("{}. Runs {}. Holds: {}.", system.title,
+                                                           system.runs, system.property)});
+  }
+  return items;
+}
+
 struct Topic {
   std::string_view name;
   std::string_view text;
   std::vector<Item> (*items)();
 };
 
-constexpr std::array<Topic, 7> topics = {{
+constexpr std::array<Topic, 8> topics = {{
     {"properties", "what `run` checks", properties},
     {"theorems", "what `prove` proves for all inputs", theorems},
     {"invariants", "what holds inside an MMU between two commands; see explain", invariants},
+    {"systems", "threads that run under controlled schedules", scheduled_systems},
     {"engines", "what can execute a program", engines},
     {"corpus", "programs that come with the source", programs},
     {"loosenesses", "where the model admits more than one answer, and why", loosenesses},
@@ -118,8 +135,8 @@ struct Options {
 };
 
 constexpr auto footer =
-    "Topics: properties, theorems, invariants, engines, corpus, loosenesses, paths;\n"
-    "without one, all that there are.\n"
+    "Topics: properties, theorems, invariants, systems, engines, corpus,\n"
+    "loosenesses, paths; without one, all that there are.\n"
     "\n"
     "Exit: 0, or 2 for an unknown topic.\n"
     "\n"

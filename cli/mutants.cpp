@@ -13,6 +13,7 @@
 #include "cli/corpus.h"
 #include "cli/interrupt.h"
 #include "cli/json_output.h"
+#include "cli/schedules.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
 #include "jobs/impl_mutants.h"
@@ -32,6 +33,7 @@ struct Options {
   std::uint64_t seed = 1;
   std::string failures = "failures";
   bool list = false;
+  bool schedules = false;
   JsonOutput json;
 };
 
@@ -46,6 +48,9 @@ constexpr auto footer =
     "`reached`: a line that the mutant changes has run. --budget is CPU time for\n"
     "each mutant. Needs Coccinelle and what a kernel's build needs.\n"
     "\n"
+    "With --schedules, each is a defect between threads of a system (list systems):\n"
+    "found under random schedules, made small, and run again 100 times from its text.\n"
+    "\n"
     "Exit: 0 if all that were reached were detected (or their files say why none\n"
     "can be yet), 1 FAIL, 2 wrong usage, 3 no verdict: none was reached, or a tool\n"
     "is missing.\n"
@@ -53,6 +58,8 @@ constexpr auto footer =
     "Examples:\n"
     "  lockstep mutants --list\n"
     "  lockstep mutants role-forgets-access --budget 5s\n"
+    "  lockstep mutants --schedules\n"
+    "  lockstep mutants --schedules missing-srcu; lockstep replay failures/FILE\n"
     "  lockstep mutants --kernel 6.1 --list\n"
     "  lockstep mutants --kernel 6.1 tdp-zap-without-flush --budget 60s\n"
     "  lockstep mutants --kernel ~/linux --json mutants.json\n";
@@ -197,6 +204,14 @@ int run(const Options& options) {
   const auto budget = parse_budget(options.budget);
   if (!budget) return input_error(json.target(), "--budget: " + budget.error());
   if (const auto reason = json.unwritable()) return input_error({}, *reason);
+  if (options.schedules) {
+    return run_schedule_mutants({.names = options.names,
+                                 .budget = *budget,
+                                 .seed = options.seed,
+                                 .failures = options.failures,
+                                 .list = options.list},
+                                json);
+  }
   if (options.kernel.empty()) return run_impl(options, *budget);
   auto all = kernels::list_mutants(kernels::mutants_folder());
   if (!all) return failed(options, all.error());
@@ -261,6 +276,9 @@ void add_mutants(CLI::App& app, int& exit) {
       ->type_name("DIR")
       ->capture_default_str();
   verb->add_flag("--list", options->list, "Only name the mutants");
+  verb->add_flag("--schedules", options->schedules,
+                 "Defects between threads, under controlled schedules")
+      ->excludes("--kernel");
   options->json.add_to(*verb);
   verb->callback([options, &exit] { exit = run(*options); });
 }

@@ -14,6 +14,8 @@ namespace {
 /// What parse() accepts, and one byte to see that there is more.
 constexpr std::size_t limit = (1u << 20) + 1;
 
+}  // namespace
+
 tl::expected<std::string, std::string> read_text(const std::filesystem::path& path) {
   std::error_code error;
   if (std::filesystem::is_directory(path, error)) {
@@ -36,8 +38,6 @@ tl::expected<std::string, std::string> read_text(const std::filesystem::path& pa
   }
   return text;
 }
-
-}  // namespace
 
 tl::expected<Program, std::string> read_program(const std::filesystem::path& path) {
   const auto text = read_text(path);

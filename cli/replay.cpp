@@ -10,7 +10,9 @@
 #include "cli/budget.h"
 #include "cli/engines.h"
 #include "cli/json_output.h"
+#include "cli/read_program.h"
 #include "cli/replay_unit.h"
+#include "cli/schedules.h"
 #include "cli/verbs.h"
 
 namespace lockstep::cli {
@@ -34,6 +36,9 @@ constexpr auto footer =
     "lacks what a program needs is left out with the reason, as long as another\n"
     "is left to compare with the spec. An engine that was asked for and cannot\n"
     "run the program makes the verdict `no verdict`.\n"
+    "\n"
+    "A schedule (props/schedule; *.schedule), given alone, runs its threads in its\n"
+    "order: a column a thread, `>` where a thread is preempted.\n"
     "\n"
     "Hosted engines check numbered invariants inside the VM at the end; with\n"
     "LOCKSTEP_INVARIANTS=step after each step, =all in every program, =off never.\n"
@@ -60,6 +65,10 @@ int replay(const Options& options) {
   if (const auto reason = json.unwritable()) return input_error({}, *reason);
   const auto deadline = parse_budget(options.deadline);
   if (!deadline) return input_error(json.target(), "--deadline: " + deadline.error());
+  if (options.files.size() == 1 && options.files.front() != "-") {
+    const auto text = read_text(options.files.front());
+    if (text && is_schedule(*text)) return replay_schedule(options.files.front(), *text, json);
+  }
   const auto engines = choose_engines(options.engines, props::make_engine);
   if (!engines) return input_error(json.target(), engines.error());
 

@@ -19,6 +19,7 @@
 #include "cli/interrupt.h"
 #include "cli/json_output.h"
 #include "cli/run_matrix.h"
+#include "cli/schedules.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
 #include "jobs/run_report.h"
@@ -51,6 +52,7 @@ constexpr auto footer =
     "  lockstep run --engines spec,kvm --budget 8h --jobs 4\n"
     "  lockstep run --property page-walk-matrix --engines spec,impl,kvm\n"
     "  lockstep run --property failed-allocations --engines spec,hosted:6.12\n"
+    "  lockstep run --property schedules --budget 20s\n"
     "  lockstep run --seed 42 --json result.json\n";
 
 /// A whole number in 64 bits, all of the word.
@@ -108,6 +110,16 @@ int run(const Options& options) {
     return run_matrix(
         {.engines = options.engines, .budget = *budget, .seed = seed, .failures = options.failures},
         json);
+  }
+  if (options.property.starts_with("schedules")) {
+    if (auto why = unwritable_folder(options.failures)) {
+      return input_error(json.target(), "--failures: " + *why);
+    }
+    return run_schedules({.exhaustive = options.property != "schedules",
+                          .budget = *budget,
+                          .seed = seed,
+                          .failures = options.failures},
+                         json);
   }
   const auto engines = choose_engines(options.engines, props::make_engine);
   if (!engines) return input_error(json.target(), engines.error());
@@ -168,7 +180,8 @@ void add_run(CLI::App& app, int& exit) {
   verb->footer(footer);
   verb->add_option("--property", options->property, "What to check; see `lockstep list properties`")
       ->type_name("NAME")
-      ->check(CLI::IsMember({"side-by-side", "page-walk-matrix", "failed-allocations"}))
+      ->check(CLI::IsMember({"side-by-side", "page-walk-matrix", "failed-allocations", "schedules",
+                             "schedules-exhaustive"}))
       ->capture_default_str();
   verb->add_option("--engines", options->engines,
                    "Engines, with commas: spec, impl, kvm, hosted:6.12")

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "cli/schedules.h"
+
+#include <fmt/format.h>
+
+#include <sstream>
+
+#include "cli/interrupt.h"
+#include "cli/terminal.h"
+#include "jobs/schedules.h"
+
+namespace lockstep::cli {
+
+using props::Verdict;
+
+int run_schedules(const SchedulesRun& run, const JsonOutput& json) {
+  ProgressLine line;
+  jobs::SchedulesOptions options;
+  options.budget = run.budget;
+  options.seed = run.seed;
+  options.exhaustive = run.exhaustive;
+  options.failures = run.failures;
+  options.stop = &stop_on_interrupt();
+  options.progress = [&line](std::string_view text) { line.show(text); };
+  const auto report = jobs::run_schedules(options);
+  line.clear();
+  fmt::print(json.page(), "{}", jobs::text_report(report));
+  auto object = base_object(report.verdict, report.seconds, report.reason);
+  object["seed"] = run.seed;
+  object["property"] = run.exhaustive ? "schedules-exhaustive" : "schedules";
+  object.update(jobs::json_report(report));
+  return json.write(object, report.verdict);
+}
+
+int run_schedule_mutants(const ScheduleMutantsRun& run, const JsonOutput& json) {
+  auto chosen = jobs::choose_defects(run.names);
+  if (!chosen) return input_error(json.target(), chosen.error());
+  if (run.list) {
+    auto rows = nlohmann::json::array();
+    for (const auto& [system, index] : *chosen) {
+      const auto& defect = system->defects[index];
+      fmt::print(json.page(), "{}\n    {} ({}; {})\n", defect.name, defect.title, system->name,
+                 defect.history);
+      rows.push_back({{"name", defect.name},
+                      {"engine", system->name},
+                      {"title", defect.title},
+                      {"history", defect.history}});
+    }
+    auto object = base_object(Verdict::pass, 0);
+    object["mutants"] = std::move(rows);
+    return json.write(object, Verdict::pass);
+  }
+  jobs::ScheduledMutantsOptions options;
+  options.defects = *std::move(chosen);
+  options.budget = run.budget;
+  options.seed = run.seed;
+  options.failures = run.failures;
+  options.stop = &stop_on_interrupt();
+  const auto report = jobs::run_schedule_mutants(options);
+  fmt::print(json.page(), "{}", jobs::text_report(report));
+  auto object = base_object(report.verdict, report.seconds, report.reason);
+  object["mutants"] = jobs::json_rows(report);
+  return json.write(object, report.verdict);
+}
+
+bool is_schedule(const std::string& text) {
+  std::istringstream lines(text);
+  std::string line;
+  while (std::getline(lines, line)) {
+    const auto first = line.find_first_not_of(" \t\r");
+    if (first == std::string::npos || line[first] == '#') continue;
+    return line.compare(first, props::schedule::saved_header.find(' '), "lockstep-schedule") == 0;
+  }
+  return false;
+}
+
+int replay_schedule(const std::string& path, const std::string& text, const JsonOutput& json) {
+  const auto saved = props::schedule::parse_saved(text);
+  if (!saved) return input_error(json.target(), fmt::format("{}: {}", path, saved.error()));
+  props::schedule::Runner runner;
+  const auto replayed = replay(runner, *saved, /*trace=*/true);
+  const auto& failure = replayed.outcome.failure;
+  auto verdict = failure ? Verdict::fail : Verdict::pass;
+  std::string reason;
+  if (failure) {
+    reason = fmt::format("{}: {}", name(failure->kind), failure->text);
+  } else if (replayed.missed) {
+    verdict = Verdict::no_verdict;
+    reason = fmt::format("the code has changed, '{}' did not come",
+                         props::schedule::print(*replayed.missed));
+  }
+  fmt::print(json.page(), "{}{}: {}{}\n", jobs::page_of(*saved, replayed), props::headline(verdict),
+             path, reason.empty() ? "" : ": " + reason);
+  auto object = base_object(verdict, 0, reason);
+  if (failure) {
+    object["findings"].push_back({{"engine", saved->system->name},
+                                  {"kind", name(failure->kind)},
+                                  {"invariant", nullptr},
+                                  {"title", failure->text},
+                                  {"program", path},
+                                  {"new", true}});
+  }
+  return json.write(object, verdict);
+}
+
+}  // namespace lockstep::cli

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/// Controlled schedules on the command line: properties of `run`, mutants, and
+/// files to replay.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "cli/json_output.h"
+
+namespace lockstep::cli {
+
+struct SchedulesRun {
+  bool exhaustive = false;
+  std::chrono::milliseconds budget{60'000};
+  std::uint64_t seed = 1;
+  std::string failures = {};
+};
+/// `run --property schedules` and `schedules-exhaustive`; the exit code.
+int run_schedules(const SchedulesRun& run, const JsonOutput& json);
+
+struct ScheduleMutantsRun {
+  std::vector<std::string> names = {};
+  std::chrono::milliseconds budget{20'000};
+  std::uint64_t seed = 1;
+  std::string failures = {};
+  bool list = false;
+};
+/// `mutants --schedules`; the exit code.
+int run_schedule_mutants(const ScheduleMutantsRun& run, const JsonOutput& json);
+
+/// Whether the text is a schedule rather than a program: what its first line
+/// that is no comment says.
+bool is_schedule(const std::string& text);
+/// `replay` of such a file; the exit code. FAIL if it ends with a failure.
+int replay_schedule(const std::string& path, const std::string& text, const JsonOutput& json);
+
+}  // namespace lockstep::cli
