@@ -125,7 +125,7 @@ TEST_F(ViewTest, ShowsTheTdpMmu) {
   EXPECT_GE(seen.pages.size(), 3u);
   EXPECT_TRUE(std::ranges::all_of(
       seen.pages, [](const auto& page) { return page.second.tdp_mmu && page.second.role.direct; }));
-  EXPECT_GE(seen.counters.leaves[0] + seen.counters.leaves[1] + seen.counters.leaves[2], 1u);
+  EXPECT_GE(seen.counters.leaves[1], 1u) << "the host's pages are huge, the slot is aligned";
   end();
 }
 

@@ -228,6 +228,8 @@ Result<fs::path> build_image(const kernels::Cache& cache, const kernels::Source&
   if (error) {
     return kernels::machine_error(fmt::format("{}: {}", work.folder.string(), error.message()));
   }
+  // The cache tells what was used last by its folders' times.
+  fs::last_write_time(work.folder, fs::file_time_type::clock::now(), error);
   // A source of the cache changes its key when it changes; a user's tree is asked.
   const bool settled = source.tree.pristine;
   if (settled && fs::exists(work.image)) return work.image;
