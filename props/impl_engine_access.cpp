@@ -113,10 +113,7 @@ std::optional<Observation> ImplEngine::handle(VirtualCpu& cpu, const Access& com
     return Unexpected{fmt::format("an entry refers to frame {:#x}, no table", broken->frame)};
   }
   if (const auto* stale = std::get_if<spec::Stale>(&outcome)) {
-    return Unexpected{
-        fmt::format("invariant 41: the TLB maps gpa {:#x} to frame {:#x}, no entry does any "
-                    "more, and no flush came",
-                    stale->gpa, stale->frame)};
+    return Unexpected{spec::print(*stale)};
   }
   impl::FaultOutcome handled;
   if (const auto* nested = std::get_if<spec::NestedFault>(&outcome)) {

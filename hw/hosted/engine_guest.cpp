@@ -117,10 +117,7 @@ Observation HostedEngine::finished(const Operation& operation, const Outcome& ou
       return Unexpected{
           fmt::format("an entry refers to frame {:#x}, which is no live table", outcome.address)};
     case Outcome::Kind::stale:
-      return Unexpected{
-          fmt::format("invariant 41: the TLB maps gpa {:#x} to frame {:#x}, no entry does any "
-                      "more, and no flush came",
-                      outcome.address, outcome.value)};
+      return Unexpected{spec::print(spec::Stale{outcome.address, outcome.value})};
     case Outcome::Kind::foreign:
       return Unexpected{
           fmt::format("an entry maps frame {:#x}, which is no user page", outcome.address)};

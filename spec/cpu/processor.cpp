@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "spec/cpu/processor.h"
 
+#include <fmt/format.h>
+
 #include "spec/cpu/ept_walk.h"
 
 namespace lockstep::spec {
@@ -48,6 +50,13 @@ struct Visited {
 };
 
 }  // namespace
+
+std::string print(const Stale& stale) {
+  return fmt::format(
+      "invariant 41: the TLB maps gpa {:#x} to frame {:#x}, no entry does any more, and no flush "
+      "came",
+      stale.gpa, stale.frame);
+}
 
 SoftwareCpu::SoftwareCpu(PhysicalMemory& memory, std::uint64_t seed)
     : memory_(&memory), tlb_(seed), evict_(seed != 0) {}

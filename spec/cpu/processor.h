@@ -9,6 +9,7 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <variant>
 
 #include "spec/cpu/host_walk.h"
@@ -47,6 +48,8 @@ struct Stale {
   Gpa gpa = 0;
   Hfn frame = 0;
 };
+/// As findings tell it.
+std::string print(const Stale& stale);
 using Outcome = std::variant<Allowed, Fault, NestedFault, Broken, Stale>;
 
 /// Format of the second dimension's tables.

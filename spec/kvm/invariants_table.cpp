@@ -241,8 +241,9 @@ constexpr std::array absent = {
         "see what is lost or gained"},
     AbsentInvariant{
         41, "less rights, then a flush before mmu_lock is dropped", "kvm_flush_remote_tlbs",
-        "a view has no TLB; the software processor's keeps what nobody flushed, and the "
-        "model sees the use"},
+        "a view has no TLB; under TDP the software processor compares each use of it with "
+        "the nested tables and names this number (Stale in spec/cpu/processor.h); under "
+        "shadow paging the model sees the use"},
     AbsentInvariant{42, "when a notifier ends nothing maps the old page",
                     "mmu_invalidate_retry_hva",
                     "a view does not know the host's tables; pages that moved hold other bytes, "
