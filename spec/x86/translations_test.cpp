@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <set>
 
@@ -16,6 +17,8 @@ constexpr std::uint64_t leaf_rights = table_rights | entry::accessed | entry::di
 class Entries : public EntryHistory {
  public:
   void set(Moment now, Gpa gpa, std::uint64_t value) { history_[gpa][now] = value; }
+  /// A walk may still meet this value, whatever memory says.
+  void hold(Gpa gpa, std::uint64_t value) { held_[gpa] = value; }
 
   void versions(Gpa gpa, unsigned, Moment since, std::vector<EntryVersion>& out) const override {
     const auto found = history_.find(gpa);
@@ -28,10 +31,14 @@ class Entries : public EntryHistory {
       const Moment until = next == found->second.end() ? still_true : next->first;
       if (until > since) out.push_back({it->first, until, it->second, 0, true});
     }
+    if (const auto held = held_.find(gpa); held != held_.end()) {
+      out.push_back({0, still_true, held->second, 0, true, /*held=*/true});
+    }
   }
 
  private:
   std::map<Gpa, std::map<Moment, std::uint64_t>> history_;
+  std::map<Gpa, std::uint64_t> held_;
 };
 
 /// 4-level tables at 0x1000 (root) .. 0x4000 (pt) that map gva 0 to 0xa000.
@@ -82,6 +89,26 @@ TEST_F(Translations, PageFaultDropsTheAddress) {
   EXPECT_EQ(pages(6), (std::set<Gpa>{0xa000, not_present}));
   processor.page_fault(6, 0x123, /*certain=*/true);
   EXPECT_EQ(pages(7), (std::set<Gpa>{not_present}));
+}
+
+TEST_F(Translations, WhatAnEntryMeantBeforeAControlChangedStays) {
+  Registers registers = processor.registers();
+  registers.control.set(ControlBit::efer_nx, true);
+  processor = Processor(1, registers);
+  entries.set(0, 0x4000, 0xa000 | leaf_rights | entry::no_execute);
+  EXPECT_EQ(pages(2), (std::set<Gpa>{0xa000}));
+  processor.set_control(3, ControlBit::efer_nx, false, {});
+  EXPECT_EQ(pages(4), (std::set<Gpa>{0xa000, not_present})) << "the bit is reserved now";
+}
+
+TEST_F(Translations, WhatAWalkMayStillMeetMayBeCachedToo) {
+  entries.hold(0x4000, 0xb000 | leaf_rights);
+  EXPECT_EQ(pages(2), (std::set<Gpa>{0xa000, 0xb000}));
+  std::vector<Way> ways;
+  EXPECT_TRUE(translations(processor, {}, entries, 0, 2, ways));
+  EXPECT_TRUE(std::any_of(ways.begin(), ways.end(), [](const Way& way) {
+    return way.translation.page == 0xb000 && way.cached_leaf;
+  }));
 }
 
 // A fault drops what is associated with the current PCID; a global translation stays
