@@ -27,7 +27,7 @@ static unsigned char *page_live;
 static unsigned long queue_head, queue_length, queue_size, fresh;
 /* A freed frame rests while this many others are freed: long enough to catch
  * who still uses it, short enough to stay in the processor's caches. */
-#define RESTING_FRAMES 512
+#define RESTING_FRAMES 96
 
 /* Blocks of several pages (permission maps of the vendor modules) come from the
  * first frames behind the user's, first fit. */
