@@ -102,7 +102,7 @@ Judgement Machine::State::judge(const Poke& poke, const Observation& shown) {
   return only(Done{}, shown);
 }
 
-std::vector<Memory::Possible> Machine::State::expected_peek(const Peek& peek) const {
+Memory::Possibles Machine::State::expected_peek(const Peek& peek) const {
   const auto backing = slots.backing(peek.gpa);
   if (!backing) return {};
   return memory.load(backing->hva, peek.size);
@@ -111,7 +111,7 @@ std::vector<Memory::Possible> Machine::State::expected_peek(const Peek& peek) co
 Judgement Machine::State::judge(const Peek& peek, const Observation& shown) {
   const auto backing = slots.backing(peek.gpa);
   if (!backing) return only(Errno{EFAULT}, shown);
-  const std::vector<Memory::Possible> possible = expected_peek(peek);
+  const Memory::Possibles possible = expected_peek(peek);
   const Observation plain = Value{possible.front().value};
   const auto* value = std::get_if<Value>(&shown);
   if (value == nullptr) return refuse(print(plain));

@@ -14,12 +14,12 @@ constexpr std::uint64_t mask_of(unsigned size) {
   return size == 8 ? ~0ull : (1ull << (size * 8)) - 1;
 }
 
-void sort_unique(std::vector<std::uint64_t>& values) {
+}  // namespace
+
+void Memory::sort_unique(Values& values) {
   std::sort(values.begin(), values.end());
   values.erase(std::unique(values.begin(), values.end()), values.end());
 }
-
-}  // namespace
 
 Memory::Version Memory::fresh(Hva hva) {
   return {0, {code_cell(static_cast<std::uint32_t>(hva >> page_shift))}, 0};
@@ -27,7 +27,10 @@ Memory::Version Memory::fresh(Hva hva) {
 
 Memory::Cell& Memory::cell(Hva hva) {
   Cell& versions = cells_[cell_of(hva)];
-  if (versions.empty()) versions.push_back(fresh(hva));
+  if (versions.empty()) {
+    versions.push_back(fresh(hva));
+    written_[hva >> page_shift].push_back(cell_of(hva));
+  }
   return versions;
 }
 
@@ -52,7 +55,7 @@ bool Memory::maybe_write(Moment now, Hva hva, unsigned size, std::uint64_t value
   const Version before = cell(hva).back();
   write(now, hva, size, value);
   Version& after = cell(hva).back();
-  after.values.insert(after.values.end(), before.values.begin(), before.values.end());
+  for (const std::uint64_t value_before : before.values) after.values.push_back(value_before);
   after.maybe |= before.maybe;
   sort_unique(after.values);
   return after.values.size() <= possible_bound;
@@ -89,10 +92,15 @@ void Memory::set_flags(Hva hva, std::uint64_t must, std::uint64_t may) {
   version.maybe = (version.maybe | may) & ~must;
 }
 
-std::vector<Memory::Possible> Memory::load(Hva hva, unsigned size) const {
+Memory::Possibles Memory::load(Hva hva, unsigned size) const {
   const auto found = cells_.find(cell_of(hva));
-  const Version now = found == cells_.end() ? fresh(hva) : found->second.back();
-  std::vector<Possible> possible;
+  Possibles possible;
+  if (found == cells_.end()) {
+    possible.push_back({(fresh(hva).values.front() >> shift_of(hva)) & mask_of(size), 0});
+    return possible;
+  }
+  const Version& now = found->second.back();
+  possible.reserve(now.values.size());
   for (const std::uint64_t value : now.values) {
     possible.push_back({(value >> shift_of(hva)) & mask_of(size),
                         ((now.maybe & ~value) >> shift_of(hva)) & mask_of(size)});
@@ -106,10 +114,13 @@ void Memory::learn(Hva hva, unsigned size, std::uint64_t value, std::uint64_t fl
   const std::uint64_t seen = (value << shift_of(hva)) & mask;
   const std::uint64_t before = version.values.front();
   const std::uint64_t settable = version.maybe | (flags << shift_of(hva));
-  std::erase_if(version.values,
-                [&](std::uint64_t old) { return ((old ^ seen) & mask & ~(settable & ~old)) != 0; });
+  const auto contradicts = [&](std::uint64_t old) {
+    return ((old ^ seen) & mask & ~(settable & ~old)) != 0;
+  };
+  auto kept = std::remove_if(version.values.begin(), version.values.end(), contradicts);
   // What was seen is what is there, even if nothing foresaw it.
-  if (version.values.empty()) version.values.push_back(before);
+  if (kept == version.values.begin()) *kept++ = before;
+  version.values.erase(kept, version.values.end());
   for (std::uint64_t& old : version.values) old = (old & ~mask) | seen;
   sort_unique(version.values);
   version.maybe &= ~mask;
@@ -136,6 +147,11 @@ void Memory::versions(Hva hva, unsigned size, Moment since, Moment from, Moment 
     if (end <= since || first >= end) continue;
     append(cell[i], hva, size, first, end, out);
   }
+}
+
+std::span<const Hva> Memory::written_in(Hfn page) const {
+  const auto found = written_.find(page);
+  return found == written_.end() ? std::span<const Hva>() : found->second;
 }
 
 }  // namespace lockstep::spec

@@ -4,7 +4,9 @@
 /// walk read there.
 #pragma once
 
+#include <boost/container/small_vector.hpp>
 #include <cstdint>
+#include <span>
 #include <unordered_map>
 #include <vector>
 
@@ -36,7 +38,8 @@ class Memory {
     std::uint64_t value = 0;
     std::uint64_t maybe = 0;
   };
-  std::vector<Possible> load(Hva hva, unsigned size) const;
+  using Possibles = boost::container::small_vector<Possible, 1>;
+  Possibles load(Hva hva, unsigned size) const;
 
   /// A load returned `value`: forget what contradicts it. `flags` are bits that
   /// may differ for a reason that the caller knows.
@@ -47,18 +50,26 @@ class Memory {
   void versions(Hva hva, unsigned size, Moment since, Moment from, Moment until,
                 std::vector<EntryVersion>& out) const;
 
+  /// The aligned 8 bytes of a page that do not hold what fresh pages do, or did not
+  /// always; in any order.
+  std::span<const Hva> written_in(Hfn page) const;
+
  private:
+  /// One value, but after stores that may not have happened.
+  using Values = boost::container::small_vector<std::uint64_t, 1>;
   struct Version {
     Moment since = 0;
-    std::vector<std::uint64_t> values;  ///< any of them
-    std::uint64_t maybe = 0;            ///< bits that may be set besides
+    Values values;            ///< any of them
+    std::uint64_t maybe = 0;  ///< bits that may be set besides
   };
   using Cell = std::vector<Version>;  ///< oldest first, never empty
 
   Cell& cell(Hva hva);
   static Version fresh(Hva hva);
+  static void sort_unique(Values& values);
 
   std::unordered_map<Hva, Cell> cells_;
+  std::unordered_map<Hfn, std::vector<Hva>> written_;  ///< keys of cells_, by page
 };
 
 }  // namespace lockstep::spec

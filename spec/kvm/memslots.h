@@ -4,9 +4,9 @@
 /// each refusal from __kvm_set_memory_region() in virt/kvm/kvm_main.c.
 #pragma once
 
+#include <boost/container/flat_map.hpp>
 #include <cerrno>
 #include <cstdint>
-#include <map>
 #include <optional>
 #include <vector>
 
@@ -42,8 +42,9 @@ class Memslots {
   /// Carry out an accepted request.
   void apply(Moment now, const UserSlots::Region& request, SlotChange change);
 
-  /// Slots as they are now, by id.
-  const std::map<unsigned, Slot>& current() const { return layouts_.back().slots; }
+  using ById = boost::container::flat_map<unsigned, Slot>;
+  /// Slots as they are now.
+  const ById& current() const { return layouts_.back().slots; }
   const Slot* find(unsigned id) const;
   /// Slot that holds the gpa, with its id; slots never overlap.
   struct Backing {
@@ -81,7 +82,7 @@ class Memslots {
  private:
   struct Layout {
     Moment since = 0;
-    std::map<unsigned, Slot> slots;
+    ById slots;
   };
   static std::optional<Backing> backing_in(const Layout& layout, Gpa gpa);
 

@@ -3,6 +3,7 @@
 /// Private to spec/kvm.
 #pragma once
 
+#include <boost/container/flat_set.hpp>
 #include <map>
 #include <optional>
 #include <set>
@@ -133,9 +134,13 @@ struct Machine::State {
   Observation expected(const NxRecover&) const { return Done{}; }
   /// What the rings hold at least, and at most but for prefetching.
   DirtyPages ring_contents(bool most) const;
-  std::vector<Memory::Possible> expected_peek(const Peek& peek) const;
+  Memory::Possibles expected_peek(const Peek& peek) const;
 
   Candidates candidates(const Access& access) const;
+  /// Those of a walk that reads every entry now; never none.
+  Candidates plain_candidates(const Access& access) const;
+  /// One of these outcomes happens.
+  Taken draw(const Access& access, const Candidates& all, const Choice& choose);
   /// Observations that KVM_TRANSLATE may return, the plain walk's first.
   std::vector<Observation> translations_of(const Translate& translate) const;
 
@@ -215,8 +220,8 @@ struct Machine::State {
   std::vector<bool> host_protected;  ///< by hfn; absent is false
   std::vector<Vcpu> vcpus;
   struct TablePage {
-    std::set<TableLevel> levels;
-    std::set<Gfn> gfns;  ///< through which walks met it
+    boost::container::flat_set<TableLevel> levels;
+    boost::container::flat_set<Gfn> gfns;  ///< through which walks met it
   };
   std::map<Hfn, TablePage> table_pages;  ///< host pages that ever held a page table
   std::set<Gpa> exchanged;               ///< leaf entries that a write used under CR0.WP=0

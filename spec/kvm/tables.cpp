@@ -2,6 +2,7 @@
 /// Page tables in guest memory: how walks read them, and the accessed and dirty
 /// flags that walks leave in them.
 #include <algorithm>
+#include <boost/container/static_vector.hpp>
 
 #include "spec/kvm/state.h"
 
@@ -42,12 +43,14 @@ struct Flags {
   std::uint64_t bits = 0;
   std::uint64_t maybe = 0;
 };
+/// One for each level at most.
+using FlagsOfWay = boost::container::static_vector<Flags, 5>;
 
 /// Flags that memory holds once this way was taken. A cached entry had its
 /// accessed flag set when it was cached, and a write its dirty flag; so both
 /// show in memory as long as memory still holds what was cached.
-std::vector<Flags> flags_of(PagingMode mode, const Way& way, bool write, bool dirty_doubt) {
-  std::vector<Flags> flags;
+FlagsOfWay flags_of(PagingMode mode, const Way& way, bool write, bool dirty_doubt) {
+  FlagsOfWay flags;
   for (std::size_t i = 0; i < way.levels; ++i) {
     const LevelRead& read = way.reads[i];
     if (!read.current || !has_accessed_flag(mode, read.level)) continue;
@@ -59,7 +62,7 @@ std::vector<Flags> flags_of(PagingMode mode, const Way& way, bool write, bool di
   return flags;
 }
 
-std::uint64_t bits_at(const std::vector<Flags>& flags, Gpa address) {
+std::uint64_t bits_at(const FlagsOfWay& flags, Gpa address) {
   std::uint64_t bits = 0;
   for (const Flags& f : flags) {
     if (f.entry == address) bits |= f.bits;
@@ -67,7 +70,7 @@ std::uint64_t bits_at(const std::vector<Flags>& flags, Gpa address) {
   return bits;
 }
 
-std::uint64_t maybe_at(const std::vector<Flags>& flags, Gpa address) {
+std::uint64_t maybe_at(const FlagsOfWay& flags, Gpa address) {
   std::uint64_t bits = 0;
   for (const Flags& f : flags) {
     if (f.entry == address) bits |= f.maybe;
@@ -79,7 +82,8 @@ std::uint64_t maybe_at(const std::vector<Flags>& flags, Gpa address) {
 
 void Machine::State::apply_flags(const std::vector<const Candidate*>& consistent, bool write,
                                  bool certain) {
-  std::vector<std::vector<Flags>> each;
+  std::vector<FlagsOfWay> each;
+  each.reserve(consistent.size());
   std::vector<Gpa> entries;
   for (const Candidate* candidate : consistent) {
     each.push_back(flags_of(configuration.paging, candidate->way, write, candidate->dirty_doubt));
@@ -104,7 +108,7 @@ void Machine::State::apply_flags(const std::vector<const Candidate*>& consistent
     }
     // A fact about memory at the moment the entry was read; if several values
     // are possible, the walk used only one of them.
-    const std::vector<Memory::Possible> before = memory.load(backing->hva, size);
+    const Memory::Possibles before = memory.load(backing->hva, size);
     if (before.size() > 1 || !certain) {
       may |= must;
       must = 0;
@@ -182,10 +186,12 @@ bool Machine::State::mapped_writable_by_some_table(Gpa gpa, Moment since) const 
   constexpr std::uint64_t rights = entry::present | entry::writable | entry::dirty;
   std::vector<EntryVersion> versions;
   for (const auto& [page, table] : table_pages) {
-    for (unsigned index = 0; index < entries_per_table(mode); ++index) {
+    // What was never written is a code cell: no present entry, in either half.
+    for (const Hva cell : memory.written_in(page)) {
       versions.clear();
-      memory.versions((page << page_shift) + static_cast<Hva>(index) * size, size, since, 0,
-                      still_true, versions);
+      for (Hva entry = cell; entry < cell + sizeof(std::uint64_t); entry += size) {
+        memory.versions(entry, size, since, 0, still_true, versions);
+      }
       for (const EntryVersion& version : versions) {
         if (((version.value | version.maybe) & rights) != rights) continue;
         for (const TableLevel level : table.levels) {
