@@ -18,6 +18,9 @@ class MachineModel final : public Model {
   spec::Machine::Taken take(const Command& command, const spec::Machine::Choice& choose) override {
     return machine_.take(command, choose);
   }
+  spec::Machine::Taken take_plain(const Command& command) override {
+    return machine_.take_plain(command);
+  }
   std::string explain(const Command& command) const override { return machine_.explain(command); }
   const std::array<std::uint64_t, spec::looseness_count>& looseness_used() const override {
     return machine_.looseness_used();

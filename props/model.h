@@ -35,6 +35,10 @@ class Model {
     auto judgement = judge(command, chosen);
     return {std::move(chosen), std::move(judgement)};
   }
+  /// See spec::Machine.
+  virtual spec::Machine::Taken take_plain(const Command& command) {
+    return take(command, [](std::span<const Observation>) { return std::size_t{0}; });
+  }
   virtual std::string explain(const Command& command) const = 0;
   virtual const std::array<std::uint64_t, spec::looseness_count>& looseness_used() const = 0;
 };

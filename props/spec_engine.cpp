@@ -40,14 +40,15 @@ std::size_t SpecEngine::choose(std::span<const Observation> outcomes) {
     preferred_.reset();
     return found == outcomes.end() ? 0 : static_cast<std::size_t>(found - outcomes.begin());
   }
-  if (outcomes.size() == 1) return 0;
-  const auto draw = splitmix(draw_);
-  return draw % 4 == 0 ? (draw >> 8) % outcomes.size() : 0;
+  return splitmix(draw_) % outcomes.size();
 }
 
 Result<Observation> SpecEngine::execute(const Command& command) {
-  auto taken = model_->take(
-      command, [this](std::span<const Observation> outcomes) { return choose(outcomes); });
+  const bool plain = !preferred_ && splitmix(draw_) % 4 != 0;
+  auto taken = plain ? model_->take_plain(command)
+                     : model_->take(command, [this](std::span<const Observation> outcomes) {
+                         return choose(outcomes);
+                       });
   judgement_ = std::move(taken.judgement);
   return std::move(taken.observation);
 }

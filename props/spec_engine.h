@@ -38,6 +38,7 @@ class SpecEngine final : public Engine {
   const Model* model() const { return model_.get(); }
 
  private:
+  /// Among several outcomes; the preferred one, if it is there.
   std::size_t choose(std::span<const Observation> outcomes);
 
   ModelFactory models_;

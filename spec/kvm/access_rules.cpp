@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include "spec/program.h"
 
@@ -39,22 +40,23 @@ void AccessRules::add(const PagingState& paging, const Way& way, Loosenesses loo
   candidate.loosenesses = loosenesses | loosenesses_of(way);
   // walk_addr_generic() fails as a page fault where it cannot set an accessed
   // flag, a walk by hardware under TDP as EFAULT: see HostChange.
+  const bool translates = way.kind == Way::Kind::translated;
+  bool owned = false;
   for (std::size_t i = 0; i < way.levels; ++i) {
     const auto backing = state_.slots.backing(way.reads[i].address);
-    candidate.unknown = candidate.unknown || (backing && state_.host_protects(backing->hva));
+    if (!backing) continue;
+    candidate.unknown = candidate.unknown || state_.host_protects(backing->hva);
+    owned = owned || (translates && state_.engines_own(backing->hva, entry_size(paging.mode)));
   }
   read_only_table(candidate);
   table_as_target(candidate);
-  if (way.kind != Way::Kind::translated) {
+  if (!translates) {
     const bool reserved = way.kind == Way::Kind::reserved;
-    fault(paging, candidate, fault_code(paging, rights_, /*present=*/reserved, reserved));
+    fault(paging, std::move(candidate),
+          fault_code(paging, rights_, /*present=*/reserved, reserved));
     return;
   }
-  for (std::size_t i = 0; i < way.levels; ++i) {
-    const auto backing = state_.slots.backing(way.reads[i].address);
-    const bool owned = backing && state_.engines_own(backing->hva, entry_size(paging.mode));
-    candidate.unknown = candidate.unknown || owned;
-  }
+  candidate.unknown = candidate.unknown || owned;
   if (const auto code = permission_fault(paging, rights_, way.translation)) {
     if (way.cached_leaf && way.stale) candidate.loosenesses |= loose(Looseness::spurious_fault);
     fault(paging, candidate, *code);
@@ -75,8 +77,8 @@ void AccessRules::add(const PagingState& paging, const Way& way, Loosenesses loo
 }
 
 /// An entry that KVM still takes for MMIO: see the looseness' reason.
-void AccessRules::mmio_refreshed(Candidate candidate, Gpa gpa) {
-  const Way& way = candidate.way;
+void AccessRules::mmio_refreshed(const Candidate& base, Gpa gpa) {
+  const Way& way = base.way;
   if (state_.platform.tdp || way.levels == 0 || !state_.slots.backing(gpa)) return;
   const auto leaf = state_.mmio_leaves.find(way.reads[way.levels - 1u].address);
   if (leaf == state_.mmio_leaves.end()) return;
@@ -86,8 +88,9 @@ void AccessRules::mmio_refreshed(Candidate candidate, Gpa gpa) {
       mmio.refreshed ||
       (mmio.synchronized && state_.mapped_writable_by_some_table(leaf->first & page_mask, 0));
   if (!refreshed) return;
+  Candidate candidate = base;
   candidate.loosenesses |= loose(Looseness::mmio_refreshed);
-  no_slot(candidate, gpa);
+  no_slot(std::move(candidate), gpa);
 }
 
 /// Whether a write passes an MMIO entry without a walk: Looseness::mmio_clean_write.
@@ -160,7 +163,7 @@ void AccessRules::fault(const PagingState& paging, Candidate candidate, std::uin
   }
   candidate.loosenesses |= loose(Looseness::fetch_flag_32bit);
   candidate.observation = PageFault{code | lockstep::fault::fetch, access_.gva};
-  out_.push_back(candidate);
+  out_.push_back(std::move(candidate));
 }
 
 /// Under TDP processors treat reads of guest tables as writes (AMD64 APM "Nested
@@ -199,7 +202,7 @@ void AccessRules::no_slot(Candidate candidate, Gpa gpa) {
     candidate.observation =
         Mmio{write, gpa, access_.size, write ? truncate(access_.value, access_.size) : 0};
   }
-  out_.push_back(candidate);
+  out_.push_back(std::move(candidate));
 }
 
 void AccessRules::data(const Candidate& base, Gpa gpa) {
@@ -207,17 +210,17 @@ void AccessRules::data(const Candidate& base, Gpa gpa) {
   const auto backing = state_.slots.backing(gpa);
   const bool write = access_.kind == AccessKind::write;
   if (!backing || (write && backing->slot->read_only)) {
-    no_slot(candidate, gpa);
+    no_slot(std::move(candidate), gpa);
     return;
   }
   candidate.hva = backing->hva;
   if (write && state_.host_protects(backing->hva)) {
-    host_refuses(candidate, gpa);
+    host_refuses(std::move(candidate), gpa);
     return;
   }
   if (write) {
     candidate.observation = Done{};
-    out_.push_back(candidate);
+    out_.push_back(std::move(candidate));
     return;
   }
   candidate.unknown = candidate.unknown || state_.engines_own(backing->hva, access_.size);
@@ -238,12 +241,12 @@ void AccessRules::data(const Candidate& base, Gpa gpa) {
         Candidate speculative = one;
         speculative.maybe |= flags;
         speculative.loosenesses |= loose(Looseness::speculative_accessed);
-        out_.push_back(one);
-        out_.push_back(speculative);
+        out_.push_back(std::move(one));
+        out_.push_back(std::move(speculative));
         continue;
       }
     }
-    out_.push_back(one);
+    out_.push_back(std::move(one));
   }
 }
 
@@ -276,7 +279,7 @@ void AccessRules::host_refuses(Candidate candidate, Gpa gpa) {
   candidate.loosenesses |= loose(Looseness::emulated_host_write);
   candidate.observation =
       Mmio{/*write=*/true, gpa, access_.size, truncate(access_.value, access_.size)};
-  out_.push_back(candidate);
+  out_.push_back(std::move(candidate));
 }
 
 }  // namespace lockstep::spec

@@ -28,7 +28,7 @@ class AccessRules {
   bool exchanged(const PagingState& paging, const Way& way) const;
   bool passes_clean(const PagingState& paging, const Way& way, Gpa gpa) const;
   void doubt_dirty(const PagingState& paging, Candidate& candidate, Gpa gpa) const;
-  void mmio_refreshed(Candidate candidate, Gpa gpa);
+  void mmio_refreshed(const Candidate& base, Gpa gpa);
   void no_slot(Candidate candidate, Gpa gpa);
 
   const Machine::State& state_;

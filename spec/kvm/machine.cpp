@@ -147,25 +147,42 @@ std::vector<Observation> Machine::admitted(const Command& command) const {
   return admitted;
 }
 
+Machine::Taken Machine::State::draw(const Access& access, const Candidates& all,
+                                    const Choice& choose) {
+  std::vector<Observation> admitted;
+  if (all) admitted = observations(*all);
+  if (admitted.empty()) admitted.emplace_back(Unexpected{"the model does not say"});
+  Observation chosen = std::move(admitted[choose(admitted)]);
+  Judgement judgement = judge(access, chosen, all);
+  return {std::move(chosen), std::move(judgement)};
+}
+
 Machine::Taken Machine::take(const Command& command, const Choice& choose) {
   if (auto end = state_->begin(command)) {
     Unexpected unexpected{end->why};
     return {std::move(unexpected), std::move(*end)};
   }
-  std::vector<Observation> admitted;
   if (const auto* access = std::get_if<Access>(&command)) {
-    const auto all = state_->candidates(*access);
-    if (all) admitted = observations(*all);
-    if (admitted.empty()) admitted.emplace_back(Unexpected{"the model does not say"});
-    Observation chosen = std::move(admitted[choose(admitted)]);
-    Judgement judgement = state_->judge(*access, chosen, all);
-    return {std::move(chosen), std::move(judgement)};
+    return state_->draw(*access, state_->candidates(*access), choose);
   }
-  admitted = state_->admitted(command);
+  std::vector<Observation> admitted = state_->admitted(command);
   if (admitted.empty()) admitted.emplace_back(Unexpected{"the model does not say"});
   Observation chosen = std::move(admitted[choose(admitted)]);
   Judgement judgement = state_->conclude(command, chosen);
   return {std::move(chosen), std::move(judgement)};
+}
+
+Machine::Taken Machine::take_plain(const Command& command) {
+  const Choice first = [](std::span<const Observation>) { return std::size_t{0}; };
+  const auto* access = std::get_if<Access>(&command);
+  if (access == nullptr) return take(command, first);
+  if (auto end = state_->begin(command)) {
+    Unexpected unexpected{end->why};
+    return {std::move(unexpected), std::move(*end)};
+  }
+  Candidates all = state_->plain_candidates(*access);
+  if (all->empty() || all->front().unknown) all = state_->candidates(*access);
+  return state_->draw(*access, all, first);
 }
 
 const std::array<std::uint64_t, looseness_count>& Machine::looseness_used() const {

@@ -92,6 +92,9 @@ class Machine {
   /// admitted(), the choice and judge() in one step, for an engine that is the
   /// model itself.
   Taken take(const Command& command, const Choice& choose);
+  /// The first of admitted(), as a machine that makes no use of the freedoms of this
+  /// access: what those could have left behind did not happen to it.
+  Taken take_plain(const Command& command);
 
   /// A page-walk dump, level by level, for commands that name a linear
   /// address; a line on the slot otherwise.

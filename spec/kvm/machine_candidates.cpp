@@ -7,20 +7,36 @@
 
 namespace lockstep::spec {
 
-Candidates Machine::State::candidates(const Access& access) const {
-  std::vector<Candidate> out;
+namespace {
+
+Candidate not_canonical() {
+  Candidate fault;
+  fault.observation = Exception{13, 0};
+  return fault;
+}
+
+}  // namespace
+
+Candidates Machine::State::plain_candidates(const Access& access) const {
   const PagingState exact = paging(access.vcpu);
-  if (!canonical(exact.mode, access.gva)) {
-    Candidate fault;
-    fault.observation = Exception{13, 0};
-    out.push_back(fault);
-    return out;
-  }
+  if (!canonical(exact.mode, access.gva)) return std::vector{not_canonical()};
+  std::vector<Candidate> out;
+  AccessRules(*this, access, out)
+      .add(exact, fresh_walk(processor_of(access.vcpu), exact, tables(), access.gva, now), 0);
+  return out;
+}
+
+Candidates Machine::State::candidates(const Access& access) const {
+  const PagingState exact = paging(access.vcpu);
+  if (!canonical(exact.mode, access.gva)) return std::vector{not_canonical()};
+  std::vector<Candidate> out;
+  out.reserve(4);
   AccessRules rules(*this, access, out);
   const Processor& processor = processor_of(access.vcpu);
   bool met_reserved = false;
   const auto enumerate = [&](const Processor& with, const PagingState& as, Loosenesses why) {
     std::vector<Way> ways;
+    ways.reserve(4);
     if (!translations(with, as, tables(), access.gva, now, ways, &met_reserved)) return false;
     for (const Way& way : ways) rules.add(as, way, why);
     return true;

@@ -71,6 +71,21 @@ TEST_F(MachineTest, FaultsCarryTheirCode) {
 
 TEST_F(MachineTest, FaultOnHole) { ok(read(0x5000), PageFault{fault::user, 0x5000}); }
 
+TEST_F(MachineTest, ADrawWithoutFreedomsIsTheFirstOfThoseAdmitted) {
+  ok(read(0), page(0x200));
+  guest_entry(0x4000, 0, 0x202000 | rwu);
+  const Observation first = machine.admitted(read(0)).front();
+  const auto taken = machine.take_plain(read(0));
+  EXPECT_EQ(taken.observation, first);
+  EXPECT_EQ(taken.observation, Observation(page(0x202)));
+  EXPECT_EQ(taken.judgement.kind, Judgement::Kind::admitted);
+  EXPECT_EQ(used(Looseness::stale_translation), 0u);
+  // Nothing is known of bytes that are no code.
+  ok(write(0x1010, 77));
+  const auto fetched = machine.take_plain(Access{0, AccessKind::fetch, Cpl::user, 0x1010});
+  EXPECT_EQ(fetched.judgement.kind, Judgement::Kind::undecided);
+}
+
 TEST_F(MachineTest, StaleTranslationIsAdmittedUntilInvlpg) {
   ok(read(0), page(0x200));
   guest_entry(0x4000, 0, 0x202000 | rwu);
