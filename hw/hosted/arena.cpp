@@ -106,18 +106,22 @@ std::span<std::byte> Arena::harness(PagingMode mode) const {
   return {frame(harness_page(mode)), harness_slot_size};
 }
 
-bool Arena::take_harness_touched(PagingMode mode) {
+void Arena::keep_harness(PagingMode mode) {
+  const auto now = harness(mode);
+  kept_.at(static_cast<std::size_t>(mode)).assign(now.begin(), now.end());
+}
+
+bool Arena::restore_harness(PagingMode mode) {
+  const auto& kept = kept_.at(static_cast<std::size_t>(mode));
+  if (kept.empty()) return false;
   const Hfn first = harness_page(mode);
-  bool any = false;
-  for (Hfn hfn = first; hfn < first + harness_pages; ++hfn) {
-    any |= touched_[hfn] != 0;
+  std::erase_if(touched_list_, [&](std::uint32_t hfn) {
+    if (hfn < first || hfn >= first + harness_pages) return false;
+    std::memcpy(frame(hfn), kept.data() + (hfn - first) * page_size, page_size);
     touched_[hfn] = 0;
-  }
-  if (any) {
-    std::erase_if(touched_list_,
-                  [&](std::uint32_t hfn) { return hfn >= first && hfn < first + harness_pages; });
-  }
-  return any;
+    return true;
+  });
+  return true;
 }
 
 void Arena::fill(Hfn hfn, std::uint64_t page) {
@@ -145,6 +149,14 @@ Result<void> Arena::map_hva(std::uint64_t page, std::uint64_t count) {
   return {};
 }
 
+Result<void> Arena::protect_hva(std::uint64_t page, std::uint64_t count, bool writable) {
+  if (::mprotect(reinterpret_cast<void*>(hva_base_ + page * page_size), count * page_size,
+                 PROT_READ | (writable ? PROT_WRITE : 0)) != 0) {
+    return tl::unexpected(failed("protection of a hosted kernel's memory"));
+  }
+  return {};
+}
+
 void Arena::note_changed(std::uint64_t page) {
   if (changed_[page] != 0) return;
   changed_[page] = 1;
@@ -158,17 +170,21 @@ Result<void> Arena::reset(std::uint64_t bytes, bool huge) {
         fmt::format("{} bytes of memory; this arena has {}", bytes, size_.program_bytes)});
   }
   std::ranges::sort(changed_list_);
-  for (const std::uint32_t page : changed_list_) {
-    changed_[page] = 0;
-    // The own frame may have been given away or written over meanwhile.
-    touch_frame(page);
-    table_[page] = {.frame = page, .writable = true};
-  }
+  const auto moved = [&](std::uint32_t page) { return table_[page].frame != page; };
   for (std::size_t i = 0; i < changed_list_.size();) {
-    std::size_t end = i + 1;
-    while (end < changed_list_.size() && changed_list_[end] == changed_list_[end - 1] + 1) ++end;
-    if (auto mapped = map_hva(changed_list_[i], end - i); !mapped) return mapped;
-    i = end;
+    const std::uint32_t first = changed_list_[i];
+    const bool on_other_frames = moved(first);
+    std::uint32_t end = first;
+    for (; i < changed_list_.size() && changed_list_[i] == end && moved(end) == on_other_frames;
+         ++i, ++end) {
+      changed_[end] = 0;
+      // The own frame was given away and written over meanwhile.
+      if (on_other_frames) touch_frame(end);
+      table_[end] = {.frame = end, .writable = true};
+    }
+    auto mapped = on_other_frames ? map_hva(first, end - first)
+                                  : protect_hva(first, end - first, /*writable=*/true);
+    if (!mapped) return mapped;
   }
   if (!changed_list_.empty()) {
     // In order again, so that runs of them map with one system call.

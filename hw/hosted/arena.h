@@ -3,6 +3,7 @@
 /// a program's memory onto it.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -53,8 +54,10 @@ class Arena {
   /// the last reset are written again. Mappings are those of a fresh process:
   /// writable, huge where `huge`.
   Result<void> reset(std::uint64_t bytes, bool huge);
-  /// Harness of the mode was written to since the last call.
-  bool take_harness_touched(PagingMode mode);
+  /// What the harness of the mode holds now is what restore_harness() gives back.
+  void keep_harness(PagingMode mode);
+  /// Undo every write to the harness of the mode; false if nothing was kept.
+  bool restore_harness(PagingMode mode);
 
   /// Whether programs' memory is a PFNMAP mapping from now on: the kernel may take no
   /// references of its pages.
@@ -100,6 +103,7 @@ class Arena {
 
   Arena() = default;
   Result<void> map_hva(std::uint64_t page, std::uint64_t count);
+  Result<void> protect_hva(std::uint64_t page, std::uint64_t count, bool writable);
   void give_frame(std::uint64_t page, Hfn to);
   Hfn take_spare();
   void release(Hfn hfn);
@@ -120,6 +124,7 @@ class Arena {
   std::vector<std::uint8_t> level_;    ///< by huge page
   std::vector<std::uint8_t> touched_;  ///< by frame: program memory, then harness
   std::vector<std::uint32_t> touched_list_;
+  std::array<std::vector<std::byte>, 5> kept_;  ///< by paging mode
   std::vector<std::uint8_t> changed_;
   std::vector<std::uint32_t> changed_list_;  ///< pages not as after reset()
   std::vector<std::uint32_t> spares_;        ///< free frames, oldest first

@@ -82,7 +82,7 @@ Result<void> Arena::protect(std::uint64_t first, std::uint64_t count, bool writa
     note_changed(page);
     any = true;
   }
-  return any ? map_hva(first, count) : Result<void>{};
+  return any ? protect_hva(first, count, writable) : Result<void>{};
 }
 
 void Arena::split(std::uint64_t first, std::uint64_t count) {

@@ -139,14 +139,19 @@ TEST_F(ArenaTest, DiscardedPagesAreFresh) {
   reset();
 }
 
-TEST_F(ArenaTest, HarnessesAreApartAndReportTouches) {
-  EXPECT_FALSE(arena->take_harness_touched(PagingMode::pae));
+TEST_F(ArenaTest, HarnessesAreApartAndComeBack) {
+  EXPECT_FALSE(arena->restore_harness(PagingMode::pae));
   const std::uint64_t at = arena->harness_address(PagingMode::pae);
+  std::byte& there = arena->harness(PagingMode::pae)[0x2003];
+  there = std::byte{5};
+  arena->keep_harness(PagingMode::pae);
   arena->touch(at + 0x2000, 8);
+  there = std::byte{6};
   reset();
-  EXPECT_FALSE(arena->take_harness_touched(PagingMode::level4));
-  EXPECT_TRUE(arena->take_harness_touched(PagingMode::pae));
-  EXPECT_FALSE(arena->take_harness_touched(PagingMode::pae));
+  EXPECT_FALSE(arena->restore_harness(PagingMode::level4));
+  EXPECT_EQ(there, std::byte{6});
+  EXPECT_TRUE(arena->restore_harness(PagingMode::pae));
+  EXPECT_EQ(there, std::byte{5});
   hosted_host_page found{};
   arena->look_up(at, found);
   EXPECT_EQ(arena->frame(found.frame), arena->harness(PagingMode::pae).data());

@@ -59,10 +59,11 @@ hosted_parameters HostedEngine::parameters_for(const Configuration& configuratio
 
 void HostedEngine::build_harness(PagingMode mode) {
   auto& instructions = instructions_[static_cast<std::size_t>(mode)];
-  const bool touched = session_->arena().take_harness_touched(mode);
-  if (!instructions || touched) {
-    build_guest_image(session_->arena().harness(mode), mode);
-    instructions = read_instructions(session_->arena().harness(mode), mode);
+  Arena& arena = session_->arena();
+  if (!arena.restore_harness(mode)) {
+    build_guest_image(arena.harness(mode), mode);
+    instructions = read_instructions(arena.harness(mode), mode);
+    arena.keep_harness(mode);
   }
   code_ = &*instructions;
 }
