@@ -41,7 +41,7 @@ void* Heap::allocate(std::uint64_t bytes, std::uint64_t alignment) {
   alignment = std::max<std::uint64_t>(alignment, alignof(Header));
   // malloc() aligns to 16; a larger alignment costs that much slack.
   const std::uint64_t slack = alignment > alignof(Header) ? alignment : 0;
-  if (bytes > (1ull << 40)) return nullptr;
+  if (bytes > most_bytes - bytes_) return nullptr;
   const auto size_class =
       static_cast<std::uint64_t>(std::bit_width(sizeof(Header) + slack + bytes + tail_bytes - 1));
   void* start = nullptr;
@@ -65,6 +65,7 @@ void* Heap::allocate(std::uint64_t bytes, std::uint64_t alignment) {
   list_.next->previous = header;
   list_.next = header;
   ++blocks_;
+  bytes_ += bytes;
   return reinterpret_cast<void*>(user);
 }
 
@@ -75,6 +76,7 @@ bool Heap::release(void* memory) {
   header->next->previous = header->previous;
   header->previous->next = header->next;
   --blocks_;
+  bytes_ -= header->bytes;
   give_back(header->start, header->size_class);
   return true;
 }
@@ -102,6 +104,7 @@ void Heap::drop() {
   }
   list_.previous = &list_;
   blocks_ = 0;
+  bytes_ = 0;
 }
 
 }  // namespace lockstep::hw::hosted

@@ -19,7 +19,12 @@ class Heap {
   Heap& operator=(const Heap&) = delete;
   ~Heap();
 
-  /// Null only when the process has no memory. `alignment` is a power of two.
+  /// What a kernel may have at once, in bytes: one that leaks without end must not take
+  /// the machine's memory.
+  static constexpr std::uint64_t most_bytes = 1ull << 30;
+
+  /// Null where the kernel would have more than most_bytes, or the process has no
+  /// memory. `alignment` is a power of two.
   void* allocate(std::uint64_t bytes, std::uint64_t alignment);
   /// False, and nothing done, if the block is none of this heap's, or what
   /// stands before it, or just behind it, was overwritten.
@@ -47,6 +52,7 @@ class Heap {
   Header list_;
   std::array<std::vector<void*>, size_classes> kept_;
   std::uint64_t blocks_ = 0;
+  std::uint64_t bytes_ = 0;
 };
 
 }  // namespace lockstep::hw::hosted

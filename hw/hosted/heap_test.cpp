@@ -54,9 +54,17 @@ TEST(Heap, SeesAnOverrun) {
   }
 }
 
-TEST(Heap, HasNoBlockOfAbsurdSize) {
+TEST(Heap, HasAnEnd) {
   Heap heap;
   EXPECT_EQ(heap.allocate(~0ull - 4096, 8), nullptr);
+  EXPECT_EQ(heap.allocate(Heap::most_bytes + 1, 8), nullptr);
+  void* const half = heap.allocate(Heap::most_bytes / 2, 8);
+  ASSERT_NE(half, nullptr);
+  EXPECT_EQ(heap.allocate(Heap::most_bytes / 2 + 1, 8), nullptr);
+  EXPECT_TRUE(heap.release(half));
+  EXPECT_NE(heap.allocate(Heap::most_bytes / 2 + 1, 8), nullptr);
+  heap.drop();
+  EXPECT_NE(heap.allocate(Heap::most_bytes / 2, 8), nullptr);
 }
 
 TEST(FaultPlan, FailsTheOneThatWasAskedFor) {
