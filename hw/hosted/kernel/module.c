@@ -22,7 +22,9 @@ extern int kvm_x86_init(void) __attribute__((weak));
 extern void kvm_x86_exit(void) __attribute__((weak));
 
 int hosted_is_intel;
-static int loaded, common_started, common_tdp_mmu;
+static int loaded, common_started;
+/* What the common part took from the parameters and the processor as it started. */
+static int common_tdp_mmu, common_five_level;
 
 extern const struct kernel_param __start___param[], __stop___param[];
 static const struct kernel_param *parameter(const char *name) {
@@ -144,7 +146,7 @@ int hosted_module_load(const struct hosted_parameters *p) {
   set_bool("kvm.eager_page_split", p->eager_page_split);
   set_bool("kvm.flush_on_reuse", p->flush_on_reuse);
   set_bool("kvm.enable_pmu", 0);
-  if (common_started && common_tdp_mmu != p->tdp_mmu) {
+  if (common_started && (common_tdp_mmu != p->tdp_mmu || common_five_level != p->five_level)) {
     if (kvm_x86_exit) kvm_x86_exit();
     common_started = 0;
   }
@@ -153,6 +155,7 @@ int hosted_module_load(const struct hosted_parameters *p) {
     if (error) return error;
     common_started = 1;
     common_tdp_mmu = p->tdp_mmu;
+    common_five_level = p->five_level;
   }
   if (p->intel) {
     if (!vmx_init) return -ENODEV;
