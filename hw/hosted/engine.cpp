@@ -108,6 +108,7 @@ Result<void> HostedEngine::begin(const Configuration& configuration, bool /*fres
   layout_ = HarnessLayout::of(configuration.paging);
   root_entries_ = harness_root_entries(configuration.paging);
   roots_planted_ = false;
+  met_mmio_ = false;
   session_->contend(configuration.host.contended.value_or(false));
   const auto& failing = configuration.host.fail_allocation;
   session_->host().set_faults(failing ? FaultPlan::nth(*failing) : faults_);

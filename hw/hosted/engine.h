@@ -147,6 +147,7 @@ class HostedEngine final : public Engine {
   std::array<std::optional<Instructions>, 5> instructions_;  ///< by paging mode
   const Instructions* code_ = nullptr;
   bool roots_planted_ = false;
+  bool met_mmio_ = false;  ///< this program, in any command
   DirtyPages full_rings_;  ///< taken because a ring was full
   FaultPlan faults_;
   InvariantChecks checks_ = invariant_checks_wanted();

@@ -88,6 +88,7 @@ Operation HostedEngine::operation(Stub stub, Operation::Kind kind, Cpl cpl) cons
 
 bool HostedEngine::service_mmio(kvm_run& run, std::optional<Mmio>& mmio) {
   std::uint64_t value = 0;
+  met_mmio_ = true;
   if (run.mmio.len > sizeof value) return false;
   if (run.mmio.is_write != 0) {
     std::memcpy(&value, run.mmio.data, run.mmio.len);

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "hw/hosted/host.h"
+#include "spec/kvm/invariants.h"
 
 namespace lockstep::hw::hosted {
 
@@ -22,6 +23,11 @@ struct KnownFinding {
 inline constexpr unsigned line_drift = 30;
 
 std::span<const KnownFinding> known_findings();
+
+/// Name of the invariant's violation that every known kernel shows once a program has met
+/// MMIO under shadow paging: corpus/bugs/mmio-entry-escapes-write-protection. Empty
+/// for every other one.
+std::string_view known(const spec::Violation& violation, bool shadow_met_mmio);
 
 /// Which of them a finding of this kernel is; null for every other one. Only
 /// warnings are ever known.

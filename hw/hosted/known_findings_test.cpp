@@ -35,5 +35,13 @@ TEST(KnownFindings, WhatEndsTheKernelIsNeverKnown) {
   EXPECT_EQ(known(found, "7.2"), nullptr);
 }
 
+TEST(KnownFindings, OneInvariantBreaksAfterMmioUnderShadowPaging) {
+  const spec::Violation table{12, "leaf 0x16fe[0] maps the shadowed table at gfn 0x13 writable"};
+  EXPECT_EQ(known(table, /*shadow_met_mmio=*/true), "mmio-entry-escapes-write-protection");
+  EXPECT_EQ(known(table, /*shadow_met_mmio=*/false), "");
+  EXPECT_EQ(known({12, "upper table at gfn 0x13 is unsync"}, true), "");
+  EXPECT_EQ(known({11, table.text}, true), "");
+}
+
 }  // namespace
 }  // namespace lockstep::hw::hosted

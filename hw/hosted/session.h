@@ -127,6 +127,7 @@ class Session {
   std::string findings();
   /// How often each known finding was met, by name.
   const std::map<std::string_view, std::uint64_t>& known() const { return known_; }
+  void count_known(std::string_view name) { ++known_[name]; }
 
  private:
   Session() = default;

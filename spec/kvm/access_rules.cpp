@@ -38,6 +38,7 @@ void AccessRules::add(const PagingState& paging, const Way& way, Loosenesses loo
   Candidate candidate;
   candidate.way = way;
   candidate.loosenesses = loosenesses | loosenesses_of(way);
+  candidate.undefined = leaves_four_levels(way, loosenesses);
   // walk_addr_generic() fails as a page fault where it cannot set an accessed
   // flag, a walk by hardware under TDP as EFAULT: see HostChange.
   const bool translates = way.kind == Way::Kind::translated;
@@ -175,6 +176,18 @@ void AccessRules::read_only_table(const Candidate& base) {
   candidate.loosenesses |= loose(Looseness::read_only_table);
   candidate.observation = Livelock{livelock_bound};
   out_.push_back(candidate);
+}
+
+/// Whether a walk under the host's reserved bits leaves the 48 bits that four levels of EPT
+/// reach, which KVM takes for every guest of at most 48 bits (kvm_mmu_get_tdp_level()).
+/// It maps such an address in the place of the one without the upper bits: what another
+/// access meets there is anybody's guess.
+bool AccessRules::leaves_four_levels(const Way& way, Loosenesses loosenesses) const {
+  if ((loosenesses & loose(Looseness::narrow_maxphyaddr)) == 0 || state_.platform.amd) return false;
+  const auto beyond = [](Gpa gpa) { return gpa >> 48 != 0; };
+  return (way.kind == Way::Kind::translated && beyond(way.translation.page)) ||
+         std::any_of(way.reads.begin(), way.reads.begin() + way.levels,
+                     [&](const LevelRead& read) { return beyond(read.address); });
 }
 
 /// Whether only SMAP denies the access, to a page that shadow paging may have

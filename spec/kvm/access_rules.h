@@ -27,6 +27,7 @@ class AccessRules {
   void read_only_table(const Candidate& base);
   bool exchanged(const PagingState& paging, const Way& way) const;
   bool passes_clean(const PagingState& paging, const Way& way, Gpa gpa) const;
+  bool leaves_four_levels(const Way& way, Loosenesses loosenesses) const;
   void doubt_dirty(const PagingState& paging, Candidate& candidate, Gpa gpa) const;
   void mmio_refreshed(const Candidate& base, Gpa gpa);
   void no_slot(Candidate candidate, Gpa gpa);

@@ -3,62 +3,10 @@
 /// do it, and nowhere else.
 #include <gtest/gtest.h>
 
-#include "spec/kvm/machine.h"
-#include "spec/program.h"
+#include "spec/kvm/modelled.h"
 
 namespace lockstep::spec {
 namespace {
-
-constexpr std::uint64_t rwu = entry::present | entry::writable | entry::user;
-constexpr std::uint64_t nx = entry::no_execute;
-
-Value page(Hfn hfn) { return {code_cell(static_cast<std::uint32_t>(hfn))}; }
-
-/// A model of 4-level tables that map gva 0 to gpa 0x200000.
-struct Modelled {
-  explicit Modelled(const Platform& platform, Configuration configuration = {})
-      : machine((configuration.vcpus = 2, configuration), platform) {
-    run(SlotAdd{0, 0, 0x400000, 0});
-    for (const auto& [table, value] : {std::pair<Gpa, std::uint64_t>{0x1000, 0x2000 | rwu},
-                                       {0x2000, 0x3000 | rwu},
-                                       {0x3000, 0x4000 | rwu},
-                                       {0x4000, 0x200000 | rwu}}) {
-      run(EntrySet{std::nullopt, TableLevel::pt, table, 0, value});
-    }
-  }
-  Judgement::Kind run(const Command& command, const Observation& observation = Done{}) {
-    return machine.judge(command, observation).kind;
-  }
-  Judgement::Kind leaf(std::uint64_t value, unsigned vcpu = 0) {
-    return run(EntrySet{vcpu, TableLevel::pt, 0x4000, 0, value});
-  }
-  std::uint64_t used(Looseness l) { return machine.looseness_used()[static_cast<std::size_t>(l)]; }
-
-  Machine machine;
-};
-
-constexpr auto admitted = Judgement::Kind::admitted;
-constexpr auto refused = Judgement::Kind::refused;
-const Access read{0, AccessKind::read, Cpl::user, 0};
-
-Platform shadow() { return {}; }
-Platform tdp() {
-  Platform platform;
-  platform.tdp = true;
-  platform.host_maxphyaddr = Configuration{}.maxphyaddr;
-  return platform;
-}
-Platform pvm() {
-  Platform platform;
-  platform.deviations = {"kvm_pvm"};
-  return platform;
-}
-
-Configuration with(ControlBit bit, bool on) {
-  Configuration configuration;
-  configuration.control.set(bit, on);
-  return configuration;
-}
 
 TEST(Deviations, NotPresentFaultKeepsTheEntryUnderShadowPagingOnly) {
   for (const auto& [platform, then] : {std::pair{shadow(), admitted}, std::pair{tdp(), refused}}) {
@@ -192,64 +140,6 @@ TEST(Freedom, AVcpuWasUpBeforeItsFirstCommand) {
   EXPECT_EQ(m.run(Access{1, AccessKind::read, Cpl::user, 0}, page(0x200)), admitted);
 }
 
-TEST(Deviations, MmioCacheKeepsTheRightsOfItsPage) {
-  Modelled m(shadow());
-  m.leaf(0x800000 | entry::present | entry::writable);
-  const Access kernel_read{0, AccessKind::read, Cpl::supervisor, 0};
-  EXPECT_EQ(m.run(kernel_read, Mmio{false, 0x800000, 8, 0}), admitted);
-  EXPECT_EQ(m.run(read, Mmio{false, 0x800000, 8, 0}), refused) << "a kernel page";
-}
-
-TEST(Deviations, MmioEntryKeepsItsRightsThroughAFlush) {
-  const Gva page_one = 0x1000;
-  const std::uint64_t clean = 0x800000 | rwu | entry::accessed;
-  const Access write{0, AccessKind::write, Cpl::supervisor, page_one, 1};
-  const Access read_before{0, AccessKind::read, Cpl::user, page_one};
-  const auto left_clean = [&](const Platform& platform, bool protects, bool was_read) {
-    Modelled m(platform, with(ControlBit::cr0_wp, protects));
-    m.run(EntrySet{0, TableLevel::pt, 0x4000, 1, clean});
-    if (was_read) m.run(read_before, Mmio{false, 0x800000, 8, 0});
-    m.run(LoadCr3{0, 0x1000});
-    EXPECT_EQ(m.run(write, Mmio{true, 0x800000, 8, 1}), admitted);
-    return m.run(Peek{0x4008}, Value{clean});
-  };
-  EXPECT_EQ(left_clean(shadow(), /*protects=*/false, /*was_read=*/true), admitted);
-  EXPECT_EQ(left_clean(shadow(), /*protects=*/true, /*was_read=*/true), refused);
-  EXPECT_EQ(left_clean(shadow(), /*protects=*/false, /*was_read=*/false), refused);
-  EXPECT_EQ(left_clean(tdp(), /*protects=*/false, /*was_read=*/true), refused);
-}
-
-TEST(Deviations, MmioReadOfLinearPageZeroIsRetriedAsAWrite) {
-  const auto dirty_after = [](const Platform& platform, unsigned index, std::uint64_t rights) {
-    const std::uint64_t value = 0x800000 | rights | entry::accessed;
-    Modelled m(platform);
-    m.run(EntrySet{0, TableLevel::pt, 0x4000, index, value});
-    const Access access{0, AccessKind::read, Cpl::user, index * page_size};
-    EXPECT_EQ(m.run(access, Mmio{false, 0x800000, 8, 0}), admitted);
-    return m.run(Peek{0x4000 + index * 8}, Value{value | entry::dirty});
-  };
-  EXPECT_EQ(dirty_after(shadow(), 0, rwu), admitted);
-  EXPECT_EQ(dirty_after(shadow(), 1, rwu), refused);
-  EXPECT_EQ(dirty_after(shadow(), 0, entry::present | entry::user), refused) << "no right to write";
-  EXPECT_EQ(dirty_after(tdp(), 0, rwu), refused);
-}
-
-TEST(Deviations, MmioEntryOfAnUnsyncTableOutlivesTheSlotsCreation) {
-  const auto still_mmio = [](const Platform& platform, bool stored, bool flushed) {
-    Modelled m(platform);
-    m.run(EntrySet{std::nullopt, TableLevel::pt, 0x4000, 0, 0x800000 | rwu});
-    EXPECT_EQ(m.run(read, Mmio{false, 0x800000, 8, 0}), admitted);
-    if (stored) m.run(EntrySet{0, TableLevel::pt, 0x4000, 1, 0});
-    m.run(SlotAdd{1, 0x800000, 0x1000, 0x8000});
-    if (flushed) m.run(LoadCr3{0, 0x1000});
-    return m.run(read, Mmio{false, 0x800000, 8, 0});
-  };
-  EXPECT_EQ(still_mmio(shadow(), /*stored=*/true, /*flushed=*/true), admitted);
-  EXPECT_EQ(still_mmio(shadow(), /*stored=*/false, /*flushed=*/true), refused);
-  EXPECT_EQ(still_mmio(shadow(), /*stored=*/true, /*flushed=*/false), refused);
-  EXPECT_EQ(still_mmio(tdp(), /*stored=*/true, /*flushed=*/true), refused);
-}
-
 TEST(Deviations, ShadowPagesOutlivePageSizeExtension) {
   const Access large{0, AccessKind::read, Cpl::user, 0x400000, 0, 4};
   for (const auto& [platform, then] : {std::pair{shadow(), admitted}, std::pair{tdp(), refused}}) {
@@ -303,19 +193,6 @@ TEST(Freedom, TranslateMaySetAccessedFlags) {
   EXPECT_EQ(m.run(DirtyGet{0}, none), admitted) << "every flag may have been set before";
 }
 
-TEST(Freedom, WriteThroughTheMmioCacheWalksNothing) {
-  const Access write{0, AccessKind::write, Cpl::supervisor, 0, 1};
-  for (const bool protects : {false, true}) {
-    Modelled m(shadow(), with(ControlBit::cr0_wp, protects));
-    m.leaf(0x800000 | rwu | entry::accessed);
-    EXPECT_EQ(m.run(read, Mmio{false, 0x800000, 8, 0}), admitted);
-    EXPECT_EQ(m.run(write, Mmio{true, 0x800000, 8, 1}), admitted);
-    EXPECT_EQ(m.run(Peek{0x4000}, Value{0x800000 | rwu | entry::accessed}),
-              protects ? refused : admitted)
-        << "no dirty flag: vcpu_mmio_gva_to_gpa() knew the address, and under CR0.WP=0 the right";
-  }
-}
-
 TEST(Freedom, AFaultingWalkMayHaveSetFlagsBeforeTheLogBegan) {
   Modelled m(tdp());
   m.leaf(0);
@@ -327,46 +204,6 @@ TEST(Freedom, AFaultingWalkMayHaveSetFlagsBeforeTheLogBegan) {
   leaf_alone.words[0] = 1ull << 4;
   EXPECT_EQ(m.run(DirtyGet{0}, leaf_alone), admitted)
       << "the upper flags may stand since the fault";
-}
-
-TEST(Freedom, AnEmulatedWriteWalkedBeforeItMetTheMmioCache) {
-  for (const bool cached : {true, false}) {
-    Modelled m(shadow());
-    m.leaf(0x800000 | rwu | entry::accessed);
-    const Access write{0, AccessKind::write, Cpl::user, 0, 1};
-    if (cached) m.run(write, Mmio{true, 0x800000, 8, 1});
-    m.leaf(0x200000 | rwu);
-    EXPECT_EQ(m.run(write, Mmio{true, 0x800000, 8, 1}), cached ? admitted : refused);
-    if (!cached) continue;
-    const std::uint64_t walked = 0x200000 | rwu | entry::accessed | entry::dirty;
-    EXPECT_EQ(m.run(Peek{0x4000}, Value{walked}), admitted);
-  }
-}
-
-TEST(Deviations, AStaleMmioEntryTakesACleanWriteWithoutWriteProtection) {
-  const Access write{0, AccessKind::write, Cpl::supervisor, 0x1000, 1};
-  const Access read_one{0, AccessKind::read, Cpl::user, 0x1000};
-  for (const bool protects : {false, true}) {
-    Modelled m(shadow(), with(ControlBit::cr0_wp, protects));
-    m.run(EntrySet{0, TableLevel::pt, 0x4000, 1, 0x800000 | rwu | entry::accessed});
-    m.run(read_one, Mmio{false, 0x800000, 8, 0});
-    m.run(EntrySet{1, TableLevel::pt, 0x4000, 1, 0});
-    m.run(Invlpg{1, 0x1000});
-    EXPECT_EQ(m.run(write, Mmio{true, 0x800000, 8, 1}), protects ? refused : admitted);
-  }
-}
-
-TEST(Deviations, AStaleMmioEntryHidesThatTheHostProtectsAPage) {
-  const Access write{0, AccessKind::write, Cpl::user, 0x1000, 1};
-  for (const bool was_mmio : {true, false}) {
-    Modelled m(shadow());
-    m.run(EntrySet{0, TableLevel::pt, 0x4000, 1, 0x800000 | rwu});
-    if (was_mmio) m.run(write, Mmio{true, 0x800000, 8, 1});
-    m.run(HostChange{HostAction::protect, 0x300000, 0x1000});
-    m.run(EntrySet{0, TableLevel::pt, 0x4000, 1, 0x300000 | rwu});
-    m.run(Invlpg{0, 0x1000});
-    EXPECT_EQ(m.run(write, Mmio{true, 0x300000, 8, 1}), was_mmio ? admitted : refused);
-  }
 }
 
 TEST(Deviations, FetchOutsideMemoryUnderTdpIsWalkedByKvm) {
@@ -505,6 +342,22 @@ TEST(Freedom, FetchOfOtherBytesIsUndecided) {
   const Access fetch{0, AccessKind::fetch, Cpl::user, 0};
   EXPECT_EQ(m.run(fetch, Exception{6, 0}), Judgement::Kind::undecided);
   EXPECT_TRUE(std::holds_alternative<Unexpected>(m.machine.admitted(fetch).front()));
+}
+
+// Four levels of EPT are what KVM gives a guest of at most 48 bits, on a host of 52 too.
+TEST(Deviations, WhatLeavesFourLevelsOfEptIsUndecided) {
+  for (const bool amd : {false, true}) {
+    Platform platform = tdp();
+    platform.host_maxphyaddr = 52;
+    platform.amd = amd;
+    for (const unsigned bit : {47u, 48u}) {
+      Modelled m(platform);
+      EXPECT_EQ(m.leaf(1ull << bit | 0x200000 | rwu), admitted);
+      const bool undefined = bit == 48 && !amd;
+      EXPECT_EQ(m.run(read, PageFault{fault::present | fault::user | fault::reserved, 0}),
+                undefined ? Judgement::Kind::undecided : admitted);
+    }
+  }
 }
 
 }  // namespace

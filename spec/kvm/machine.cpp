@@ -26,7 +26,8 @@ std::string_view name(Looseness looseness) {
       "pse36-width",         "host-poke",       "fault-keeps-entry", "no-execute-kept",
       "fetch-flag-32bit",    "wp-exchange",     "pvm-upper-half",    "emulated-host-write",
       "read-only-table",     "table-as-target", "mmio-page-zero",    "mmio-clean-write",
-      "mmio-refreshed",      "page-size-kept",  "pcid-shared",       "alias-rmap"};
+      "mmio-refreshed",      "page-size-kept",  "pcid-shared",       "alias-rmap",
+      "mmio-unprotects"};
   return names[static_cast<std::size_t>(looseness)];
 }
 
@@ -74,7 +75,9 @@ std::string_view reason(Looseness looseness) {
       "nothing: a table that changed under one PCID stays as it was under the other",
       "mmu_set_spte(): a present SPTE of the same host page passes for one of the same gfn, so a "
       "PTE rewritten from one gfn of the page to another stays in the rmap of the first, and "
-      "write protection of the second misses it"};
+      "write protection of the second misses it",
+      "make_spte(): an MMIO entry whose access was writable passes for a writable SPTE, so what "
+      "replaces it skips write protection: stores through it to a guest table go unseen"};
   return reasons[static_cast<std::size_t>(looseness)];
 }
 

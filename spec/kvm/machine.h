@@ -30,7 +30,7 @@ enum class Looseness : std::uint8_t {
   speculative_accessed,  ///< an accessed flag without a known access
   dirty_without_write,   ///< a page logged as dirty that no write explains
   pdpte_reread,          ///< PDPTEs read from memory at the walk (SVM with NPT)
-  narrow_maxphyaddr,     ///< reserved bits under TDP below the host's width
+  narrow_maxphyaddr,     ///< TDP: reserved bits below the host's width
   mmio_cache,            ///< the vCPU's MMIO address cache
   pse36_width,           ///< 4-MByte pages above 64 GiB: shadow paging stops at 36 bits
   host_poke,             ///< user space rewrote a live table
@@ -48,8 +48,9 @@ enum class Looseness : std::uint8_t {
   page_size_kept,        ///< shadow paging: MOV CR4.PSE leaves shadow pages as they are
   pcid_shared,           ///< shadow paging: a translation that another PCID cached
   alias_rmap,            ///< shadow paging: a host page with two gfns escapes the dirty log
+  mmio_unprotects,       ///< shadow paging: what replaces an MMIO entry maps a table writable
 };
-inline constexpr unsigned looseness_count = 24;
+inline constexpr unsigned looseness_count = 25;
 
 /// Short printable name, such as "stale-translation".
 std::string_view name(Looseness looseness);

@@ -27,6 +27,10 @@ Judgement Machine::State::judge(const Access& access, const Observation& shown,
                                 const Candidates& all) {
   if (!all) return undecided("more than " + std::to_string(way_bound) + " ways to translate");
 
+  if (std::any_of(all->begin(), all->end(),
+                  [](const Candidate& candidate) { return candidate.undefined; })) {
+    return undecided("the walk may leave the 48 bits that four levels of EPT reach");
+  }
   std::vector<const Candidate*> consistent;
   bool unknown = false;
   const auto consider = [&](const std::vector<Candidate>& candidates) {
@@ -134,6 +138,11 @@ Judgement Machine::State::judge(const Access& access, const Observation& shown,
     // A clean or read-only entry is shadowed read-only: protect_clean_gpte().
     const bool writable = to.rights.writable && candidate->way.maybe_dirty;
     if (platform.tdp || write || writable) log_map(gpa);
+    if ((write || writable) && candidate->hva && candidate->way.levels > 0 &&
+        mmio_leaves.contains(candidate->way.reads[candidate->way.levels - 1u].address) &&
+        table_pages.contains(*candidate->hva >> page_shift)) {
+      unprotected.insert(*candidate->hva >> page_shift);
+    }
     if (write && !platform.tdp && !protects && !to.rights.writable && candidate->way.levels > 0) {
       exchanged.insert(candidate->way.reads[candidate->way.levels - 1u].address);
     }

@@ -76,6 +76,7 @@ Judgement Machine::State::judge(const UserSlots::Region& request, const Observat
   if (configuration.slot_zap_all &&
       (answer.change == SlotChange::remove || answer.change == SlotChange::move)) {
     poked.clear();
+    unprotected.clear();
     mmio_leaves.clear();
     for (Vcpu& vcpu : vcpus) vcpu.lost_root = true;
   }
@@ -282,6 +283,9 @@ void Machine::State::note_store(Gpa gpa, Hva hva) {
   for (auto leaf = mmio_leaves.lower_bound(gpa & page_mask);
        leaf != mmio_leaves.end() && (leaf->first & page_mask) == (gpa & page_mask); ++leaf) {
     leaf->second.unsync = true;
+  }
+  if (unprotected.contains(hva >> page_shift) && poked.insert(hva >> page_shift).second) {
+    use(loose(Looseness::mmio_unprotects));
   }
   const auto table = table_pages.find(hva >> page_shift);
   if (table != table_pages.end() && !platform.tdp &&

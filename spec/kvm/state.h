@@ -70,6 +70,7 @@ struct Candidate {
   std::optional<Hva> hva;     ///< where data was read or written
   bool dirty_doubt = false;   ///< the leaf's dirty flag may be set, or not
   bool unknown = false;       ///< what was fetched or walked is not the program's
+  bool undefined = false;     ///< if it is this way, nothing can be said from here on
 };
 
 /// What those candidates show, each once, at most 64; none that is not known.
@@ -234,6 +235,7 @@ struct Machine::State {
   std::set<Gfn> stored_tables;          ///< to which the guest stored; of no use under TDP
   std::map<Gpa, MmioLeaf> mmio_leaves;  ///< by the guest's leaf entry
   std::set<Hfn> poked;                  ///< of those, rewritten by user space while live
+  std::set<Hfn> unprotected;            ///< of those, mapped writable: mmio_unprotects
   std::array<std::uint64_t, looseness_count> used{};
   bool page_size_changed = false;   ///< CR4.PSE was set and clear
   bool no_execute_was_off = false;  ///< EFER.NX was clear at some time
