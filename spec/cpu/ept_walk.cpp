@@ -34,6 +34,13 @@ bool misconfigured(unsigned level, std::uint64_t value, bool leaf, unsigned maxp
 
 HostWalk walk_ept(PhysicalMemory& memory, Hfn root, unsigned levels, std::uint64_t address,
                   bool write, bool accessed_dirty, unsigned maxphyaddr) {
+  // Four levels translate 48 bits; an address above them is an EPT violation whatever the
+  // tables say (SDM "EPT Translation Mechanism"; it is why __do_cpuid_func() offers 48
+  // GuestPhysBits under four levels).
+  if (levels < 5 && address >> (page_shift + 9 * levels) != 0) {
+    return HostMiss{.reserved = false,
+                    .rights = {.writable = false, .user = false, .executable = false}};
+  }
   Combined rights;
   Hfn frame = root;
   for (unsigned level = levels; level != 0; --level) {

@@ -44,6 +44,20 @@ TEST(EptWalk, CombinesRights) {
   EXPECT_TRUE(leaf.translation.rights.executable);
 }
 
+TEST(EptWalk, FourLevelsReach48Bits) {
+  Tables tables;
+  tables.map(rwx);
+  const auto at = [&](std::uint64_t address) {
+    return walk_ept(tables, 0x100, 4, address, false, false, 52);
+  };
+  EXPECT_TRUE(std::holds_alternative<HostLeaf>(at(0x5123)));
+  for (const unsigned bit : {48u, 51u}) {
+    const auto miss = std::get<HostMiss>(at(1ull << bit | 0x5123));
+    EXPECT_FALSE(miss.reserved);
+    EXPECT_FALSE(miss.rights.user);
+  }
+}
+
 TEST(EptWalk, ExecuteOnlyIsNoMisconfiguration) {
   Tables tables;
   tables.map(4);
