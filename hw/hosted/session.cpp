@@ -53,13 +53,29 @@ std::vector<std::pair<std::string, std::uint64_t>> Session::stub_calls() const {
 
 std::string Session::findings() {
   std::string text;
+  std::string last;
+  unsigned times = 0;
+  const auto tell = [&] {
+    if (times == 0) return;
+    text += (text.empty() ? "" : "; ") + last;
+    if (times > 1) text += fmt::format(" ({} times)", times);
+  };
   for (const Finding& found : host_->take_findings()) {
     if (const KnownFinding* one = hosted::known(found, image_->boundary().release)) {
       ++known_[one->name];
       continue;
     }
-    text += (text.empty() ? "" : "; ") + found.message();
+    // One that every retry gives is told once.
+    std::string message = found.message();
+    if (message == last) {
+      ++times;
+      continue;
+    }
+    tell();
+    last = std::move(message);
+    times = 1;
   }
+  tell();
   return text;
 }
 

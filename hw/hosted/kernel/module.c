@@ -151,6 +151,8 @@ int hosted_module_load(const struct hosted_parameters *p) {
     common_started = 0;
   }
   if (kvm_x86_init && !common_started) {
+    /* A processor of 52 bits turned it off; the start takes that for the user's wish. */
+    set_bool("kvm.mmio_caching", 1);
     error = kvm_x86_init();
     if (error) return error;
     common_started = 1;
