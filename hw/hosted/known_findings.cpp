@@ -12,11 +12,19 @@ constexpr std::string_view write_protect_reason =
     "to a page table, without INVLPG; nothing drops the vCPU's MMIO cache, whose address the next "
     "write hits (corpus/bugs/mmio-cached-then-write-protected)";
 
-constexpr std::array<KnownFinding, 2> all = {{
-    {"6.12", "arch/x86/kvm/mmu/mmu.c", 6078, "mmio-cached-then-write-protected",
+constexpr std::string_view nx_recovery_reason =
+    "kvm_recover_nx_huge_pages(): without KVM_X86_QUIRK_SLOT_ZAP_ALL the pages of a deleted slot "
+    "that shadow no guest table stay, and the worker finds no slot for them "
+    "(corpus/bugs/nx-recovery-of-a-deleted-slot)";
+
+constexpr std::array<KnownFinding, 4> all = {{
+    {"6.12", "arch/x86/kvm/mmu/mmu.c", 6078, 30, "mmio-cached-then-write-protected",
      write_protect_reason},
-    {"7.2", "arch/x86/kvm/mmu/mmu.c", 6537, "mmio-cached-then-write-protected",
+    {"7.2", "arch/x86/kvm/mmu/mmu.c", 6537, 30, "mmio-cached-then-write-protected",
      write_protect_reason},
+    {"6.12", "arch/x86/kvm/mmu/mmu.c", 7578, 4, "nx-recovery-of-a-deleted-slot",
+     nx_recovery_reason},
+    {"7.2", "arch/x86/kvm/mmu/mmu.c", 7946, 4, "nx-recovery-of-a-deleted-slot", nx_recovery_reason},
 }};
 
 bool is_release(std::string_view release, std::string_view known) {
@@ -32,8 +40,8 @@ bool is_near(std::string_view text, const KnownFinding& finding) {
   if (!text.starts_with(':')) return false;
   unsigned line = 0;
   const auto read = std::from_chars(text.data() + 1, text.data() + text.size(), line);
-  return read.ec == std::errc() && line + line_drift >= finding.line &&
-         line <= finding.line + line_drift;
+  return read.ec == std::errc() && line + finding.drift >= finding.line &&
+         line <= finding.line + finding.drift;
 }
 
 }  // namespace

@@ -14,13 +14,11 @@ namespace lockstep::hw::hosted {
 struct KnownFinding {
   std::string_view release;  ///< "6.12" stands for 6.12.1 too
   std::string_view file;
-  unsigned line = 0;  ///< patches may move it by line_drift
+  unsigned line = 0;
+  unsigned drift = 0;  ///< lines by which patches may move it, short of the next warning
   std::string_view name;
   std::string_view reason;
 };
-
-/// Less than the distance to the next warning of the same function.
-inline constexpr unsigned line_drift = 30;
 
 std::span<const KnownFinding> known_findings();
 

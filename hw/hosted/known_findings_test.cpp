@@ -27,6 +27,9 @@ TEST(KnownFindings, APatchMayMoveTheLineButNotToAnotherWarning) {
   EXPECT_EQ(known(warning("WARNING at arch/x86/kvm/mmu/mmu.c:6601"), "7.2"), nullptr);
   EXPECT_EQ(known(warning("WARNING at arch/x86/kvm/mmu/tdp_mmu.c:6537"), "7.2"), nullptr);
   EXPECT_EQ(known(warning("no file"), "7.2"), nullptr);
+  EXPECT_NE(known(warning("WARNING at arch/x86/kvm/mmu/mmu.c:7580"), "6.12.1"), nullptr);
+  EXPECT_EQ(known(warning("WARNING at arch/x86/kvm/mmu/mmu.c:7587"), "6.12.1"), nullptr)
+      << "another warning of the same function";
 }
 
 TEST(KnownFindings, WhatEndsTheKernelIsNeverKnown) {
