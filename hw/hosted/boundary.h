@@ -16,6 +16,9 @@ extern "C" {
 
 #define HOSTED_BOUNDARY_VERSION 5u
 
+/* The last word of a stack that the image made: callers are sought no further. */
+#define HOSTED_STACK_END 0x646e652d6b636174ull
+
 typedef unsigned long long hosted_u64; /* 64 bits on both sides */
 
 /* ---- memory ------------------------------------------------------------ */

@@ -34,6 +34,7 @@ callers(const Image& image, std::uint64_t stack, std::uint64_t end, std::span<st
   std::size_t count = 0;
   for (std::uint64_t at = stack & ~7ull; at < end && count < out.size(); at += 8) {
     const std::uint64_t word = *reinterpret_cast<const std::uint64_t*>(at);
+    if (word == HOSTED_STACK_END) break;
     if (behind_call(image, word)) out[count++] = word;
   }
   return count;

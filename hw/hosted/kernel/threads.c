@@ -80,6 +80,7 @@ struct task_struct *hosted_thread_new(int (*function)(void *), void *argument) {
     thread->function = function;
     thread->argument = argument;
     top = (void **)((char *)thread->stack + STACK_BYTES - 64);
+    *top = (void *)HOSTED_STACK_END;
     *--top = NULL; /* return address of first_function, keeps the alignment */
     *--top = (void *)first_function;
     top -= 6;
