@@ -65,6 +65,23 @@ TEST(Deviations, MmioEntryOfAnUnsyncTableOutlivesTheSlotsCreation) {
   EXPECT_EQ(still_mmio(tdp(), /*stored=*/true, /*flushed=*/true), refused);
 }
 
+// KVM_TRANSLATE needs no root: the vCPU's first entry loads one, and synchronizes.
+TEST(Deviations, AVcpuThatOnlyTranslatedHasNoRoot) {
+  for (const bool entered : {false, true}) {
+    Modelled m(shadow());
+    m.run(EntrySet{std::nullopt, TableLevel::pt, 0x4000, 0, 0x800000 | rwu});
+    EXPECT_EQ(m.run(Translate{1, 0}, Translation{0x800000}), admitted);
+    if (entered) {
+      EXPECT_EQ(m.run(SetControl{1, ControlBit::cr4_smep, false}), admitted);
+    }
+    EXPECT_EQ(m.run(read, Mmio{false, 0x800000, 8, 0}), admitted);
+    EXPECT_EQ(m.run(EntrySet{0, TableLevel::pt, 0x4000, 1, 0}), admitted);
+    EXPECT_EQ(m.run(SlotAdd{1, 0x800000, 0x1000, 0x8000}), admitted);
+    EXPECT_EQ(m.run(Access{1, AccessKind::read, Cpl::user, 0}, Mmio{false, 0x800000, 8, 0}),
+              entered ? refused : admitted);
+  }
+}
+
 TEST(Freedom, WriteThroughTheMmioCacheWalksNothing) {
   const Access write{0, AccessKind::write, Cpl::supervisor, 0, 1};
   for (const bool protects : {false, true}) {

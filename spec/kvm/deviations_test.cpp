@@ -294,6 +294,31 @@ TEST(Deviations, NestedPagingReadsAPdpteAtAnyMomentSinceTheRootWasLoaded) {
   }
 }
 
+// Hardware that reads the PDPTE late checks the host's reserved bits below it.
+TEST(Deviations, APdpteReadLateLeadsToTheHostsReservedBits) {
+  Configuration configuration;
+  configuration.paging = PagingMode::pae;
+  configuration.vcpus = 2;
+  configuration.maxphyaddr = 36;
+  Platform amd = tdp();
+  amd.amd = true;
+  for (const unsigned width : {36u, 46u}) {
+    amd.host_maxphyaddr = width;
+    Machine machine(configuration, amd);
+    machine.judge(SlotAdd{0, 0, 0x400000, 0}, Done{});
+    const Gpa far = 1ull << 40;
+    for (const auto& [table, value] :
+         {std::pair<Gpa, std::uint64_t>{0x3000, 0x4000 | rwu}, {0x4000, far | rwu}}) {
+      machine.judge(EntrySet{std::nullopt, TableLevel::pt, table, 0, value}, Done{});
+    }
+    machine.judge(Translate{1, 0}, Translation{});
+    const EntrySet present{0, TableLevel::pdpt, 0x1000, 0, 0x3000 | entry::present};
+    machine.judge(present, Done{});
+    EXPECT_EQ(machine.judge(Access{1, AccessKind::read, Cpl::user, 0}, Mmio{false, far, 8, 0}).kind,
+              width == 46 ? admitted : refused);
+  }
+}
+
 TEST(Freedom, AWalkMaySetFlagsInATableThatIsAlsoAPdpt) {
   Configuration configuration;
   configuration.paging = PagingMode::pae;

@@ -104,7 +104,7 @@ std::optional<Judgement> Machine::State::begin(const Command& command) {
   ++now;
   if (const std::optional<unsigned> vcpu = vcpu_of(command)) {
     if (*vcpu >= vcpus.size()) return undecided("the vCPU does not exist");
-    if (!start(*vcpu)) {
+    if (!start(*vcpu, command)) {
       return undecided("the root table has no memory slot, or no sound PDPTEs");
     }
     if (may_lose_root(command)) vcpus[*vcpu].dummy_root = true;

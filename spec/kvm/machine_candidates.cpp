@@ -34,6 +34,9 @@ Candidates Machine::State::candidates(const Access& access) const {
   AccessRules rules(*this, access, out);
   const Processor& processor = processor_of(access.vcpu);
   bool met_reserved = false;
+  PagingState wide = exact;
+  wide.maxphyaddr = platform.host_maxphyaddr;
+  const bool narrow = platform.tdp && configuration.maxphyaddr < platform.host_maxphyaddr;
   const auto enumerate = [&](const Processor& with, const PagingState& as, Loosenesses why) {
     std::vector<Way> ways;
     ways.reserve(4);
@@ -56,13 +59,12 @@ Candidates Machine::State::candidates(const Access& access) const {
     if (permission_fault(exact, rights, way.translation)) continue;
     rules.add(exact, way, loose(Looseness::mmio_cache));
   }
-  if (platform.tdp && configuration.maxphyaddr < platform.host_maxphyaddr && met_reserved) {
-    PagingState wide = exact;
-    wide.maxphyaddr = platform.host_maxphyaddr;
-    if (!enumerate(processor, wide, loose(Looseness::narrow_maxphyaddr))) return std::nullopt;
-  }
+  constexpr Loosenesses narrowly = loose(Looseness::narrow_maxphyaddr);
+  if (narrow && met_reserved && !enumerate(processor, wide, narrowly)) return std::nullopt;
   for (const Processor& reread : with_pdpte_reread(processor, access.gva)) {
-    if (!enumerate(reread, exact, loose(Looseness::pdpte_reread))) return std::nullopt;
+    constexpr Loosenesses why = loose(Looseness::pdpte_reread);
+    if (!enumerate(reread, exact, why)) return std::nullopt;
+    if (narrow && met_reserved && !enumerate(reread, wide, why | narrowly)) return std::nullopt;
   }
   // Deviations of a KVM that shadows page tables. They may have happened even
   // where the manual explains what was shown, so they count for its effects.

@@ -208,7 +208,7 @@ std::string Machine::explain(const Command& command) const {
   State state = *state_;
   ++state.now;
   const std::optional<unsigned> vcpu = vcpu_of(command);
-  if (vcpu && (*vcpu >= state.vcpus.size() || !state.start(*vcpu))) {
+  if (vcpu && (*vcpu >= state.vcpus.size() || !state.start(*vcpu, command))) {
     return "    no memory slot backs the root table\n";
   }
   ++state.now;

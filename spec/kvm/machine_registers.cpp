@@ -110,7 +110,7 @@ bool Machine::State::may_lose_root(const Command& command) const {
          std::any_of(registers.pdptes.begin(), registers.pdptes.end(), unbacked);
 }
 
-bool Machine::State::start(unsigned vcpu) {
+bool Machine::State::start(unsigned vcpu, const Command& command) {
   Vcpu& v = vcpus[vcpu];
   const Gpa root = v.processor ? v.processor->registers().root : configuration.roots.front();
   if (configuration.paging != PagingMode::none && !slots.backing(root)) return false;
@@ -119,11 +119,12 @@ bool Machine::State::start(unsigned vcpu) {
     for (const Gpa r : configuration.roots) remember_table(r, root_level(configuration.paging));
     v.processor.emplace(now, first_registers());
     if (!configuration.control.has(ControlBit::efer_nx)) no_execute_was_off = true;
-    // A new vCPU loads a root, which synchronizes what hangs below it.
-    tables_synchronized();
+    v.lost_root = true;
   }
-  if (v.lost_root) {
-    // So does one whose roots were obsolete: kvm_mmu_free_obsolete_roots().
+  // KVM_TRANSLATE walks by itself; every other command enters the guest.
+  if (v.lost_root && !std::holds_alternative<Translate>(command)) {
+    // A vCPU that has no root, or an obsolete one (kvm_mmu_free_obsolete_roots()), loads
+    // one, which synchronizes what hangs below it.
     v.lost_root = false;
     tables_synchronized();
   }

@@ -27,7 +27,7 @@ struct Vcpu {
   std::uint32_t pkru = 0;
   unsigned cr3_low = 0;     ///< CR3[11:0], a PCID or not
   bool dummy_root = false;  ///< or none: a PDPTE of it led outside every slot once
-  bool lost_root = false;   ///< and loads one at its next entry: KVM zapped every root
+  bool lost_root = false;   ///< and loads one at its next entry: none yet, or KVM zapped it
   /// What vcpu->arch.mmio_gva and mmio_gfn may hold: where an access without
   /// memory slot went. KVM keeps one; which accesses fill it is its own affair.
   struct MmioCache {
@@ -147,7 +147,7 @@ struct Machine::State {
 
   /// Bring the vCPU up if this is its first command. False if its root table
   /// has no memory slot: what then happens is not modelled.
-  bool start(unsigned vcpu);
+  bool start(unsigned vcpu, const Command& command);
   const Processor& processor_of(unsigned vcpu) const;
   Registers first_registers() const;
   PagingState paging(unsigned vcpu) const;
