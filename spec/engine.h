@@ -94,6 +94,9 @@ struct Platform {
   bool tdp = false;
   /// The guest's CPUID says AMD or Hygon: a few reserved bits differ.
   bool amd = false;
+  /// Under TDP, guests of at most 48 bits get EPT of four levels, whatever the host's
+  /// width (kvm_mmu_get_tdp_level()).
+  bool four_level_ept = false;
   /// Names of known platform deviations that apply ("kvm_pvm", "tcg-rsvd").
   std::vector<std::string> deviations;
   /// Provenance, in print order: kernel release, module parameters, CPU ...

@@ -88,6 +88,7 @@ Result<void> HostedEngine::prepare(const Configuration& configuration) {
                                configuration.vcpus);
   platform_.tdp = wanted.tdp != 0;
   platform_.amd = session_->cpuid().amd();
+  platform_.four_level_ept = wanted.intel != 0;
   platform_.host_maxphyaddr = session_->cpuid().maxphyaddr();
   return {};
 }

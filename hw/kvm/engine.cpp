@@ -154,6 +154,7 @@ Result<KvmProbe> probe_kvm() {
   platform.tdp = probe.host.tdp();
   platform.max_maxphyaddr = cpuid->maxphyaddr();
   platform.amd = cpuid->amd();
+  platform.four_level_ept = !platform.amd;
   platform.host_maxphyaddr =
       probe.host.physical_bits != 0 ? probe.host.physical_bits : cpuid->maxphyaddr();
   platform.max_vcpus = static_cast<unsigned>(std::clamp(capability(kvm->get(), KVM_CAP_MAX_VCPUS),

@@ -179,11 +179,13 @@ void AccessRules::read_only_table(const Candidate& base) {
 }
 
 /// Whether a walk under the host's reserved bits leaves the 48 bits that four levels of EPT
-/// reach, which KVM takes for every guest of at most 48 bits (kvm_mmu_get_tdp_level()).
-/// It maps such an address in the place of the one without the upper bits: what another
+/// reach. KVM maps such an address in the place of the one without the upper bits: what another
 /// access meets there is anybody's guess.
 bool AccessRules::leaves_four_levels(const Way& way, Loosenesses loosenesses) const {
-  if ((loosenesses & loose(Looseness::narrow_maxphyaddr)) == 0 || state_.platform.amd) return false;
+  if ((loosenesses & loose(Looseness::narrow_maxphyaddr)) == 0 || !state_.platform.four_level_ept ||
+      state_.configuration.maxphyaddr > 48) {
+    return false;
+  }
   const auto beyond = [](Gpa gpa) { return gpa >> 48 != 0; };
   return (way.kind == Way::Kind::translated && beyond(way.translation.page)) ||
          std::any_of(way.reads.begin(), way.reads.begin() + way.levels,

@@ -371,14 +371,14 @@ TEST(Freedom, FetchOfOtherBytesIsUndecided) {
 
 // Four levels of EPT are what KVM gives a guest of at most 48 bits, on a host of 52 too.
 TEST(Deviations, WhatLeavesFourLevelsOfEptIsUndecided) {
-  for (const bool amd : {false, true}) {
+  for (const bool ept : {false, true}) {
     Platform platform = tdp();
     platform.host_maxphyaddr = 52;
-    platform.amd = amd;
+    platform.four_level_ept = ept;
     for (const unsigned bit : {47u, 48u}) {
       Modelled m(platform);
       EXPECT_EQ(m.leaf(1ull << bit | 0x200000 | rwu), admitted);
-      const bool undefined = bit == 48 && !amd;
+      const bool undefined = bit == 48 && ept;
       EXPECT_EQ(m.run(read, PageFault{fault::present | fault::user | fault::reserved, 0}),
                 undefined ? Judgement::Kind::undecided : admitted);
     }
