@@ -68,7 +68,9 @@ const Outcome& Runner::execute(Scheduler& scheduler,
   auto* const outer = lockstep::schedule::listener;
   lockstep::schedule::listener = this;
   scheduler_ = &scheduler;
-  ++run_;
+  // Tags may outlive a runner: no two runs of a thread have one number.
+  static thread_local std::uint32_t runs = 0;
+  run_ = ++runs;
   objects_used_ = 1;
   lock_order_.clear();
   outcome_.failure.reset();

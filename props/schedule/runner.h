@@ -91,7 +91,9 @@ class Runner final : public lockstep::schedule::Listener {
   /// Who runs: a thread, or main_thread.
   unsigned self() const { return current_; }
   /// The run is over and threads are only unwound: state means nothing more.
-  bool over() const { return over_; }
+  bool over() const override { return over_; }
+  /// The body has seen something that must not be: the run is over, as of this thread.
+  void report(FailureKind kind, std::string text);
   /// Let the n-th allocation from now on (from 0) find no memory, once.
   void fail_allocation(std::uint64_t n) { fail_allocation_ = n; }
 
@@ -110,6 +112,7 @@ class Runner final : public lockstep::schedule::Listener {
   void synchronize(const Tag& domain) override;
   void prepare_wait(const Tag& event) override;
   void wait(const Tag& event) override;
+  void spin(const Tag& event) override;
   void wake(const Tag& event) override;
   void count(const Tag& counter, std::int64_t now) override;
   void yield() override;

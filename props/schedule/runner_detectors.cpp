@@ -301,6 +301,12 @@ void Runner::wait(const Tag& tag) {
   unwind_if_over();
   if (over_) return;
   must_not_be_atomic("waiting");
+  spin(tag);
+}
+
+void Runner::spin(const Tag& tag) {
+  unwind_if_over();
+  if (over_) return;
   object(tag);
   point({StepKind::wait, tag.index});
   if (!over_) self_thread().clock.join(object(tag).released);
@@ -327,6 +333,11 @@ void Runner::count(const Tag& tag, std::int64_t now) {
 }
 
 void Runner::yield() { point({StepKind::yield, 0}); }
+
+void Runner::report(FailureKind kind, std::string text) {
+  unwind_if_over();
+  if (!over_) die(kind, std::move(text));
+}
 
 void Runner::warn(const char* what) {
   unwind_if_over();

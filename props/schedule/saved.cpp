@@ -46,6 +46,7 @@ using Wrong = std::optional<std::string>;
 
 class Parser {
  public:
+  explicit Parser(std::span<const System> among) : among_(among) {}
   tl::expected<Saved, std::string> parse(std::string_view text) {
     unsigned line_number = 0;
     bool begun = false;
@@ -81,19 +82,21 @@ class Parser {
   Wrong parse_line(std::string_view line) {
     const auto verb = word(line);
     if (verb == "system") return parse_system(line);
+    // Whoever gave the systems has looked at it.
+    if (verb == "engine") return {};
     if (verb == "expect") return parse_expect(line);
     if (saved_.system == nullptr) return "expected 'system NAME' first";
     if (verb == "defect") return parse_defect(line);
     if (verb == "thread") return parse_thread(line);
     if (verb == "at") return parse_turn(line);
-    return suggest("keyword", verb, {"system", "defect", "thread", "at", "expect"});
+    return suggest("keyword", verb, {"engine", "system", "defect", "thread", "at", "expect"});
   }
 
   Wrong parse_system(std::string_view name) {
-    saved_.system = find_system(name);
+    saved_.system = find_system(name, among_);
     if (saved_.system != nullptr) return {};
     std::vector<std::string_view> names;
-    for (const auto& system : systems()) names.push_back(system.name);
+    for (const auto& system : among_) names.push_back(system.name);
     return suggest("system", name, names);
   }
 
@@ -190,6 +193,7 @@ class Parser {
     return {};
   }
 
+  std::span<const System> among_;
   Saved saved_;
 };
 
@@ -204,6 +208,7 @@ std::string print(const Turn& turn) {
 std::string print(const Saved& saved) {
   std::string text = fmt::format("{}\n", saved_header);
   for (const auto& comment : saved.comments) text += fmt::format("# {}\n", comment);
+  if (!saved.system->engine.empty()) text += fmt::format("engine {}\n", saved.system->engine);
   text += fmt::format("system {}\n", saved.system->name);
   if (saved.defect != no_defect) {
     text += fmt::format("defect {}\n", saved.system->defects[saved.defect].name);
@@ -226,7 +231,18 @@ std::string print(const Saved& saved) {
   return text;
 }
 
-tl::expected<Saved, std::string> parse_saved(std::string_view text) { return Parser().parse(text); }
+tl::expected<Saved, std::string> parse_saved(std::string_view text, std::span<const System> among) {
+  return Parser(among).parse(text);
+}
+
+std::string_view saved_engine(std::string_view text) {
+  while (!text.empty()) {
+    std::string_view line = trimmed(text.substr(0, std::min(text.find('\n'), text.size())));
+    if (word(line) == "engine") return line;
+    text.remove_prefix(std::min(text.find('\n'), text.size() - 1) + 1);
+  }
+  return {};
+}
 
 Replayed replay(Runner& runner, const Saved& saved, bool trace) {
   Replay scheduler(runner, saved.turns);

@@ -29,8 +29,11 @@ inline constexpr std::string_view saved_header = "lockstep-schedule 1";
 
 /// At most 72 columns, as long as names are not longer than that.
 std::string print(const Saved& saved);
-/// The inverse; "line 3: ..." otherwise.
-tl::expected<Saved, std::string> parse_saved(std::string_view text);
+/// The inverse; "line 3: ..." otherwise. The system is one of those given.
+tl::expected<Saved, std::string> parse_saved(std::string_view text,
+                                             std::span<const System> among = systems());
+/// The engine that the system runs on, by its line; empty without one.
+std::string_view saved_engine(std::string_view text);
 
 /// What a replay came to.
 struct Replayed {

@@ -27,6 +27,20 @@ TEST(Saved, PrintsBackAsItStands) {
   EXPECT_EQ(saved->turns[1].label, "lock kvm-lock");
 }
 
+TEST(Saved, NamesTheEngineThatItsSystemRunsOn) {
+  System system = *find_system("page-caches");
+  system.engine = "hosted:6.1";
+  const std::span<const System> among(&system, 1);
+  const auto saved = parse_saved(text, among);
+  ASSERT_TRUE(saved) << saved.error();
+  const std::string printed = print(*saved);
+  EXPECT_EQ(saved_engine(printed), "hosted:6.1");
+  const auto again = parse_saved(printed, among);
+  ASSERT_TRUE(again) << again.error();
+  EXPECT_EQ(print(*again), printed);
+  EXPECT_EQ(saved_engine(text), "");
+}
+
 TEST(Saved, SurvivesMail) {
   std::string mailed = text;
   for (std::size_t at = 0; (at = mailed.find('\n', at)) != std::string::npos; at += 4) {

@@ -73,11 +73,13 @@ Found write_down(Runner& runner, const System& system, unsigned defect, const Th
 
 /// Same kind of failure with the fewest preemptions, if it is found soon.
 std::optional<Found> fewest_preemptions(Runner& runner, const System& system, unsigned defect,
-                                        const Threads& threads, FailureKind kind, Tally& tally) {
+                                        const Threads& threads, FailureKind kind, Tally& tally,
+                                        const std::function<bool()>& late) {
   constexpr std::uint64_t most = 1000;
   for (unsigned bound = 0; bound <= 3; ++bound) {
     Exhaustive all(bound);
     for (std::uint64_t i = 0; i < most && all.begin(); ++i) {
+      if (i % 16 == 0 && late()) return std::nullopt;
       ++tally.schedules;
       const Outcome& outcome =
           runner.execute(all, [&] { return system.make(runner, defect, threads); });
@@ -162,14 +164,16 @@ std::optional<Found> search(Runner& runner, const System& system, unsigned defec
   return std::nullopt;
 }
 
-Found shrink(Runner& runner, Found found, Tally& tally) {
+Found shrink(Runner& runner, Found found, Tally& tally, double seconds) {
   const Watch watch(tally);
+  const std::function<bool()> late = [&] { return watch.passed() > seconds; };
   const System& system = *found.saved.system;
   for (bool less = true; less;) {
     less = false;
     for (const Threads& threads : smaller(system, found.saved.threads)) {
+      if (late()) return found;
       if (auto small = fewest_preemptions(runner, system, found.saved.defect, threads,
-                                          found.failure.kind, tally)) {
+                                          found.failure.kind, tally, late)) {
         found = *std::move(small);
         less = true;
         break;
@@ -177,7 +181,7 @@ Found shrink(Runner& runner, Found found, Tally& tally) {
     }
   }
   if (auto small = fewest_preemptions(runner, system, found.saved.defect, found.saved.threads,
-                                      found.failure.kind, tally)) {
+                                      found.failure.kind, tally, late)) {
     if (small->preemptions <= found.preemptions) found = *std::move(small);
   }
   return found;

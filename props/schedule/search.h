@@ -39,8 +39,9 @@ std::optional<Found> search(Runner& runner, const System& system, unsigned defec
                             std::uint64_t seed, const SearchLimits& limits, Tally& tally);
 
 /// Fewer threads, fewer commands, fewer preemptions, as long as a failure of the
-/// same kind is left: what remains is searched with ever more preemptions.
-Found shrink(Runner& runner, Found found, Tally& tally);
+/// same kind is left: what remains is searched with ever more preemptions. Ends after
+/// so many seconds of CPU time with what it has.
+Found shrink(Runner& runner, Found found, Tally& tally, double seconds = 60);
 
 /// All schedules of a program, of at most so many preemptions; without, all.
 /// Complete unless `most` schedules were not enough.

@@ -19,6 +19,8 @@ void SystemBody::thread(unsigned id) {
   for (const Command one : (*program_)[id]) {
     if (runner_->tracing()) runner_->note(print(*system_, one));
     command(one);
+    // What was left in its middle, because the run is over, has come back here.
+    if (runner_->over()) return;
   }
 }
 
@@ -29,8 +31,8 @@ std::span<const System> systems() {
   return all;
 }
 
-const System* find_system(std::string_view name) {
-  for (const System& system : systems()) {
+const System* find_system(std::string_view name, std::span<const System> among) {
+  for (const System& system : among) {
     if (system.name == name) return &system;
   }
   return nullptr;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -51,7 +52,12 @@ struct System {
   std::string_view property;
   std::span<const Verb> verbs;
   std::span<const Defect> defects;
-  std::unique_ptr<SystemBody> (*make)(Runner& runner, unsigned defect, const Threads& threads);
+  /// May own what the system runs on.
+  std::function<std::unique_ptr<SystemBody>(Runner& runner, unsigned defect,
+                                            const Threads& threads)>
+      make;
+  /// What it runs on, "hosted:6.1"; empty if the system is all there is.
+  std::string_view engine = {};
 };
 
 /// "fault 0".
@@ -79,7 +85,7 @@ class SystemBody : public Body {
 
 /// Every system there is.
 std::span<const System> systems();
-/// Null if there is none of this name.
-const System* find_system(std::string_view name);
+/// Null if there is none of this name among them.
+const System* find_system(std::string_view name, std::span<const System> among = systems());
 
 }  // namespace lockstep::props::schedule

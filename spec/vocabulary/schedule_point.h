@@ -75,12 +75,17 @@ class Listener {
   virtual void prepare_wait(const Tag& event) = 0;
   /// Sleep until a wake() after prepare_wait().
   virtual void wait(const Tag& event) = 0;
+  /// As wait(), of a CPU that spins: it may be atomic.
+  virtual void spin(const Tag& event) = 0;
   virtual void wake(const Tag& event) = 0;
 
   /// A counter that must never be negative has this value now.
   virtual void count(const Tag& counter, std::int64_t now) = 0;
   /// Nothing to do until somebody else has run.
   virtual void yield() = 0;
+  /// The run has ended, and threads are only to come back: what is announced from now
+  /// on means nothing.
+  virtual bool over() const = 0;
   /// WARN_ON() was hit.
   virtual void warn(const char* what) = 0;
   /// A null pointer would be followed.
