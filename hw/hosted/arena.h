@@ -90,6 +90,13 @@ class Arena {
   /// Huge pages wherever a whole one lies in the range and has one protection.
   Result<void> collapse(std::uint64_t first, std::uint64_t count);
 
+  /// Mappings and contents of user memory, kept and put back.
+  struct Saved;
+  void save(Saved& saved);
+  Result<void> restore(const Saved& saved);
+  /// After restore(): what reset() has to mend is what it was at save().
+  void remember(const Saved& saved);
+
   /// First touched-free page whose content is not fresh; none is right. Slow,
   /// for tests and for a doubt about touched().
   std::optional<std::uint64_t> first_stale(std::uint64_t bytes) const;
@@ -129,6 +136,16 @@ class Arena {
   std::vector<std::uint32_t> changed_list_;  ///< pages not as after reset()
   std::vector<std::uint32_t> spares_;        ///< free frames, oldest first
   std::size_t next_spare_ = 0;
+};
+
+struct Arena::Saved {
+  std::vector<Page> table;
+  std::vector<std::uint8_t> level;
+  std::vector<std::uint32_t> spares;
+  std::size_t next_spare = 0;
+  std::vector<std::byte> contents;  ///< of the frames of program memory and harness
+  /// What was changed and touched before, which a reset has to mend.
+  std::vector<std::uint32_t> touched, changed;
 };
 
 }  // namespace lockstep::hw::hosted

@@ -114,4 +114,42 @@ Result<void> Arena::collapse(std::uint64_t first, std::uint64_t count) {
   return {};
 }
 
+void Arena::save(Saved& saved) {
+  saved = {.table = table_,
+           .level = level_,
+           .spares = spares_,
+           .next_spare = next_spare_,
+           .contents = {base_, base_ + table_.size() * page_size},
+           .touched = touched_list_,
+           .changed = changed_list_};
+  // From here on, these say what restore() has to do.
+  for (const std::uint32_t hfn : touched_list_) touched_[hfn] = 0;
+  touched_list_.clear();
+  for (const std::uint32_t page : changed_list_) changed_[page] = 0;
+  changed_list_.clear();
+}
+
+void Arena::remember(const Saved& saved) {
+  for (const std::uint32_t hfn : saved.touched) touch_frame(hfn);
+  for (const std::uint32_t page : saved.changed) note_changed(page);
+}
+
+Result<void> Arena::restore(const Saved& saved) {
+  for (const std::uint32_t hfn : touched_list_) {
+    std::memcpy(frame(hfn), saved.contents.data() + std::uint64_t{hfn} * page_size, page_size);
+    touched_[hfn] = 0;
+  }
+  touched_list_.clear();
+  level_ = saved.level;
+  if (changed_list_.empty()) return {};
+  table_ = saved.table;
+  spares_ = saved.spares;
+  next_spare_ = saved.next_spare;
+  for (const std::uint32_t page : std::exchange(changed_list_, {})) {
+    changed_[page] = 0;
+    if (auto mapped = map_hva(page, 1); !mapped) return mapped;
+  }
+  return {};
+}
+
 }  // namespace lockstep::hw::hosted

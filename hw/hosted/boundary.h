@@ -5,7 +5,8 @@
  *
  * An image is KVM of one kernel tree (kvm and its vendor module, unmodified)
  * with a shim for the rest of the kernel. Its ELF entry point is the address
- * of a `struct hosted_image`. One image serves one thread at a time.
+ * of a `struct hosted_image`. One image serves one thread at a time; fibers of it
+ * are CPUs of their own in images that can be scheduled.
  */
 #ifndef LOCKSTEP_HW_HOSTED_BOUNDARY_H
 #define LOCKSTEP_HW_HOSTED_BOUNDARY_H
@@ -14,7 +15,7 @@
 extern "C" {
 #endif
 
-#define HOSTED_BOUNDARY_VERSION 5u
+#define HOSTED_BOUNDARY_VERSION 6u
 
 /* The last word of a stack that the image made: callers are sought no further. */
 #define HOSTED_STACK_END 0x646e652d6b636174ull
@@ -202,7 +203,8 @@ struct hosted_coverage {
   hosted_u64 bytes; /* 0: nobody asks */
 };
 
-struct hosted_view_sink; /* hw/hosted/boundary_view.h */
+struct hosted_view_sink;  /* hw/hosted/boundary_view.h */
+struct hosted_scheduling; /* hw/hosted/boundary_schedule.h */
 
 struct hosted_image {
   unsigned version; /* HOSTED_BOUNDARY_VERSION */
@@ -249,6 +251,8 @@ struct hosted_image {
   long (*read)(int file, void* buffer, unsigned long bytes, unsigned long offset);
   /* Nonzero if the kernel's page allocator has handed the frame out. */
   int (*is_table)(hosted_u64 frame);
+  /* Null in flavours that run one CPU. */
+  const struct hosted_scheduling* scheduling;
 };
 
 #ifdef __cplusplus

@@ -31,14 +31,20 @@ HostedEngine::~HostedEngine() = default;
 
 /// An arena that has room for a program's memory.
 Result<void> HostedEngine::grow(std::uint64_t memory) {
-  constexpr std::uint64_t least = 16ull << 20;
+  const std::uint64_t least = scheduled_ ? 2ull << 20 : 16ull << 20;
   const std::uint64_t wanted = std::max(least, (memory + huge_page - 1) & ~(huge_page - 1));
   if (session_ && session_->arena().size().program_bytes >= wanted) return {};
   machine_.reset();
   session_.reset();
   instructions_ = {};
   baseline_.reset();
-  auto session = Session::open(image_file_, {.program_bytes = wanted}, coverage_);
+  // What is scheduled is put back after each run: it is kept small.
+  constexpr std::uint64_t pool_bytes = 16ull << 20;
+  auto session =
+      scheduled_ ? Session::open(image_file_,
+                                 {.program_bytes = wanted, .spare_pages = 64, .kernel_pages = 1536},
+                                 coverage_, pool_bytes)
+                 : Session::open(image_file_, {.program_bytes = wanted}, coverage_);
   if (!session) return tl::unexpected(session.error());
   session_ = std::move(*session);
   return {};
@@ -139,22 +145,28 @@ std::string HostedEngine::leaks() {
   session_->tell_levels(0, arena.size().program_bytes / page_size);
   const auto now = session_->quiet_counters();
   if (!now || !baseline_) return {};
-  std::string text;
-  const auto compare = [&](const char* what, hosted_u64 before, hosted_u64 after) {
-    if (before == after) return;
-    text += fmt::format("{}{} {} (before: {})", text.empty() ? "" : ", ", after, what, before);
-  };
-  compare("objects", baseline_->objects, now->objects);
-  compare("pages", baseline_->pages, now->pages);
-  compare("references of user pages", baseline_->references, now->references);
-  compare("locks held", baseline_->locks, now->locks);
-  compare("RCU callbacks", baseline_->rcu_pending, now->rcu_pending);
-  compare("shadow pages in the shrinker's count", baseline_->shrinkable, now->shrinkable);
-  compare("SRCU read-side sections", baseline_->srcu_nesting, now->srcu_nesting);
-  compare("virtual machines", baseline_->virtual_machines, now->virtual_machines);
+  std::string text = leaks_between(*baseline_, *now);
   if (text.empty()) return text;
   baseline_ = now;
   return "leak: " + text;
+}
+
+std::string HostedEngine::leaks_between(const hosted_counters& before,
+                                        const hosted_counters& now) const {
+  std::string text;
+  const auto compare = [&](const char* what, hosted_u64 then, hosted_u64 after) {
+    if (then == after) return;
+    text += fmt::format("{}{} {} (before: {})", text.empty() ? "" : ", ", after, what, then);
+  };
+  compare("objects", before.objects, now.objects);
+  compare("pages", before.pages, now.pages);
+  compare("references of user pages", before.references, now.references);
+  compare("locks held", before.locks, now.locks);
+  compare("RCU callbacks", before.rcu_pending, now.rcu_pending);
+  compare("shadow pages in the shrinker's count", before.shrinkable, now.shrinkable);
+  compare("SRCU read-side sections", before.srcu_nesting, now.srcu_nesting);
+  compare("virtual machines", before.virtual_machines, now.virtual_machines);
+  return text;
 }
 
 Result<Observation> HostedEngine::end() {

@@ -13,11 +13,14 @@
 #include <string_view>
 #include <vector>
 
+#include "hw/hosted/cpus.h"
 #include "hw/hosted/fault_plan.h"
 #include "hw/hosted/machine.h"
 #include "hw/hosted/reached.h"
 #include "hw/hosted/session.h"
+#include "hw/hosted/snapshot.h"
 #include "hw/hosted/statistics.h"
+#include "hw/hosted/traps.h"
 #include "hw/kvm/guest_image.h"
 #include "hw/kvm/harness_tables.h"
 #include "spec/engine.h"
@@ -41,6 +44,10 @@ class HostedEngine final : public Engine {
   /// counted in `coverage`, if given; not owned.
   static Result<std::unique_ptr<HostedEngine>> open(const std::filesystem::path& image,
                                                     std::string name, Coverage* coverage = nullptr);
+  /// An engine whose programs run on several CPUs, as somebody schedules them; the image
+  /// is of the flavour asan+schedule or tsan. What it can do is not tried.
+  static Result<std::unique_ptr<HostedEngine>> open_scheduled(const std::filesystem::path& image,
+                                                              std::string name);
   ~HostedEngine() override;
 
   std::string_view name() const override { return name_; }
@@ -58,6 +65,30 @@ class HostedEngine final : public Engine {
   void check_invariants(InvariantChecks when) { checks_ = when; }
   /// The inside of the program's VM, between begin() and end().
   Result<spec::View> view();
+
+  // Of engines that are scheduled, between begin() and end(): engine_schedule.cpp.
+
+  /// Keep the program's VM as it is; vCPUs are started.
+  Result<void> freeze();
+  /// The VM is again as it was at freeze(), and the kernel tells `listener` what it does
+  /// until thaw() or halt().
+  Result<void> rerun(lockstep::schedule::Listener& listener);
+  /// The caller is this CPU; 0 sets up and takes down.
+  void be_cpu(unsigned cpu) { cpus_->enter(cpu); }
+  /// Callbacks of RCU run, after a grace period.
+  void grace() { cpus_->grace(); }
+  /// Findings since the last call, in a line; empty if there are none.
+  std::string findings() { return session_->findings(); }
+  bool dead() const { return session_->host().tainted(); }
+  /// User space closes the VM's files. What the kernel has left behind, in a line.
+  std::string close_all();
+  /// Nobody listens any more.
+  void halt();
+  /// As at freeze(), to go on as an engine that nobody schedules.
+  Result<void> thaw();
+  /// Bytes that rerun() copies.
+  std::uint64_t frozen_bytes() const { return snapshot_->bytes(); }
+
   /// What became of the plan since the last begin().
   const FaultPlan& faults() const { return session_->host().faults(); }
 
@@ -70,6 +101,7 @@ class HostedEngine final : public Engine {
   hosted_parameters parameters_for(const Configuration& configuration) const;
   void build_harness(PagingMode mode);
   std::string leaks();
+  std::string leaks_between(const hosted_counters& before, const hosted_counters& now) const;
   Observation with_findings(Observation seen);
   Observation failed(std::optional<long> result);
   Result<Observation> set_slot(const Command& command);
@@ -137,8 +169,13 @@ class HostedEngine final : public Engine {
   Platform platform_;
   std::vector<std::pair<Feature, std::string>> missing_;
   bool intel_works_ = false;
+  bool scheduled_ = false;
   bool probing_ = false;  ///< open() tries what the image can do
   std::unique_ptr<Session> session_;
+  std::unique_ptr<Cpus> cpus_;
+  std::unique_ptr<Snapshot> snapshot_;
+  std::optional<Traps::Entered> entered_;  ///< of all CPUs, while they run
+  UserSlots frozen_slots_;
   std::unique_ptr<Machine> machine_;
   Configuration configuration_;
   HarnessLayout layout_;

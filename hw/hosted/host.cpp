@@ -46,24 +46,28 @@ std::string Finding::message() const {
   return message;
 }
 
-Host::Host(Image& image, Arena& arena, Processors& processors)
-    : image_(&image), arena_(&arena), processors_(&processors) {
+Host::Host(Image& image, Arena& arena, Processors& processors, Pool* pool)
+    : image_(&image), arena_(&arena), processors_(&processors), pool_(pool) {
   boundary_.version = HOSTED_BOUNDARY_VERSION;
   boundary_.context = this;
   boundary_.arena = arena.boundary();
   // None of these may own anything when it calls leave().
   boundary_.allocate = [](void* self, hosted_u64 bytes, hosted_u64 alignment) {
-    return static_cast<Host*>(self)->heap_.allocate(bytes, alignment);
+    auto* const host = static_cast<Host*>(self);
+    return host->pool_ != nullptr ? host->pool_->allocate(bytes, alignment)
+                                  : host->heap_.allocate(bytes, alignment);
   };
   boundary_.release = [](void* self, void* memory) {
     auto* const host = static_cast<Host*>(self);
-    if (host->heap_.release(memory)) return;
+    if (host->pool_ != nullptr ? host->pool_->release(memory) : host->heap_.release(memory)) return;
     host->note(HOSTED_MEMORY, 0, frame(),
                "release of memory that is not allocated, or was overrun at one of its ends");
     host->leave();
   };
-  boundary_.should_fail = [](void* self, unsigned kind, hosted_u64) {
-    return static_cast<Host*>(self)->faults_.fails(kind) ? 1 : 0;
+  boundary_.should_fail = [](void* self, unsigned kind, hosted_u64 caller) {
+    auto* const host = static_cast<Host*>(self);
+    if (host->pool_ != nullptr) host->pool_->set_site(caller);
+    return host->faults_.fails(kind) ? 1 : 0;
   };
   boundary_.look_up = [](void* self, hosted_u64 address, hosted_host_page* page) {
     static_cast<Host*>(self)->arena_->look_up(address, *page);
@@ -78,9 +82,10 @@ Host::Host(Image& image, Arena& arena, Processors& processors)
   };
   boundary_.run = [](void* self, void* vm, hosted_entry* entry, hosted_exit* exit) {
     auto* const host = static_cast<Host*>(self);
-    host->in_processor_ = true;
+    if (host->before_run_ != nullptr) host->before_run_(host->before_run_context_, entry->vcpu);
+    host->now_->in_processor = true;
     host->processors_->run(vm, *entry, *exit);
-    host->in_processor_ = false;
+    host->now_->in_processor = false;
   };
   boundary_.invalidate = [](void* self, void*, unsigned vcpu, unsigned asid, hosted_u64 address) {
     static_cast<Host*>(self)->processors_->invalidate(vcpu, asid, address);
@@ -105,22 +110,23 @@ Host::Host(Image& image, Arena& arena, Processors& processors)
 /// Its own function, because what setjmp() returns to must not change locals.
 [[gnu::noinline]] bool Host::guard(long (*call)(void*), void* argument, long& result) {
   Traps::Entered entered(*this, *image_);
-  if (_setjmp(leave_) != 0) {
-    inside_ = false;
+  // Wherever the call ends, it is this CPU that runs.
+  if (_setjmp(now_->leave) != 0) {
+    now_->inside = now_->in_processor = false;
     tainted_ = true;
     return false;
   }
-  inside_ = true;
-  outer_ = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
+  now_->inside = true;
+  now_->outer = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
   result = call(argument);
-  inside_ = false;
+  now_->inside = false;
   return true;
 }
 
 void Host::leave() {
   // A finding outside of any call has nowhere to go.
-  if (!inside_) std::abort();
-  std::longjmp(leave_, 1);  // NOLINT: no frame between owns anything
+  if (!now_->inside) std::abort();
+  std::longjmp(now_->leave, 1);  // NOLINT: no frame between owns anything
 }
 
 void Host::note(unsigned kind, std::uint64_t ip, std::uint64_t stack, const char* text) {
@@ -131,7 +137,7 @@ void Host::note(unsigned kind, std::uint64_t ip, std::uint64_t stack, const char
   Note& made = notes_[place];
   made.kind = kind;
   made.ip = ip;
-  made.depth = inside_ && stack != 0 ? callers(*image_, stack, outer_, made.callers) : 0;
+  made.depth = now_->inside && stack != 0 ? callers(*image_, stack, now_->outer, made.callers) : 0;
   const std::size_t bytes = std::min(std::strlen(text), sizeof made.text - 1);
   std::memcpy(made.text, text, bytes);
   made.text[bytes] = '\0';
@@ -159,6 +165,7 @@ std::string Host::take_log() {
 
 void Host::forget() {
   heap_.drop();
+  if (pool_ != nullptr) pool_->clear();
   tainted_ = false;
 }
 

@@ -14,9 +14,11 @@
 
 #include "hw/hosted/arena.h"
 #include "hw/hosted/boundary.h"
+#include "hw/hosted/boundary_schedule.h"
 #include "hw/hosted/fault_plan.h"
 #include "hw/hosted/heap.h"
 #include "hw/hosted/image.h"
+#include "hw/hosted/pool.h"
 #include "hw/hosted/processor.h"
 
 namespace lockstep::hw::hosted {
@@ -31,11 +33,12 @@ struct Finding {
   std::string message() const;
 };
 
-/// One thread enters one image through one host at a time.
+/// One thread enters one image through one host at a time; of fibers of that thread,
+/// each is a CPU of its own (hw/hosted/cpus.h).
 class Host {
  public:
-  /// All three outlive the host.
-  Host(Image& image, Arena& arena, Processors& processors);
+  /// All outlive the host. With a pool, objects come from there.
+  Host(Image& image, Arena& arena, Processors& processors, Pool* pool = nullptr);
   Host(const Host&) = delete;
   Host& operator=(const Host&) = delete;
 
@@ -48,7 +51,7 @@ class Host {
   template <typename Function>
   std::optional<long> enter(Function&& call) {
     // The kernel called the process, which calls it back: a fatal finding ends both.
-    if (inside_) return call();
+    if (now_->inside) return call();
     using Plain = std::remove_reference_t<Function>;
     long result = 0;
     const auto run = [](void* argument) -> long { return (*static_cast<Plain*>(argument))(); };
@@ -63,6 +66,21 @@ class Host {
 
   /// Drop every allocation: the image was reset, or goes.
   void forget();
+  /// The image, and what it had allocated, is as it was before.
+  void untaint() {
+    tainted_ = false;
+    noted_ = 0;
+  }
+  /// Called before each entry to a guest, with its vCPU; null: nobody.
+  void set_before_run(void (*before)(void* context, unsigned vcpu), void* context) {
+    before_run_ = before;
+    before_run_context_ = context;
+  }
+  /// Which CPU the caller is, from here on. The kernel's own state of it is not the
+  /// host's business.
+  void be_cpu(unsigned cpu) { now_ = &insides_[cpu]; }
+  /// Leave the kernel, as a fatal finding does, without one.
+  [[noreturn]] void leave();
 
   void set_faults(const FaultPlan& plan) {
     failed_before_ += faults_.failed();
@@ -89,6 +107,13 @@ class Host {
 
  private:
   friend class Traps;
+  /// Where a CPU has entered the image.
+  struct Inside {
+    bool inside = false;
+    bool in_processor = false;  ///< the process' own code runs, not the kernel's
+    std::uint64_t outer = 0;    ///< stack address behind the kernel's frames
+    std::jmp_buf leave;
+  };
   /// A finding as it is noted while the kernel's frames are on the stack: no
   /// memory is allocated.
   struct Note {
@@ -102,24 +127,24 @@ class Host {
   static constexpr std::size_t log_limit = 16384;
 
   bool guard(long (*call)(void*), void* argument, long& result);
-  [[noreturn]] void leave();
   /// `stack` is where the frames of the kernel begin; 0 if none is running.
   void note(unsigned kind, std::uint64_t ip, std::uint64_t stack, const char* text);
 
   Image* image_;
   Arena* arena_;
   Processors* processors_;
+  Pool* pool_;
   hosted_host boundary_{};
   Heap heap_;
+  void (*before_run_)(void*, unsigned) = nullptr;
+  void* before_run_context_ = nullptr;
   FaultPlan faults_;
   std::uint64_t failed_before_ = 0;
   std::uint64_t lookups_until_race_ = 0;  ///< 0: none comes
   std::function<void(std::uint64_t)> race_;
   std::uint64_t retries_ = 0;
-  std::jmp_buf leave_{};
-  std::uint64_t outer_ = 0;  ///< stack address behind the kernel's frames
-  bool inside_ = false;
-  bool in_processor_ = false;  ///< the process' own code runs, not the kernel's
+  std::array<Inside, HOSTED_CPUS> insides_{};
+  Inside* now_ = &insides_[0];  ///< of the CPU that runs
   bool tainted_ = false;
   unsigned noted_ = 0;  ///< more than most_notes are counted only
   Note notes_[most_notes];

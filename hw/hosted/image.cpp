@@ -196,6 +196,15 @@ Result<void> Image::reset() {
   return protect(/*open=*/false);
 }
 
+std::vector<std::span<std::byte>> Image::writable() const {
+  std::vector<std::span<std::byte>> parts;
+  for (const ImageSegment& segment : segments_) {
+    if (!segment.writable) continue;
+    parts.emplace_back(reinterpret_cast<std::byte*>(segment.address), segment.bytes);
+  }
+  return parts;
+}
+
 Image::~Image() {
   if (mapped_) ::munmap(reinterpret_cast<void*>(begin_), end_ - begin_);
 }

@@ -45,6 +45,9 @@ class Image {
   /// Make it as it was when it was mapped; whatever it had allocated is lost.
   Result<void> reset();
 
+  /// Memory of the image that its own code writes.
+  std::vector<std::span<std::byte>> writable() const;
+
   bool contains(std::uint64_t address) const { return address - begin_ < end_ - begin_; }
   /// "kvm_mmu_zap_all+0x12"; the bare address where no symbol covers it.
   std::string symbol_of(std::uint64_t ip) const;

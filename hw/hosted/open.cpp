@@ -13,7 +13,8 @@ namespace lockstep::hw {
 namespace {
 
 constexpr std::string_view prefix = "hosted";
-constexpr std::array<std::string_view, 3> flavours = {"release", "asan", "lockdep"};
+constexpr std::array<std::string_view, 5> flavours = {"release", "asan", "lockdep", "asan+schedule",
+                                                      "tsan"};
 
 bool is_version(std::string_view text) {
   const bool digits =

@@ -13,8 +13,14 @@ TEST(HostedName, ReadsVersionsPathsAndFlavours) {
   EXPECT_EQ(parse_hosted_name("hosted:/a/b:c"), (HostedName{"release", "/a/b:c", true}));
 }
 
+TEST(HostedName, FlavoursThatAreScheduled) {
+  EXPECT_EQ(parse_hosted_name("hosted-asan+schedule:6.1"),
+            (HostedName{"asan+schedule", "6.1", false}));
+  EXPECT_EQ(parse_hosted_name("hosted-tsan:./t"), (HostedName{"tsan", "./t", true}));
+}
+
 TEST(HostedName, RefusesOthers) {
-  for (const auto* name : {"hosted", "hosted:", "hosted-:6.1", "hosted-tsan:6.1", "hostedasan:6.1",
+  for (const auto* name : {"hosted", "hosted:", "hosted-:6.1", "hosted-fast:6.1", "hostedasan:6.1",
                            "hosted:six", "hosted:6", "hosted:.1", "hosted:6..1", "kvm"}) {
     EXPECT_FALSE(parse_hosted_name(name)) << name;
     EXPECT_TRUE(bad_hosted_name(name)) << name;

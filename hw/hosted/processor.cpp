@@ -60,6 +60,7 @@ void give_instruction(const Operation& operation, hosted_exit& exit) {
 }  // namespace
 
 std::uint64_t* ArenaMemory::table(Hfn frame) {
+  if (before_table_ != nullptr) before_table_(context_, frame);
   if (!arena_->has(frame) || arena_->is_user(frame)) return nullptr;
   if (is_live_ != nullptr && is_live_(frame) == 0) return nullptr;
   return reinterpret_cast<std::uint64_t*>(arena_->frame(frame));

@@ -27,6 +27,13 @@ class ArenaMemory final : public spec::PhysicalMemory {
   using IsLive = int (*)(hosted_u64 frame);
   void set_liveness(IsLive is_live) { is_live_ = is_live; }
 
+  /// A processor is about to read an entry of a table; null: nobody asks.
+  using BeforeTable = void (*)(void* context, Hfn frame);
+  void set_before_table(BeforeTable before, void* context) {
+    before_table_ = before;
+    context_ = context;
+  }
+
   std::uint64_t* table(Hfn frame) override;
   std::uint64_t load(Hfn frame, unsigned offset, unsigned size) override;
   void store(Hfn frame, unsigned offset, unsigned size, std::uint64_t value) override;
@@ -37,6 +44,8 @@ class ArenaMemory final : public spec::PhysicalMemory {
  private:
   Arena* arena_;
   IsLive is_live_ = nullptr;
+  BeforeTable before_table_ = nullptr;
+  void* context_ = nullptr;
   std::optional<Hfn> foreign_;
 };
 
@@ -57,6 +66,8 @@ class Processors {
   void start(unsigned vcpu, const Operation& operation);
   /// What became of it; `running` if the kernel left to user space meanwhile.
   const Outcome& outcome(unsigned vcpu) const { return vcpus_[vcpu].outcome; }
+  /// Faults of the operation that runs on a vCPU, so far.
+  unsigned faults(unsigned vcpu) const { return vcpus_[vcpu].faults; }
   /// User space has the thread again: no guest register is in a real one.
   void after_run();
 

@@ -80,7 +80,8 @@ std::string Session::findings() {
 }
 
 Result<std::unique_ptr<Session>> Session::open(const std::filesystem::path& file,
-                                               const ArenaSize& size, Coverage* coverage) {
+                                               const ArenaSize& size, Coverage* coverage,
+                                               std::uint64_t pool_bytes) {
   std::unique_ptr<Session> session(new Session);
   session->coverage_ = coverage;
   auto image = Image::load(file);
@@ -92,7 +93,13 @@ Result<std::unique_ptr<Session>> Session::open(const std::filesystem::path& file
   session->arena_ = std::move(*arena);
   session->processors_.emplace(*session->arena_);
   session->processors_->memory().set_liveness(session->image_->boundary().is_table);
-  session->host_.emplace(*session->image_, *session->arena_, *session->processors_);
+  if (pool_bytes != 0) {
+    auto pool = Pool::create(pool_bytes);
+    if (!pool) return tl::unexpected(pool.error());
+    session->pool_ = std::move(*pool);
+  }
+  session->host_.emplace(*session->image_, *session->arena_, *session->processors_,
+                         session->pool_.get());
   if (auto started = session->start(); !started) return tl::unexpected(started.error());
   return session;
 }

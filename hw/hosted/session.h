@@ -16,6 +16,7 @@
 #include "hw/hosted/coverage.h"
 #include "hw/hosted/host.h"
 #include "hw/hosted/image.h"
+#include "hw/hosted/pool.h"
 #include "hw/hosted/processor.h"
 #include "hw/kvm/capabilities.h"
 #include "spec/engine.h"
@@ -75,9 +76,11 @@ class KernelFile {
 
 class Session {
  public:
-  /// Counts what runs in `coverage`, if given; not owned.
+  /// Counts what runs in `coverage`, if given; not owned. Images whose schedule is
+  /// controlled take their objects from a pool of that many bytes.
   static Result<std::unique_ptr<Session>> open(const std::filesystem::path& image,
-                                               const ArenaSize& size, Coverage* coverage = nullptr);
+                                               const ArenaSize& size, Coverage* coverage = nullptr,
+                                               std::uint64_t pool_bytes = 0);
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
   ~Session();
@@ -111,6 +114,10 @@ class Session {
   }
   Arena& arena() { return *arena_; }
   Processors& processors() { return *processors_; }
+  /// Null without one.
+  Pool* pool() { return pool_.get(); }
+  /// Host page levels as the kernel was told them; to keep and to put back.
+  std::vector<std::uint8_t>& told_levels() { return told_; }
 
   /// Every shared counter of the kernel, after every grace period.
   std::optional<hosted_counters> quiet_counters();
@@ -138,6 +145,7 @@ class Session {
   std::vector<std::pair<std::string, std::uint64_t>> stubs_;  ///< name, address of the count
   Coverage* coverage_ = nullptr;
   std::unique_ptr<Arena> arena_;
+  std::unique_ptr<Pool> pool_;
   std::optional<Processors> processors_;
   std::optional<Host> host_;
   std::optional<hosted_parameters> loaded_;

@@ -75,7 +75,7 @@ bool Traps::handled(int number, const siginfo_t& info, ucontext_t& context) {
   Host* const host = current_host;
   Image* const image = current_image;
   const bool sent = info.si_code <= 0;  // by kill(), not by an instruction
-  if (host == nullptr || !host->inside_ || host->in_processor_ || sent) return false;
+  if (host == nullptr || !host->now_->inside || host->now_->in_processor || sent) return false;
   auto& registers = context.uc_mcontext.gregs;
   const auto ip = static_cast<std::uint64_t>(registers[REG_RIP]);
   const auto stack = static_cast<std::uint64_t>(registers[REG_RSP]);
@@ -90,7 +90,7 @@ bool Traps::handled(int number, const siginfo_t& info, ucontext_t& context) {
   };
   if (!image->contains(ip)) {
     std::uint64_t caller = 0;
-    if (callers(*image, stack, host->outer_, {&caller, 1}) == 0) return false;
+    if (callers(*image, stack, host->now_->outer, {&caller, 1}) == 0) return false;
     fault(" in a function of the process");
     host->note(HOSTED_FAULT, caller, stack, text);
     host->leave();

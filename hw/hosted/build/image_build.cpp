@@ -41,7 +41,10 @@ const std::vector<std::string>& entry_functions() {
 
 constexpr std::string_view linker_script =
     "SECTIONS {\n"
-    "  .data.hosted_percpu ALIGN(4096) : { KEEP(*(.data..percpu .data..percpu..*)) }\n"
+    "  .data.hosted_percpu ALIGN(4096) : {\n"
+    "    __start_hosted_percpu = .; KEEP(*(.data..percpu .data..percpu..*))\n"
+    "    __stop_hosted_percpu = .;\n"
+    "  }\n"
     "  hosted_imports ALIGN(64) : {\n"
     "    __start_hosted_imports = .; KEEP(*(hosted_imports)) __stop_hosted_imports = .;\n"
     "  }\n"
@@ -74,10 +77,10 @@ std::vector<fs::path> shim_sources() {
 Result<std::string> shim_text() {
   std::string all;
   std::vector<fs::path> files = shim_sources();
-  for (const char* name : {"shim.h", "prelude.h", "probes.txt", "returns_zero.txt"}) {
+  for (const char* name : {"shim.h", "schedule.h", "prelude.h", "probes.txt", "returns_zero.txt"}) {
     files.push_back(shim_folder() / name);
   }
-  for (const char* name : {"boundary.h", "boundary_view.h"}) {
+  for (const char* name : {"boundary.h", "boundary_view.h", "boundary_schedule.h"}) {
     files.push_back(shim_folder().parent_path() / name);
   }
   for (const auto& file : files) {

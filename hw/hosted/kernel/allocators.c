@@ -4,6 +4,7 @@
  * prototypes and macros changed often, the calling convention did not.
  */
 #include "shim.h"
+#include "schedule.h"
 
 typedef unsigned long ul;
 #define CALLER ((ul)__builtin_return_address(0))
@@ -17,6 +18,7 @@ struct kmem_cache {
 
 static void *allocate(ul bytes, unsigned gfp, unsigned kind, ul caller) {
   if (gfp & hosted_gfp_may_sleep) hosted_may_sleep("allocation");
+  TELL(allocate, !!(gfp & hosted_gfp_may_sleep));
   return hosted_object(bytes, !!(gfp & hosted_gfp_zero), kind, caller);
 }
 
@@ -82,6 +84,7 @@ void vfree(void *object) { hosted_release(object); }
 
 static ul pages(unsigned gfp, unsigned order, ul caller) {
   if (gfp & hosted_gfp_may_sleep) hosted_may_sleep("page allocation");
+  TELL(allocate, !!(gfp & hosted_gfp_may_sleep));
   return hosted_page(order, !!(gfp & hosted_gfp_zero), caller);
 }
 ul __get_free_pages(unsigned gfp, unsigned order) { return pages(gfp, order, CALLER); }

@@ -18,6 +18,7 @@
 #include <asm/smp.h>
 #include <asm/tsc.h>
 #include "shim.h"
+#include "schedule.h"
 
 unsigned long page_offset_base, vmalloc_base, vmemmap_base, phys_base;
 struct cpuinfo_x86 boot_cpu_data;
@@ -208,9 +209,9 @@ void hosted_set_processor(int intel, int five_level) {
 asm(".globl preempt_schedule_thunk, preempt_schedule_notrace_thunk\n"
     "preempt_schedule_thunk: preempt_schedule_notrace_thunk: ret\n");
 
-unsigned long hosted_flags = 0x202; /* RFLAGS with the interrupt flag set */
+HOSTED_OF_CPU unsigned long hosted_flags = 0x202; /* RFLAGS with the interrupt flag set */
 
-/* ---- one CPU calls itself, with interrupts off as in an interrupt */
+/* ---- a CPU calls itself, with interrupts off as in an interrupt, or another one */
 static void call_here(smp_call_func_t function, void *info) {
   unsigned long flags = hosted_flags;
   hosted_flags &= ~0x200ul;
@@ -218,11 +219,20 @@ static void call_here(smp_call_func_t function, void *info) {
   hosted_flags = flags;
 }
 int smp_call_function_single(int cpu, smp_call_func_t function, void *info, int wait) {
-  call_here(function, info);
+  if (SCHEDULED && cpu != raw_smp_processor_id())
+    TELL(interrupt, cpu, function, info);
+  else
+    call_here(function, info);
   return 0;
 }
+/* Without waiting it is a kick: a guest here leaves after each instruction anyway. */
 void smp_call_function_many(const struct cpumask *mask, smp_call_func_t function, void *info,
-                            bool wait) {}
+                            bool wait) {
+  int cpu;
+  if (!SCHEDULED || !wait) return;
+  for_each_cpu(cpu, mask)
+    if (cpu != raw_smp_processor_id()) TELL(interrupt, cpu, function, info);
+}
 void on_each_cpu_cond_mask(smp_cond_func_t condition, smp_call_func_t function, void *info,
                            bool wait, const struct cpumask *mask) {
   if (!condition || condition(0, info)) call_here(function, info);
@@ -278,9 +288,9 @@ void hosted_contend(int on) {
 }
 void hosted_system_call(void) {
   if (contended)
-    set_tsk_need_resched(&main_task);
+    set_tsk_need_resched(hosted_current());
   else
-    clear_tsk_need_resched(&main_task);
+    clear_tsk_need_resched(hosted_current());
 }
 #ifdef HOSTED_GUEST_WORK_WITHOUT_VCPU
 int xfer_to_guest_mode_handle_work(void) {
@@ -288,9 +298,22 @@ int xfer_to_guest_mode_handle_work(void) {
 struct kvm_vcpu;
 int xfer_to_guest_mode_handle_work(struct kvm_vcpu *vcpu) {
 #endif
-  clear_tsk_need_resched(&main_task);
+  clear_tsk_need_resched(hosted_current());
   return 0;
 }
+
+#ifdef HOSTED_SCHEDULE
+void hosted_become(unsigned cpu) {
+  struct task_struct *task = hosted_host.allocate(hosted_host.context, sizeof(*task), 64);
+  *task = main_task;
+  hosted_set_current(task);
+#ifdef HOSTED_PCPU_HOT
+  pcpu_hot.cpu_number = cpu;
+#else
+  *(int *)&cpu_number = cpu;
+#endif
+}
+#endif
 
 extern struct mm_struct *hosted_user_mm(void);
 void hosted_cpu_start(void) {

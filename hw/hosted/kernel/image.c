@@ -5,6 +5,7 @@
 #include <linux/rcupdate.h>
 #include <generated/utsrelease.h>
 #include "shim.h"
+#include "schedule.h"
 
 #ifndef HOSTED_FLAVOUR
 #define HOSTED_FLAVOUR "release"
@@ -66,4 +67,7 @@ const struct hosted_image hosted_image_entry = {
     .trap = hosted_trap,
     .read = hosted_file_read,
     .is_table = is_table,
+#ifdef HOSTED_SCHEDULE
+    .scheduling = &hosted_scheduling,
+#endif
 };

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What a kernel with PROVE_LOCKING asks of lockdep: which locks are held, in
- * which order classes were ever taken, and whether sleeping is allowed now. One
- * CPU, one stack of held locks; every answer that lockdep would print is fatal.
+ * which order classes were ever taken, and whether sleeping is allowed now. Each
+ * CPU has one stack of held locks; every answer that lockdep would print is fatal.
  */
 #include <linux/lockdep.h>
 #include <linux/preempt.h>
@@ -10,6 +10,7 @@
 #include <linux/sched.h>
 #include <linux/spinlock.h>
 #include "shim.h"
+#include "schedule.h"
 
 #ifdef CONFIG_PROVE_LOCKING
 
@@ -24,11 +25,11 @@ DEFINE_PER_CPU(unsigned int, lockdep_recursion);
 
 #define HELD 48
 #define CLASSES 256
-static struct {
+static HOSTED_OF_CPU struct {
   const struct lockdep_map *map;
   int shared, class;
 } held[HELD];
-static int depth;
+static HOSTED_OF_CPU int depth;
 static struct {
   const void *key;
   const char *name;
@@ -70,6 +71,7 @@ void lockdep_init_map_type(struct lockdep_map *map, const char *name, struct loc
 void lock_acquire(struct lockdep_map *map, unsigned int subclass, int try, int read, int check,
                   struct lockdep_map *nest, unsigned long ip) {
   int class, at;
+  if (map == &rcu_lock_map) TELL(enter, NULL, "rcu");
   if (depth == HELD) hosted_fail(HOSTED_LOCKING, "more than %d locks held", HELD);
   class = check ? class_of(map, subclass) : -1;
   for (at = 0; class >= 0 && !try && !nest && at < depth; ++at) {
@@ -94,6 +96,7 @@ void lock_acquire(struct lockdep_map *map, unsigned int subclass, int try, int r
 
 void lock_release(struct lockdep_map *map, unsigned long ip) {
   int at;
+  if (map == &rcu_lock_map) TELL(leave, NULL, "rcu");
   for (at = depth - 1; at >= 0; --at) {
     if (held[at].map != map) continue;
     if (held[at].class >= 0) --hosted_locks_held;

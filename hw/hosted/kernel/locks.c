@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Locks. One thread runs in an image at a time: a lock that is not free never
- * will be, unless another thread of the kernel can run.
+ * will be, unless another thread of the kernel can run. Where somebody controls the
+ * schedule, he has waited until it is free.
  */
 #include <linux/mutex.h>
 #include <linux/rwsem.h>
 #include <linux/sched.h>
 #include <linux/spinlock.h>
 #include "shim.h"
+#include "schedule.h"
 
 int hosted_locks_held;
 
@@ -34,14 +36,17 @@ void hosted_may_sleep(const char *what) {
 
 static void spin_take(raw_spinlock_t *lock) {
   preempt_disable();
+  TELL(lock, lock, HOSTED_NAME(lock), 0);
   while (!arch_spin_trylock(&lock->raw_lock)) hosted_wait("spin_lock", lock);
 }
 static void read_take(rwlock_t *lock) {
   preempt_disable();
+  TELL(lock, lock, HOSTED_NAME(lock), HOSTED_LOCK_SHARED);
   while (!arch_read_trylock(&lock->raw_lock)) hosted_wait("read_lock", lock);
 }
 static void write_take(rwlock_t *lock) {
   preempt_disable();
+  TELL(lock, lock, HOSTED_NAME(lock), 0);
   while (!arch_write_trylock(&lock->raw_lock)) hosted_wait("write_lock", lock);
 }
 
@@ -74,16 +79,19 @@ static void spin_give(raw_spinlock_t *lock) {
   if (!arch_spin_is_locked(&lock->raw_lock))
     hosted_fail(HOSTED_LOCKING, "spin_unlock of a lock that is free");
   RELEASED(lock);
+  TELL(unlock, lock, HOSTED_NAME(lock), 0);
   arch_spin_unlock(&lock->raw_lock);
   preempt_enable_no_resched();
 }
 static void read_give(rwlock_t *lock) {
   RELEASED(lock);
+  TELL(unlock, lock, HOSTED_NAME(lock), HOSTED_LOCK_SHARED);
   arch_read_unlock(&lock->raw_lock);
   preempt_enable_no_resched();
 }
 static void write_give(rwlock_t *lock) {
   RELEASED(lock);
+  TELL(unlock, lock, HOSTED_NAME(lock), 0);
   arch_write_unlock(&lock->raw_lock);
   preempt_enable_no_resched();
 }
@@ -124,6 +132,7 @@ int __cond_resched_rwlock_write(rwlock_t *lock) {
 
 static void mutex_take(struct mutex *lock) {
   hosted_may_sleep("mutex_lock");
+  TELL(lock, lock, HOSTED_NAME(lock), HOSTED_LOCK_SLEEPS);
   while (atomic_long_cmpxchg(&lock->owner, 0, 1)) hosted_wait("mutex_lock", lock);
   TAKEN(lock, 0);
 }
@@ -146,6 +155,7 @@ void mutex_unlock(struct mutex *lock) {
   if (!atomic_long_read(&lock->owner))
     hosted_fail(HOSTED_LOCKING, "mutex_unlock of a mutex that is free");
   GIVEN(lock);
+  TELL(unlock, lock, HOSTED_NAME(lock), HOSTED_LOCK_SLEEPS);
   atomic_long_set(&lock->owner, 0);
 }
 bool mutex_is_locked(struct mutex *lock) { return atomic_long_read(&lock->owner) != 0; }
@@ -160,12 +170,14 @@ void __init_rwsem(struct rw_semaphore *lock, const char *name, struct lock_class
 /* Readers count up by one; a writer is -1. */
 void down_read(struct rw_semaphore *lock) {
   hosted_may_sleep("down_read");
+  TELL(lock, lock, HOSTED_NAME(lock), HOSTED_LOCK_SLEEPS | HOSTED_LOCK_SHARED);
   while (atomic_long_read(&lock->count) < 0) hosted_wait("down_read", lock);
   atomic_long_inc(&lock->count);
   TAKEN(lock, 1);
 }
 void down_write(struct rw_semaphore *lock) {
   hosted_may_sleep("down_write");
+  TELL(lock, lock, HOSTED_NAME(lock), HOSTED_LOCK_SLEEPS);
   while (atomic_long_read(&lock->count)) hosted_wait("down_write", lock);
   atomic_long_set(&lock->count, -1);
   TAKEN(lock, 0);
@@ -174,11 +186,13 @@ void up_read(struct rw_semaphore *lock) {
   if (atomic_long_read(&lock->count) <= 0)
     hosted_fail(HOSTED_LOCKING, "up_read of a semaphore without readers");
   GIVEN(lock);
+  TELL(unlock, lock, HOSTED_NAME(lock), HOSTED_LOCK_SLEEPS | HOSTED_LOCK_SHARED);
   atomic_long_dec(&lock->count);
 }
 void up_write(struct rw_semaphore *lock) {
   if (atomic_long_read(&lock->count) != -1)
     hosted_fail(HOSTED_LOCKING, "up_write of a semaphore without a writer");
   GIVEN(lock);
+  TELL(unlock, lock, HOSTED_NAME(lock), HOSTED_LOCK_SLEEPS);
   atomic_long_set(&lock->count, 0);
 }

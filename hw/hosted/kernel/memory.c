@@ -131,7 +131,7 @@ void hosted_page_release(unsigned long address, unsigned order) {
   hosted_page_check(address);
   page_live[frame] = 0;
   --hosted_live_pages;
-#ifndef __SANITIZE_ADDRESS__
+#if !defined(__SANITIZE_ADDRESS__) && !defined(HOSTED_SCHEDULE)
   /* What still walks a freed table finds no entry that hardware would accept. */
   memset((void *)address, 0x5a, PAGE_SIZE);
 #endif
@@ -142,6 +142,10 @@ void hosted_page_release(unsigned long address, unsigned order) {
 
 int hosted_page_live(unsigned long frame) {
   return frame < hosted_host.arena.pages && page_live[frame];
+}
+
+int hosted_page_may_be_used(unsigned long frame) {
+  return hosted_page_live(frame) || frame < hosted_host.arena.first_free + BLOCK_FRAMES;
 }
 
 void hosted_page_prepare(unsigned long address) {

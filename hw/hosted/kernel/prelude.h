@@ -7,11 +7,18 @@
 #ifndef HOSTED_PRELUDE_H
 #define HOSTED_PRELUDE_H
 #ifndef __ASSEMBLY__
+/* Where several CPUs run, some of them may wait for this one to take interrupts. */
+#ifdef HOSTED_SCHEDULE
+#define HOSTED_STI                                                   \
+  ".macro sti\n orl $0x200, hosted_flags(%rip)\n"                    \
+  " cmpl $0, hosted_interrupts_awaited(%rip)\n je .Lhosted_sti\\@\n" \
+  " call hosted_interrupts_on\n.Lhosted_sti\\@:\n.endm\n"
+#else
+#define HOSTED_STI ".macro sti\n orl $0x200, hosted_flags(%rip)\n.endm\n"
+#endif
 /* The interrupt flag lives in hosted_flags; the emulator alone needs the real
  * flags, for what it computes. */
-asm(".macro cli\n andl $~0x200, hosted_flags(%rip)\n.endm\n"
-    ".macro sti\n orl $0x200, hosted_flags(%rip)\n.endm\n"
-    ".ifnc " KBUILD_BASENAME
+asm(".macro cli\n andl $~0x200, hosted_flags(%rip)\n.endm\n" HOSTED_STI ".ifnc " KBUILD_BASENAME
     ", emulate\n"
     ".macro pushf\n pushq hosted_flags(%rip)\n.endm\n"
     ".endif\n"

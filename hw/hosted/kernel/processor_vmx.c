@@ -11,11 +11,13 @@
 #include <asm/vmx.h>
 #include "vmx.h"
 #include "shim.h"
+#include "schedule.h"
 
 /* Control registers of the host, for the macro of prelude.h. */
 unsigned long hosted_cr0 = X86_CR0_PE | X86_CR0_MP | X86_CR0_ET | X86_CR0_NE | X86_CR0_WP |
                            X86_CR0_PG;
-unsigned long hosted_cr2, hosted_cr3, hosted_cr4 = X86_CR4_PAE;
+HOSTED_OF_CPU unsigned long hosted_cr2;
+unsigned long hosted_cr3, hosted_cr4 = X86_CR4_PAE;
 
 /* ---- what the processor can do (SDM "VMX Capability Reporting Facility") */
 

@@ -6,6 +6,7 @@
 #include <linux/rcupdate.h>
 #include <linux/srcu.h>
 #include "shim.h"
+#include "schedule.h"
 
 unsigned long long hosted_rcu_pending;
 int hosted_srcu_nesting;
@@ -59,6 +60,27 @@ void hosted_rcu_run(void) {
   while ((head = take(&frees))) hosted_release((void *)head->func);
   srcu_run();
 }
+#ifdef HOSTED_SCHEDULE
+/* Wait for a grace period, then run what waits for it since before. */
+void hosted_rcu_grace(void) {
+  struct rcu_head *head, *next;
+  struct rcu_head *called = callbacks.first, *freed = frees.first;
+  callbacks.first = frees.first = NULL;
+  callbacks.last = &callbacks.first;
+  frees.last = &frees.first;
+  TELL(synchronize, NULL, "rcu");
+  for (head = called; head; head = next) {
+    next = head->next;
+    --hosted_rcu_pending;
+    head->func(head);
+  }
+  for (head = freed; head; head = next) {
+    next = head->next;
+    --hosted_rcu_pending;
+    hosted_release((void *)head->func);
+  }
+}
+#endif
 void srcu_barrier(struct srcu_struct *srcu) {
   if (srcu_callbacks.first && hosted_srcu_nesting) hosted_wait("srcu_barrier", srcu);
   srcu_run();
@@ -66,6 +88,12 @@ void srcu_barrier(struct srcu_struct *srcu) {
 
 void synchronize_rcu(void) {
   hosted_may_sleep("synchronize_rcu");
+#ifdef HOSTED_SCHEDULE
+  if (SCHEDULED) {
+    hosted_rcu_grace();
+    return;
+  }
+#endif
   hosted_rcu_run();
 }
 void rcu_barrier(void) { synchronize_rcu(); }
@@ -113,7 +141,9 @@ void cleanup_srcu_struct(struct srcu_struct *srcu) {
 }
 
 int __srcu_read_lock(struct srcu_struct *srcu) {
-  int at = domain(srcu), index = domains[at].index;
+  int at = domain(srcu), index;
+  TELL(enter, srcu, "srcu");
+  index = domains[at].index;
   ++domains[at].readers[index];
   ++hosted_srcu_nesting;
   return index;
@@ -123,6 +153,7 @@ void __srcu_read_unlock(struct srcu_struct *srcu, int index) {
   int at = domain(srcu);
   if (index < 0 || index > 1 || !domains[at].readers[index])
     hosted_fail(HOSTED_LOCKING, "srcu_read_unlock without srcu_read_lock");
+  TELL(leave, srcu, "srcu");
   --domains[at].readers[index];
   --hosted_srcu_nesting;
 }
@@ -130,6 +161,10 @@ void __srcu_read_unlock(struct srcu_struct *srcu, int index) {
 void synchronize_srcu(struct srcu_struct *srcu) {
   int at = domain(srcu), index = domains[at].index;
   hosted_may_sleep("synchronize_srcu");
+  if (SCHEDULED) {
+    TELL(synchronize, srcu, "srcu");
+    return;
+  }
   domains[at].index = !index;
   while (domains[at].readers[index]) hosted_wait("synchronize_srcu", srcu);
 }

@@ -5,7 +5,9 @@
 #include <linux/preempt.h>
 #include <linux/workqueue.h>
 #include <linux/rcuwait.h>
+#include <linux/sched.h>
 #include "shim.h"
+#include "schedule.h"
 
 /* Queues exist; queueing work is not provided and therefore fatal. */
 static char queue_storage;
@@ -43,6 +45,13 @@ void clear_page_orig(void *page) { memset(page, 0, PAGE_SIZE); }
 
 /* Nobody can sleep on a vCPU, so that a wait ends as it began. */
 void finish_rcuwait(struct rcuwait *wait) { rcu_assign_pointer(wait->task, NULL); }
+
+#ifdef HOSTED_SCHEDULE
+int rcuwait_wake_up(struct rcuwait *wait) {
+  struct task_struct *task = READ_ONCE(wait->task);
+  return task ? wake_up_process(task) : 0;
+}
+#endif
 
 /* guest_memfd mounts a file system of its own at insmod; files in it are not
  * provided, so that KVM_CREATE_GUEST_MEMFD is fatal. */

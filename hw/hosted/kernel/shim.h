@@ -28,6 +28,8 @@ unsigned long hosted_page(unsigned order, int zero, unsigned long caller);
 unsigned long hosted_page_of_host(unsigned order, int zero);
 void hosted_page_release(unsigned long address, unsigned order);
 int hosted_page_live(unsigned long frame);
+/* As that, or part of a block of pages. */
+int hosted_page_may_be_used(unsigned long frame);
 /* Prepare struct page of a page just handed out; check it when it comes back. */
 void hosted_page_prepare(unsigned long address);
 void hosted_page_check(unsigned long address);

@@ -10,6 +10,7 @@
 #include <linux/refcount.h>
 #include <linux/sched.h>
 #include "shim.h"
+#include "schedule.h"
 
 #define STACK_BYTES (64 << 10)
 #define THREADS 16
@@ -19,14 +20,14 @@ struct thread {
   void *stack, *resume; /* saved stack pointer; null while it runs */
   int (*function)(void *);
   void *argument;
-  int used, parked, stop, done, result;
+  int used, parked, stop, done, result, on; /* on: some CPU runs it */
 };
 static struct thread threads[THREADS];
-static struct thread *running;
-static void *caller_stack;
+static HOSTED_OF_CPU struct thread *running;
+static HOSTED_OF_CPU void *caller_stack;
 extern struct task_struct *hosted_current(void);
 extern void hosted_set_current(struct task_struct *task);
-static struct task_struct *main_task;
+static HOSTED_OF_CPU struct task_struct *main_task;
 
 /* Save callee-saved registers, store the stack pointer, load the other one. */
 asm(".text\n.globl hosted_switch\nhosted_switch:\n"
@@ -38,12 +39,14 @@ extern void hosted_switch(void **save, void *load);
 static void leave(void) {
   struct thread *self = running;
   running = NULL;
+  self->on = 0;
   hosted_set_current(main_task);
   hosted_switch(&self->resume, caller_stack);
 }
 static void enter(struct thread *thread) {
   main_task = hosted_current();
   running = thread;
+  thread->on = 1;
   hosted_set_current(thread->task);
   hosted_switch(&caller_stack, thread->resume);
 }
@@ -104,7 +107,12 @@ static struct thread *thread_of(struct task_struct *task) {
 }
 int wake_up_process(struct task_struct *task) {
   struct thread *thread = thread_of(task);
-  if (!thread || running == thread || thread->done || thread->parked) return 0;
+  if (!thread && SCHEDULED) {
+    WRITE_ONCE(task->__state, TASK_RUNNING);
+    TELL(wake, task, "task");
+    return 1;
+  }
+  if (!thread || thread->on || thread->done || thread->parked) return 0;
   if (!running) enter(thread);
   return 1;
 }
@@ -149,7 +157,17 @@ void wait_for_completion(struct completion *done) {
   }
   --done->done;
 }
+/* Until somebody makes the task of this CPU run again. */
+static void sleep(void) {
+  struct task_struct *me = hosted_current();
+  while (READ_ONCE(me->__state) != TASK_RUNNING) {
+    TELL(prepare, me, "task");
+    if (READ_ONCE(me->__state) == TASK_RUNNING) break;
+    TELL(wait, me, "task");
+  }
+}
 asmlinkage __visible void schedule(void) {
+  if (!running && SCHEDULED) return sleep();
   if (!running) hosted_wait("schedule", NULL);
   leave();
 }
@@ -197,7 +215,8 @@ void vhost_task_stop(struct vhost_task *vhost) {
 int hosted_threads_run(void) {
   int at, ran = 0;
   for (at = 0; at < THREADS; ++at) {
-    if (!threads[at].used || threads[at].done || threads[at].parked) continue;
+    if (!threads[at].used || threads[at].done || threads[at].parked || threads[at].on)
+      continue;
     enter(&threads[at]);
     ++ran;
   }

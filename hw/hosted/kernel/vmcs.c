@@ -8,13 +8,14 @@
 #include <linux/kvm_host.h>
 #include <asm/vmx.h>
 #include "shim.h"
+#include "schedule.h"
 
 /* Operands, as the macros of prelude.h leave them. */
-unsigned long hosted_vmx_first, hosted_vmx_second, hosted_vmx_scratch;
+HOSTED_OF_CPU unsigned long hosted_vmx_first, hosted_vmx_second, hosted_vmx_scratch;
 
 #define SLOTS (PAGE_SIZE / 8)
 enum { SLOT_HEADER, SLOT_LAUNCHED, FIRST_SLOT };
-unsigned long long *hosted_vmcs;
+HOSTED_OF_CPU unsigned long long *hosted_vmcs;
 unsigned short hosted_vmcs_slots[1024];
 static unsigned short next_slot = FIRST_SLOT;
 

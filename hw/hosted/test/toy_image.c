@@ -4,6 +4,7 @@
  * the process. For the tests of the loader, the host and the traps.
  */
 #include "hw/hosted/boundary.h"
+#include "hw/hosted/boundary_schedule.h"
 
 struct import {
   const char *name;
@@ -23,6 +24,29 @@ static const struct import imports[] __attribute__((section("hosted_imports"), u
 extern const struct import __start_hosted_imports[], __stop_hosted_imports[];
 static const struct import *const table[] __attribute__((used)) = {__start_hosted_imports,
                                                                    __stop_hosted_imports};
+
+/* What each CPU has of its own: a number, and its flags. */
+static struct {
+  unsigned long number, flags;
+} cpu_state = {0, 0x200};
+static int awaited, shared_lock;
+static long interrupted = -1;
+static const struct hosted_schedule *schedule;
+static void listen(const struct hosted_schedule *who) { schedule = who; }
+static void become(unsigned cpu) { cpu_state.number = cpu; }
+static void grace(void) {}
+static void handler(void *argument) {
+  *(long *)argument = (long)cpu_state.number * 10 + (cpu_state.flags != 0);
+}
+static const struct hosted_scheduling scheduling = {
+    .listen = listen,
+    .cpu_begin = &cpu_state,
+    .cpu_end = &cpu_state + 1,
+    .flags = &cpu_state.flags,
+    .interrupts_awaited = &awaited,
+    .become = become,
+    .grace = grace,
+};
 
 static const struct hosted_host *host;
 static long counter = 41;
@@ -91,6 +115,16 @@ static long ioctl(int file, unsigned command, unsigned long argument) {
       entry.format = HOSTED_FORMAT_NPT;
       host->run(host->context, 0, &entry, &exit);
       return exit.reason;
+    case 20: /* a lock, which others may run before */
+      schedule->lock(schedule->context, &shared_lock, "&toy->lock", 0);
+      return (long)cpu_state.number;
+    case 21: /* an interrupt of another CPU */
+      schedule->interrupt(schedule->context, (unsigned)argument, handler, &interrupted);
+      return interrupted;
+    case 22:
+      cpu_state.flags = argument;
+      if (awaited) schedule->interrupts_on(schedule->context);
+      return (long)cpu_state.number;
     case 11:
       host->log(host->context, "hello");
       return 0;
@@ -135,4 +169,5 @@ const struct hosted_image toy_image_entry = {
     .ioctl = ioctl,
     .close = close,
     .trap = trap,
+    .scheduling = &scheduling,
 };

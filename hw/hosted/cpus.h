@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/// CPUs of a hosted kernel as fibers: what belongs to each, and what the kernel tells
+/// of itself to whoever controls the schedule (spec/vocabulary/schedule_point.h).
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "hw/hosted/boundary_schedule.h"
+#include "hw/hosted/session.h"
+#include "spec/vocabulary/schedule_point.h"
+
+namespace lockstep::hw::hosted {
+
+class Cpus {
+ public:
+  /// Of a session with a pool, whose image can be scheduled (hosted_image.scheduling).
+  explicit Cpus(Session& session);
+  Cpus(const Cpus&) = delete;
+  Cpus& operator=(const Cpus&) = delete;
+  ~Cpus();
+
+  /// Give each CPU a state of its own, made of that which runs. Once, before the
+  /// snapshot is taken.
+  Result<void> create();
+  /// A run begins: every CPU is as created, CPU 0 runs, and what the kernel does is told
+  /// to `listener`, which outlives the run.
+  void begin(lockstep::schedule::Listener& listener);
+  /// Nobody listens any more. CPU 0 runs.
+  void end();
+
+  /// The caller is this CPU from here on.
+  void enter(unsigned cpu);
+  /// Run callbacks that wait for a grace period, after one.
+  void grace();
+
+ private:
+  using Tag = lockstep::schedule::Tag;
+  using Listener = lockstep::schedule::Listener;
+  /// What an address is called.
+  struct Named {
+    Tag tag{""};
+    std::string text;
+    const char* from = nullptr;  ///< the kernel's own name, of which text was made
+  };
+
+  template <typename Tell>
+  void tell(Tell&& tell);
+  bool again(const void* address, unsigned how);
+  void switch_to(unsigned cpu);
+  std::span<std::byte> state() const;
+  unsigned long flags_of(unsigned cpu) const;
+  const Tag& lock_tag(const void* lock, const char* name);
+  const Tag& access_tag(std::uint64_t address);
+  std::string place(std::uint64_t address) const;
+  void interrupt(unsigned cpu, void (*function)(void*), void* argument);
+
+  Session* session_;
+  const hosted_scheduling* scheduling_;
+  hosted_schedule hooks_{};
+  Listener* listener_ = nullptr;
+  unsigned active_ = 0;
+  bool in_interrupt_ = false;
+  struct Last {
+    const void* address = nullptr;
+    unsigned times = 0;
+  };
+  std::array<Last, HOSTED_CPUS> last_;
+  std::array<std::vector<std::byte>, HOSTED_CPUS> created_, saved_;
+  Tag rcu_{"rcu"};
+  std::array<Tag, HOSTED_CPUS> interrupts_;
+  Named& named_at(std::uint64_t address);
+  /// Of what each run finds at the same address, and of what this run has made.
+  std::unordered_map<std::uint64_t, Named> names_, new_names_;
+  std::uint64_t first_frame_ = 0;
+};
+
+}  // namespace lockstep::hw::hosted

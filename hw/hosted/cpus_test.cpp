@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "hw/hosted/cpus.h"
+
+#include <gtest/gtest.h>
+
+#include <functional>
+
+#include "hw/hosted/test/toy.h"
+
+namespace lockstep::hw::hosted {
+namespace {
+
+using lockstep::schedule::Access;
+using lockstep::schedule::Allocation;
+using lockstep::schedule::Hold;
+using lockstep::schedule::LockKind;
+using lockstep::schedule::Readers;
+using lockstep::schedule::Tag;
+
+/// Notes what it is told; what others do meanwhile is a function.
+class Notes final : public lockstep::schedule::Listener {
+ public:
+  void lock(const Tag& lock, LockKind, Hold) override { say("lock", lock); }
+  bool try_lock(const Tag&, LockKind, Hold) override { return true; }
+  void unlock(const Tag&, Hold) noexcept override {}
+  void atomic(const Tag&, Access, std::memory_order) override {}
+  void plain(const Tag&, Access) override {}
+  bool allocate(const Tag&, Allocation) override { return true; }
+  void born(const Tag&) override {}
+  void used(const Tag&) override {}
+  void freed(const Tag&) noexcept override {}
+  void enter(const Tag&, Readers) override {}
+  void leave(const Tag&, Readers) noexcept override {}
+  void synchronize(const Tag&) override {}
+  void prepare_wait(const Tag& event) override { say("prepare", event); }
+  void wait(const Tag&) override {}
+  void spin(const Tag& event) override { say("spin", event); }
+  void wake(const Tag& event) override { say("wake", event); }
+  void count(const Tag&, std::int64_t) override {}
+  void yield() override {}
+  void warn(const char*) override {}
+  void null_used(const char*) override {}
+  bool over() const override { return over_; }
+
+  std::string told;
+  std::function<void()> meanwhile;
+  bool over_ = false;
+  bool throws_ = false;
+
+ private:
+  void say(const char* what, const Tag& tag) {
+    told += std::string(what) + " " + tag.name;
+    if (tag.number != Tag::unnumbered) told += "." + std::to_string(tag.number);
+    told += "; ";
+    if (meanwhile) meanwhile();
+    if (throws_) throw 1;
+  }
+};
+
+class CpusTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    build_toy(folder / "toy", 0x2000'0000);
+    auto opened = Session::open(folder / "toy", {.program_bytes = 2ull << 20, .kernel_pages = 16},
+                                nullptr, 1 << 20);
+    ASSERT_TRUE(opened) << opened.error().message;
+    session = std::move(*opened);
+    cpus.emplace(*session);
+    ASSERT_TRUE(cpus->create());
+    cpus->begin(notes);
+  }
+  std::optional<long> ioctl(unsigned command, unsigned long argument = 0) {
+    return session->host().enter(
+        [&] { return session->image().boundary().ioctl(0, command, argument); });
+  }
+  TemporaryFolder folder;
+  std::unique_ptr<Session> session;
+  std::optional<Cpus> cpus;
+  Notes notes;
+};
+
+TEST_F(CpusTest, EachHasItsOwnState) {
+  cpus->enter(1);
+  // Another one runs, and does not come back here by itself.
+  notes.meanwhile = [&] {
+    notes.meanwhile = {};
+    cpus->enter(2);
+    EXPECT_EQ(ioctl(20), 2);
+  };
+  EXPECT_EQ(ioctl(20), 1);
+  EXPECT_EQ(notes.told, "lock lock; lock lock; ");
+  cpus->enter(2);
+  EXPECT_EQ(ioctl(20), 2);
+}
+
+TEST_F(CpusTest, TheEndOfTheRunLeavesTheImage) {
+  cpus->enter(1);
+  notes.throws_ = true;
+  EXPECT_EQ(ioctl(20), std::nullopt);
+  EXPECT_TRUE(session->host().tainted());
+  EXPECT_FALSE(session->host().has_findings());
+  notes.throws_ = false;
+  notes.over_ = true;
+  session->host().untaint();
+  EXPECT_EQ(ioctl(20), std::nullopt);
+}
+
+TEST_F(CpusTest, InterruptsWaitUntilTheyAreTaken) {
+  cpus->enter(1);
+  EXPECT_EQ(ioctl(21, 2), 20) << "on CPU 2, with its interrupts off";
+  EXPECT_EQ(notes.told, "");
+  cpus->enter(2);
+  EXPECT_EQ(ioctl(22, 0), 2);
+  cpus->enter(1);
+  unsigned rounds = 0;
+  notes.meanwhile = [&] {
+    if (++rounds != 2) return;
+    cpus->enter(2);
+    EXPECT_EQ(ioctl(22, 0x200), 2);
+  };
+  EXPECT_EQ(ioctl(21, 2), 20);
+  EXPECT_EQ(notes.told, "prepare interrupts.2; spin interrupts.2; wake interrupts.2; ");
+}
+
+TEST_F(CpusTest, NobodyListensAfterTheEnd) {
+  cpus->enter(1);
+  cpus->end();
+  EXPECT_EQ(ioctl(22, 0x200), 0) << "CPU 0 again";
+}
+
+}  // namespace
+}  // namespace lockstep::hw::hosted

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Programs whose commands run on several CPUs, as somebody else schedules them.
+#include <algorithm>
+
+#include "hw/hosted/engine.h"
+
+namespace lockstep::hw::hosted {
+
+Result<std::unique_ptr<HostedEngine>> HostedEngine::open_scheduled(
+    const std::filesystem::path& image, std::string name) {
+  std::unique_ptr<HostedEngine> engine(new HostedEngine(image, std::move(name), nullptr));
+  engine->scheduled_ = true;
+  engine->checks_ = InvariantChecks::off;
+  if (auto grown = engine->grow(0); !grown) return tl::unexpected(grown.error());
+  if (engine->session_->image().boundary().scheduling == nullptr) {
+    return tl::unexpected(EngineError{"this image cannot be scheduled: its flavour is " +
+                                      std::string(engine->session_->image().boundary().flavour)});
+  }
+  hosted_parameters intel{};
+  intel.intel = intel.tdp = 1;
+  engine->intel_works_ = engine->session_->load(intel).has_value();
+  return engine;
+}
+
+Result<void> HostedEngine::freeze() {
+  for (unsigned vcpu = 0; vcpu < configuration_.vcpus; ++vcpu) {
+    if (auto shown = ready(vcpu)) {
+      if (!*shown) return tl::unexpected(shown->error());
+      return tl::unexpected(EngineError{"a vCPU does not start"});
+    }
+  }
+  if (std::string found = session_->findings(); !found.empty() || session_->host().tainted()) {
+    return tl::unexpected(EngineError{found});
+  }
+  cpus_ = std::make_unique<Cpus>(*session_);
+  if (auto created = cpus_->create(); !created) return created;
+  snapshot_ = std::make_unique<Snapshot>(*session_);
+  frozen_slots_ = slots_;
+  return {};
+}
+
+Result<void> HostedEngine::rerun(lockstep::schedule::Listener& listener) {
+  halt();
+  if (auto restored = snapshot_->restore(); !restored) return restored;
+  slots_ = frozen_slots_;
+  abandoned_.clear();
+  full_rings_ = {};
+  roots_planted_ = true;
+  session_->processors().reset({.mode = configuration_.paging,
+                                .host_maxphyaddr = session_->cpuid().maxphyaddr(),
+                                .amd = session_->parameters().intel == 0},
+                               configuration_.vcpus);
+  entered_.emplace(session_->host(), session_->image());
+  cpus_->begin(listener);
+  return {};
+}
+
+void HostedEngine::halt() {
+  cpus_->end();
+  entered_.reset();
+}
+
+std::string HostedEngine::close_all() {
+  Host& host = session_->host();
+  const hosted_image& image = session_->image().boundary();
+  if (host.tainted()) return {};
+  const auto close = [&](const KernelFile& file) {
+    return host.enter([&] { return long{image.close(file.number())}; }).has_value();
+  };
+  for (const MachineVcpu& vcpu : machine_->vcpus()) {
+    if (!close(vcpu.file)) return session_->findings();
+  }
+  if (!close(machine_->vm())) return session_->findings();
+  auto now = session_->quiet_counters();
+  if (!now || !baseline_) return session_->findings();
+  // Page tables of the host's small pages are no leak.
+  const auto small = std::ranges::count(session_->told_levels(), std::uint8_t{1});
+  now->pages -= static_cast<hosted_u64>(small);
+  const std::string text = leaks_between(*baseline_, *now);
+  return text.empty() ? session_->findings() : "leak: " + text;
+}
+
+Result<void> HostedEngine::thaw() {
+  if (!snapshot_) return {};
+  halt();
+  auto released = snapshot_->release();
+  slots_ = frozen_slots_;
+  abandoned_.clear();
+  snapshot_.reset();
+  cpus_.reset();
+  return released;
+}
+
+}  // namespace lockstep::hw::hosted
