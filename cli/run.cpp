@@ -115,10 +115,13 @@ int run(const Options& options) {
     if (auto why = unwritable_folder(options.failures)) {
       return input_error(json.target(), "--failures: " + *why);
     }
+    const auto hosted = std::ranges::find_if(
+        options.engines, [](const std::string& name) { return name.starts_with("hosted"); });
     return run_schedules({.exhaustive = options.property != "schedules",
                           .budget = *budget,
                           .seed = seed,
-                          .failures = options.failures},
+                          .failures = options.failures,
+                          .engine = hosted == options.engines.end() ? std::string() : *hosted},
                          json);
   }
   const auto engines = choose_engines(options.engines, props::make_engine);

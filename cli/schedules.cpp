@@ -7,11 +7,27 @@
 
 #include "cli/interrupt.h"
 #include "cli/terminal.h"
+#include "hw/hosted/build/prepare.h"
+#include "jobs/hosted_schedules.h"
 #include "jobs/schedules.h"
 
 namespace lockstep::cli {
 
 using props::Verdict;
+
+namespace {
+
+/// The kernel is built if need be.
+tl::expected<std::unique_ptr<jobs::HostedSystems>, std::string> open_systems(
+    const std::string& engine, const std::function<void(std::string_view)>& progress) {
+  const auto name = jobs::scheduled_name(engine);
+  if (!name) return tl::unexpected(fmt::format("'{}' is no hosted engine", engine));
+  const auto image = hw::hosted::prepare_hosted(*name, progress);
+  if (!image) return tl::unexpected(image.error().message);
+  return jobs::HostedSystems::open(*image, engine);
+}
+
+}  // namespace
 
 int run_schedules(const SchedulesRun& run, const JsonOutput& json) {
   ProgressLine line;
@@ -22,6 +38,13 @@ int run_schedules(const SchedulesRun& run, const JsonOutput& json) {
   options.failures = run.failures;
   options.stop = &stop_on_interrupt();
   options.progress = [&line](std::string_view text) { line.show(text); };
+  std::unique_ptr<jobs::HostedSystems> hosted;
+  if (!run.engine.empty()) {
+    auto opened = open_systems(run.engine, options.progress);
+    if (!opened) return input_error(json.target(), opened.error());
+    hosted = std::move(*opened);
+    options.systems = hosted->systems();
+  }
   const auto report = jobs::run_schedules(options);
   line.clear();
   fmt::print(json.page(), "{}", jobs::text_report(report));
@@ -75,7 +98,17 @@ bool is_schedule(const std::string& text) {
 }
 
 int replay_schedule(const std::string& path, const std::string& text, const JsonOutput& json) {
-  const auto saved = props::schedule::parse_saved(text);
+  std::unique_ptr<jobs::HostedSystems> hosted;
+  if (const auto engine = props::schedule::saved_engine(text); !engine.empty()) {
+    ProgressLine line;
+    auto opened =
+        open_systems(std::string(engine), [&line](std::string_view shown) { line.show(shown); });
+    line.clear();
+    if (!opened) return input_error(json.target(), fmt::format("{}: {}", path, opened.error()));
+    hosted = std::move(*opened);
+  }
+  const auto saved =
+      props::schedule::parse_saved(text, hosted ? hosted->systems() : props::schedule::systems());
   if (!saved) return input_error(json.target(), fmt::format("{}: {}", path, saved.error()));
   props::schedule::Runner runner;
   const auto replayed = replay(runner, *saved, /*trace=*/true);

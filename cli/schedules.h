@@ -17,6 +17,8 @@ struct SchedulesRun {
   std::chrono::milliseconds budget{60'000};
   std::uint64_t seed = 1;
   std::string failures = {};
+  /// "hosted:6.1": CPUs of that kernel instead of models; empty: models.
+  std::string engine = {};
 };
 /// `run --property schedules` and `schedules-exhaustive`; the exit code.
 int run_schedules(const SchedulesRun& run, const JsonOutput& json);

@@ -92,7 +92,7 @@ SchedulesReport run_schedules(const SchedulesOptions& options) {
   const auto begun = Clock::now();
   SchedulesReport report;
   schedule::Runner runner;
-  const auto systems = schedule::systems();
+  const auto systems = options.systems.empty() ? schedule::systems() : options.systems;
   const double budget = std::chrono::duration<double>(options.budget).count();
   const double share = budget / static_cast<double>(systems.size());
   std::size_t findings = 0;

@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <functional>
 #include <nlohmann/json.hpp>
+#include <span>
 #include <string>
 #include <string_view>
 #include <tl/expected.hpp>
@@ -40,6 +41,8 @@ struct SchedulesOptions {
   /// each, with every schedule of at most three preemptions.
   bool exhaustive = false;
   std::filesystem::path failures = "failures";
+  /// Those to run; all that need no engine if empty. They outlive the report.
+  std::span<const props::schedule::System> systems = {};
   const std::atomic<bool>* stop = nullptr;         ///< not owned; may be null
   std::function<void(std::string_view)> progress;  ///< one line; may be empty
 };
