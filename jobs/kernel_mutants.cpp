@@ -3,10 +3,12 @@
 
 #include <fmt/format.h>
 
+#include <fstream>
 #include <map>
 #include <memory>
 #include <set>
 
+#include "hw/hosted/build/flavour.h"
 #include "hw/hosted/build/image_build.h"
 #include "hw/hosted/build/line_coverage.h"
 #include "hw/hosted/coverage.h"
@@ -17,6 +19,7 @@
 #include "hw/kernels/scratch.h"
 #include "jobs/corpus_programs.h"
 #include "jobs/hunt.h"
+#include "jobs/schedule_hunt.h"
 #include "props/child.h"
 #include "props/tester.h"
 
@@ -247,6 +250,9 @@ class Job {
     }
     const auto source = overlay_->hold(*mutation);
     if (!source) return tl::unexpected(source.error());
+    if (hosted::is_scheduled(mutant.flavour)) {
+      return by_schedules(mutant, *source, std::move(row), begun);
+    }
     const auto base = this->base(mutant.flavour);
     if (!base) return tl::unexpected(base.error());
     const auto mutated = measure(*cache_, *source, mutant.flavour, [](std::string_view) {});
@@ -261,6 +267,60 @@ class Job {
     tell(found, row);
     if (!row.detected && !found.interrupted) try_corpus(**base, *mutated, row);
     return row;
+  }
+
+  /// An image of several CPUs; one build of the mutant, one of the base.
+  kernels::Result<fs::path> scheduled_image(const kernels::Source& source,
+                                            const std::string& flavour,
+                                            const kernels::Progress& progress) const {
+    return hosted::build_image(*cache_, source, {.flavour = flavour}, progress);
+  }
+
+  /// A mutant that several CPUs show: schedules instead of programs.
+  kernels::Result<MutantRow> by_schedules(const kernels::Mutant& mutant,
+                                          const kernels::Source& source, MutantRow row,
+                                          Clock::time_point begun) {
+    const auto plain = scheduled_image(plain_, mutant.flavour, options_.progress);
+    if (!plain) return tl::unexpected(plain.error());
+    const auto mutated = scheduled_image(source, mutant.flavour, [](std::string_view) {});
+    row.build_seconds = since(begun);
+    if (!mutated) return refused(std::move(row), mutated.error());
+    say(fmt::format("{}: schedules", mutant.name));
+    const auto found =
+        hunt_schedules({.image = *mutated,
+                        .engine = engine_,
+                        .seconds = std::chrono::duration<double>(options_.budget).count(),
+                        .seed = options_.seed});
+    row.cpu_seconds = found.cpu_seconds;
+    row.cases = found.schedules;
+    row.strategy = "schedules";
+    row.kind = found.kind;
+    row.finding = found.title;
+    row.steps = found.commands;
+    if (!found.found) {
+      // The kernel without it runs the same: whatever ended the process, the mutant did.
+      row.detected = !found.broken.empty();
+      row.kind = row.detected ? "broken" : "";
+      row.finding = found.broken;
+    } else if (const auto base = replay_schedule_on(*plain, engine_, found.saved); !base.empty()) {
+      row.kind = "masked by the base";
+      row.finding = base;
+    } else {
+      row.detected = true;
+      row.program = save(mutant.name, found.saved);
+    }
+    if (row.detected) row.reached = true;
+    return row;
+  }
+
+  /// Empty if it could not be written.
+  fs::path save(const std::string& name, const std::string& text) const {
+    const auto path = options_.failures / (name + ".schedule");
+    std::error_code error;
+    fs::create_directories(options_.failures, error);
+    std::ofstream file(path);
+    file << text;
+    return file.flush() ? path : fs::path();
   }
 
   static MutantRow refused(MutantRow row, const kernels::KernelError& error) {

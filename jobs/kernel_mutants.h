@@ -39,7 +39,8 @@ struct MutantRow {
   std::string kind;      ///< of the finding; "broken" if the engine gave up;
                          ///< "not seen again" and "masked by the base" of what is no detection
   std::string finding;   ///< its title, or why it was refused
-  std::string strategy;  ///< that detected it: "random", or "corpus" where that did not
+  std::string strategy;  ///< that detected it: "random", "corpus" where that did not, or
+                         ///< "schedules"
   std::string why_not;   ///< the mutant's own word on why nothing detects it yet
   std::filesystem::path program;
   std::size_t steps = 0;   ///< of the program, as it was met

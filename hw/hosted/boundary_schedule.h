@@ -67,7 +67,8 @@ struct hosted_scheduling {
   /* Memory whose contents belong to the CPU that runs. */
   void* cpu_begin;
   void* cpu_end;
-  /* In it: the flags register; bit 9 says that interrupts are taken. */
+  /* In it: the flags register. Interrupts are taken if bit 9 is set and bit 32, which
+   * CLGI sets, is clear. */
   const unsigned long* flags;
   /* Nonzero while some CPU waits for another one to take interrupts. */
   int* interrupts_awaited;

@@ -16,6 +16,7 @@ using lockstep::schedule::LockKind;
 using lockstep::schedule::Readers;
 
 constexpr unsigned long interrupt_flag = 1ul << 9;
+constexpr unsigned long no_global_interrupts = 1ul << 32;
 
 LockKind kind_of(unsigned how) {
   return (how & HOSTED_LOCK_SLEEPS) != 0 ? LockKind::mutex : LockKind::spin;
@@ -172,13 +173,14 @@ bool Cpus::again(const void* address, unsigned how) {
   return last.times > 1;
 }
 
-std::span<std::byte> Cpus::state() const {
-  return {static_cast<std::byte*>(scheduling_->cpu_begin),
-          static_cast<std::byte*>(scheduling_->cpu_end)};
+std::span<std::byte> Cpus::state(const Image& image) {
+  const hosted_scheduling* const scheduling = image.boundary().scheduling;
+  return {static_cast<std::byte*>(scheduling->cpu_begin),
+          static_cast<std::byte*>(scheduling->cpu_end)};
 }
 
 void Cpus::switch_to(unsigned cpu) {
-  const auto live = state();
+  const auto live = state(session_->image());
   std::ranges::copy(live, saved_[active_].begin());
   std::ranges::copy(saved_[cpu], live.begin());
   active_ = cpu;
@@ -189,11 +191,11 @@ void Cpus::enter(unsigned cpu) {
   session_->host().be_cpu(cpu);
 }
 
-Result<void> Cpus::create() {
-  const auto live = state();
+Result<void> Cpus::create(std::span<const std::byte> idle) {
+  const auto live = state(session_->image());
   const std::vector<std::byte> own(live.begin(), live.end());
   for (unsigned cpu = 0; cpu < HOSTED_CPUS; ++cpu) {
-    std::ranges::copy(own, live.begin());
+    if (cpu != 0) std::ranges::copy(idle, live.begin());
     const auto done = cpu == 0 ? 0 : session_->host().enter([&] {
       scheduling_->become(cpu);
       return 0L;
@@ -229,20 +231,20 @@ void Cpus::grace() {
   });
 }
 
-unsigned long Cpus::flags_of(unsigned cpu) const {
+bool Cpus::takes_interrupts(unsigned cpu) const {
   const auto offset = static_cast<std::size_t>(
-      reinterpret_cast<const std::byte*>(scheduling_->flags) - state().data());
+      reinterpret_cast<const std::byte*>(scheduling_->flags) - state(session_->image()).data());
   unsigned long flags = 0;
   std::memcpy(&flags, saved_[cpu].data() + offset, sizeof flags);
-  return flags;
+  return (flags & (interrupt_flag | no_global_interrupts)) == interrupt_flag;
 }
 
 void Cpus::interrupt(unsigned cpu, void (*function)(void*), void* argument) {
   if (cpu >= HOSTED_CPUS || in_interrupt_) return;
   ++*scheduling_->interrupts_awaited;
-  while ((flags_of(cpu) & interrupt_flag) == 0) {
+  while (!takes_interrupts(cpu)) {
     tell([&](Listener& to) { to.prepare_wait(interrupts_[cpu]); });
-    if ((flags_of(cpu) & interrupt_flag) != 0) break;
+    if (takes_interrupts(cpu)) break;
     tell([&](Listener& to) { to.spin(interrupts_[cpu]); });
   }
   --*scheduling_->interrupts_awaited;

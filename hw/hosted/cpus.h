@@ -26,9 +26,11 @@ class Cpus {
   Cpus& operator=(const Cpus&) = delete;
   ~Cpus();
 
-  /// Give each CPU a state of its own, made of that which runs. Once, before the
-  /// snapshot is taken.
-  Result<void> create();
+  /// What belongs to the CPU that runs, of an image that can be scheduled.
+  static std::span<std::byte> state(const Image& image);
+  /// Give each CPU a state of its own: CPU 0 has that which runs, the others begin with
+  /// `idle`. Once, before the snapshot is taken.
+  Result<void> create(std::span<const std::byte> idle);
   /// A run begins: every CPU is as created, CPU 0 runs, and what the kernel does is told
   /// to `listener`, which outlives the run.
   void begin(lockstep::schedule::Listener& listener);
@@ -54,8 +56,7 @@ class Cpus {
   void tell(Tell&& tell);
   bool again(const void* address, unsigned how);
   void switch_to(unsigned cpu);
-  std::span<std::byte> state() const;
-  unsigned long flags_of(unsigned cpu) const;
+  bool takes_interrupts(unsigned cpu) const;
   const Tag& lock_tag(const void* lock, const char* name);
   const Tag& access_tag(std::uint64_t address);
   std::string place(std::uint64_t address) const;

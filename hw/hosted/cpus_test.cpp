@@ -66,7 +66,7 @@ class CpusTest : public testing::Test {
     ASSERT_TRUE(opened) << opened.error().message;
     session = std::move(*opened);
     cpus.emplace(*session);
-    ASSERT_TRUE(cpus->create());
+    ASSERT_TRUE(cpus->create(Cpus::state(session->image())));
     cpus->begin(notes);
   }
   std::optional<long> ioctl(unsigned command, unsigned long argument = 0) {

@@ -111,6 +111,11 @@ Result<void> HostedEngine::begin(const Configuration& configuration, bool /*fres
       configuration.roots.empty()) {
     return tl::unexpected(EngineError{"a hosted program has 1 to 16 vCPUs and a root table"});
   }
+  if (scheduled_) {
+    // Frames and objects have the same numbers whatever ran before.
+    baseline_.reset();
+    if (auto recovered = session_->recover(); !recovered) return recovered;
+  }
   if (auto prepared = prepare(configuration); !prepared) return prepared;
   layout_ = HarnessLayout::of(configuration.paging);
   root_entries_ = harness_root_entries(configuration.paging);
@@ -126,6 +131,12 @@ Result<void> HostedEngine::begin(const Configuration& configuration, bool /*fres
                              [this](std::uint64_t address) { move_while_used(address); });
   }
   configuration_ = configuration;
+  KernelFile first;
+  if (scheduled_) {
+    auto kept = keep_cpu();
+    if (!kept) return tl::unexpected(kept.error());
+    first = std::move(*kept);
+  }
   auto machine = Machine::create(*session_, configuration);
   if (!machine) {
     session_->host().pause_faults();

@@ -117,6 +117,9 @@ class HostedEngine final : public Engine {
   Result<Observation> on(const AliasTable&) { return not_lowered(); }
   static Result<Observation> not_lowered();
 
+  /// engine_schedule.cpp: what a CPU has of its own where a VM is, and no vCPU; that VM.
+  Result<KernelFile> keep_cpu();
+
   // engine_guest.cpp: what a vCPU does.
   Result<Observation> on(const EntrySet& command);
   Result<Observation> on(const Access& command);
@@ -172,6 +175,7 @@ class HostedEngine final : public Engine {
   bool scheduled_ = false;
   bool probing_ = false;  ///< open() tries what the image can do
   std::unique_ptr<Session> session_;
+  std::vector<std::byte> idle_cpu_;
   std::unique_ptr<Cpus> cpus_;
   std::unique_ptr<Snapshot> snapshot_;
   std::optional<Traps::Entered> entered_;  ///< of all CPUs, while they run

@@ -22,6 +22,15 @@ Result<std::unique_ptr<HostedEngine>> HostedEngine::open_scheduled(
   return engine;
 }
 
+Result<KernelFile> HostedEngine::keep_cpu() {
+  const auto made = session_->kvm().ioctl(KVM_CREATE_VM, 0);
+  if (!made || *made < 0) return tl::unexpected(EngineError{session_->findings()});
+  KernelFile vm = session_->adopt(*made);
+  const auto state = Cpus::state(session_->image());
+  idle_cpu_.assign(state.begin(), state.end());
+  return vm;
+}
+
 Result<void> HostedEngine::freeze() {
   for (unsigned vcpu = 0; vcpu < configuration_.vcpus; ++vcpu) {
     if (auto shown = ready(vcpu)) {
@@ -33,7 +42,7 @@ Result<void> HostedEngine::freeze() {
     return tl::unexpected(EngineError{found});
   }
   cpus_ = std::make_unique<Cpus>(*session_);
-  if (auto created = cpus_->create(); !created) return created;
+  if (auto created = cpus_->create(idle_cpu_); !created) return created;
   snapshot_ = std::make_unique<Snapshot>(*session_);
   frozen_slots_ = slots_;
   return {};

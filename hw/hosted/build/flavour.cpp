@@ -26,10 +26,6 @@ constexpr std::string_view schedule_fragment =
     "# CONFIG_KCSAN_SELFTEST is not set\n"
     "# CONFIG_KCSAN_WEAK_MEMORY is not set\n";
 
-bool is_scheduled(std::string_view flavour) {
-  return flavour == "asan+schedule" || flavour == "tsan";
-}
-
 /// What the compiler adds: GCC's AddressSanitizer, with the process' runtime: fake stacks and
 /// globals would need its constructors.
 std::vector<std::string> instrumentation_flags(std::string_view flavour) {
@@ -41,6 +37,10 @@ std::vector<std::string> instrumentation_flags(std::string_view flavour) {
 }
 
 }  // namespace
+
+bool is_scheduled(std::string_view flavour) {
+  return flavour == "asan+schedule" || flavour == "tsan";
+}
 
 const std::vector<std::string_view>& flavour_names() {
   static const std::vector<std::string_view> names = {"release",       "asan", "lockdep",

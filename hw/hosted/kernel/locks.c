@@ -117,14 +117,23 @@ void queued_spin_lock_slowpath(struct qspinlock *lock, u32 value) { hosted_wait(
 void queued_read_lock_slowpath(struct qrwlock *lock) { hosted_wait("read_lock", lock); }
 void queued_write_lock_slowpath(struct qrwlock *lock) { hosted_wait("write_lock", lock); }
 
+/* Where others do run, need_resched() is answered by that. */
+#ifdef HOSTED_SCHEDULE
+extern struct task_struct *hosted_current(void);
+#define HOSTED_RESCHEDULED() clear_tsk_need_resched(hosted_current())
+#else
+#define HOSTED_RESCHEDULED() ((void)0)
+#endif
 /* A contended lock is dropped and taken again: another thread may have run. */
 int __cond_resched(void) { return 0; }
 int __cond_resched_rwlock_read(rwlock_t *lock) {
+  HOSTED_RESCHEDULED();
   read_unlock(lock);
   read_lock(lock);
   return 1;
 }
 int __cond_resched_rwlock_write(rwlock_t *lock) {
+  HOSTED_RESCHEDULED();
   write_unlock(lock);
   write_lock(lock);
   return 1;

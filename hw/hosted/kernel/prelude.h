@@ -7,14 +7,21 @@
 #ifndef HOSTED_PRELUDE_H
 #define HOSTED_PRELUDE_H
 #ifndef __ASSEMBLY__
-/* Where several CPUs run, some of them may wait for this one to take interrupts. */
+/* Where several CPUs run, some of them may wait for this one to take interrupts. SVM's
+ * global flag, which the guest runs without, is bit 32, upside down. */
 #ifdef HOSTED_SCHEDULE
-#define HOSTED_STI                                                   \
-  ".macro sti\n orl $0x200, hosted_flags(%rip)\n"                    \
-  " cmpl $0, hosted_interrupts_awaited(%rip)\n je .Lhosted_sti\\@\n" \
-  " call hosted_interrupts_on\n.Lhosted_sti\\@:\n.endm\n"
+#define HOSTED_STI                                                    \
+  ".macro sti\n orl $0x200, hosted_flags(%rip)\n"                     \
+  " cmpl $0, hosted_interrupts_awaited(%rip)\n je .Lhosted_sti\\@\n"  \
+  " call hosted_interrupts_on\n.Lhosted_sti\\@:\n.endm\n"             \
+  ".macro clgi\n orl $1, 4+hosted_flags(%rip)\n.endm\n"               \
+  ".macro stgi\n andl $~1, 4+hosted_flags(%rip)\n"                    \
+  " cmpl $0, hosted_interrupts_awaited(%rip)\n je .Lhosted_stgi\\@\n" \
+  " call hosted_interrupts_on\n.Lhosted_stgi\\@:\n.endm\n"
 #else
-#define HOSTED_STI ".macro sti\n orl $0x200, hosted_flags(%rip)\n.endm\n"
+#define HOSTED_STI                                       \
+  ".macro sti\n orl $0x200, hosted_flags(%rip)\n.endm\n" \
+  ".macro clgi\n.endm\n.macro stgi\n.endm\n"
 #endif
 /* The interrupt flag lives in hosted_flags; the emulator alone needs the real
  * flags, for what it computes. */
@@ -23,7 +30,6 @@ asm(".macro cli\n andl $~0x200, hosted_flags(%rip)\n.endm\n" HOSTED_STI ".ifnc "
     ".macro pushf\n pushq hosted_flags(%rip)\n.endm\n"
     ".endif\n"
     ".macro hlt\n.endm\n"
-    ".macro clgi\n.endm\n.macro stgi\n.endm\n"
     ".macro wbinvd\n.endm\n.macro clts\n.endm\n.macro swapgs\n.endm\n"
     ".macro vmsave a\n.endm\n.macro vmload a\n.endm\n"
     ".macro lldt a\n.endm\n.macro ltr a\n.endm\n.macro lgdt a\n.endm\n.macro lidt a\n.endm\n"

@@ -4,7 +4,7 @@
 // history: none
 // needs: mmu=tdp, tdp_mmu=on, slot delete or NX recovery while another vCPU walks without a lock (asan, schedule)
 // reached-by: handle_removed_pt
-// undetected: needs a lockless walker on another CPU between the zap and the grace period; one CPU runs at a time here
+// flavour: asan+schedule
 // file: arch/x86/kvm/mmu/tdp_mmu.c
 
 // One thread sees it only if the shim checks that no page table is freed

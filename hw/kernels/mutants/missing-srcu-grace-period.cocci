@@ -4,7 +4,7 @@
 // history: none
 // needs: mmu=any, tdp_mmu=any, slot delete while another vCPU faults (asan, schedule)
 // reached-by: kvm_swap_active_memslots
-// undetected: needs a reader of the old memslots on another CPU; one CPU runs at a time here
+// flavour: asan+schedule
 // file: virt/kvm/kvm_main.c
 
 @@
