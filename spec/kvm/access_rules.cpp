@@ -49,6 +49,7 @@ void AccessRules::add(const PagingState& paging, const Way& way, Loosenesses loo
     candidate.unknown = candidate.unknown || state_.host_protects(backing->hva);
     owned = owned || (translates && state_.engines_own(backing->hva, entry_size(paging.mode)));
   }
+  kvm_emulates_ = kvm_emulates_ || (state_.platform.tdp && walk_left_memory(way));
   read_only_table(candidate);
   table_as_target(candidate);
   if (!translates) {
@@ -268,7 +269,8 @@ void AccessRules::data(const Candidate& base, Gpa gpa) {
 /// A store to a page that the slot lets write and the host does not:
 /// kvm_handle_error_pfn() fails KVM_RUN with EFAULT. What KVM emulates becomes
 /// an MMIO write: stores to shadowed tables, stores that meet a shadow entry which
-/// still says MMIO, those through tables in a read-only slot under TDP, all to read-only pages
+/// still says MMIO, those through tables in a read-only slot under TDP or where hardware's walk
+/// may leave memory while KVM's own, which reads other entries, does not, all to read-only pages
 /// without references (hva_to_pfn_remapped(): KVM_PFN_ERR_RO_FAULT, as for a read-only slot), and
 /// on kvm_pvm those of ring 0 and of a guest without paging.
 void AccessRules::host_refuses(Candidate candidate, Gpa gpa) {
@@ -290,7 +292,7 @@ void AccessRules::host_refuses(Candidate candidate, Gpa gpa) {
         const auto backing = state_.slots.backing(read.address);
         return backing && backing->slot->read_only;
       });
-  if (!table && !pfnmap && !interpreted && !was_mmio && !read_only_walk) return;
+  if (!table && !pfnmap && !interpreted && !was_mmio && !read_only_walk && !kvm_emulates_) return;
   candidate.loosenesses |= loose(Looseness::emulated_host_write);
   candidate.observation =
       Mmio{/*write=*/true, gpa, access_.size, truncate(access_.value, access_.size)};

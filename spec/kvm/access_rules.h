@@ -37,6 +37,7 @@ class AccessRules {
   const AccessRights rights_;
   std::vector<Candidate>& out_;
   bool kvm_walks_ = false;
+  bool kvm_emulates_ = false;  ///< a walk of hardware may have left memory
 };
 
 }  // namespace lockstep::spec

@@ -319,6 +319,37 @@ TEST(Deviations, APdpteReadLateLeadsToTheHostsReservedBits) {
   }
 }
 
+// Hardware's walk leaves memory behind the old PDPTE; KVM emulates, reads the new one, and
+// cannot store where the host protects.
+TEST(Deviations, WhatLeavesMemoryIsEmulatedWhereverKvmsOwnWalkLeads) {
+  Configuration configuration;
+  configuration.paging = PagingMode::pae;
+  configuration.maxphyaddr = 36;
+  Platform amd = tdp();
+  amd.amd = true;
+  for (const unsigned width : {36u, 46u}) {
+    amd.host_maxphyaddr = width;
+    Machine machine(configuration, amd);
+    machine.judge(SlotAdd{0, 0, 0x400000, 0}, Done{});
+    machine.judge(SlotAdd{1, 0x800000, 0x1000, 0x400000}, Done{});
+    for (const auto& [table, value] :
+         {std::pair<Gpa, std::uint64_t>{0x1000, 0x3000 | entry::present},
+          {0x3000, (1ull << 40) | rwu},
+          {0x4000, 0x5000 | rwu},
+          {0x5000, 0x800000 | rwu}}) {
+      machine.judge(EntrySet{std::nullopt, TableLevel::pt, table, 0, value}, Done{});
+    }
+    const EntrySet late{0, TableLevel::pdpt, 0x1000, 0, 0x4000 | entry::present};
+    EXPECT_EQ(machine.judge(late, Done{}).kind, admitted);
+    const HostChange protect{HostAction::protect, 0x400000, 0x1000};
+    EXPECT_EQ(machine.judge(protect, Done{}).kind, admitted);
+    EXPECT_EQ(
+        machine.judge(Access{0, AccessKind::write, Cpl::user, 0x28, 5}, Mmio{true, 0x800028, 8, 5})
+            .kind,
+        width == 46 ? admitted : refused);
+  }
+}
+
 TEST(Freedom, AWalkMaySetFlagsInATableThatIsAlsoAPdpt) {
   Configuration configuration;
   configuration.paging = PagingMode::pae;
