@@ -222,15 +222,24 @@ void AccessRules::no_slot(Candidate candidate, Gpa gpa) {
 }
 
 void AccessRules::data(const Candidate& base, Gpa gpa) {
-  Candidate candidate = base;
   const auto backing = state_.slots.backing(gpa);
-  const bool write = access_.kind == AccessKind::write;
-  if (!backing || (write && backing->slot->read_only)) {
-    no_slot(std::move(candidate), gpa);
+  if (backing && !(access_.kind == AccessKind::write && backing->slot->read_only)) {
+    at(base, gpa, backing->hva);
     return;
   }
-  candidate.hva = backing->hva;
-  if (write && state_.host_protects(backing->hva)) {
+  no_slot(base, gpa);
+  if (const auto kept = backing ? std::nullopt : state_.kept_by_alias(gpa)) {
+    Candidate candidate = base;
+    candidate.loosenesses |= loose(Looseness::alias_rmap);
+    at(std::move(candidate), gpa, *kept);
+  }
+}
+
+/// Data at the hva, which the translation reaches.
+void AccessRules::at(Candidate candidate, Gpa gpa, Hva hva) {
+  const bool write = access_.kind == AccessKind::write;
+  candidate.hva = hva;
+  if (write && state_.host_protects(hva)) {
     host_refuses(std::move(candidate), gpa);
     return;
   }
@@ -239,9 +248,9 @@ void AccessRules::data(const Candidate& base, Gpa gpa) {
     out_.push_back(std::move(candidate));
     return;
   }
-  candidate.unknown = candidate.unknown || state_.engines_own(backing->hva, access_.size);
-  const std::uint64_t set = state_.flags_set_at(candidate.way, backing->hva, access_.size);
-  for (Memory::Possible p : state_.memory.load(backing->hva, access_.size)) {
+  candidate.unknown = candidate.unknown || state_.engines_own(hva, access_.size);
+  const std::uint64_t set = state_.flags_set_at(candidate.way, hva, access_.size);
+  for (Memory::Possible p : state_.memory.load(hva, access_.size)) {
     p.value |= set;
     p.maybe &= ~set;
     Candidate one = candidate;
@@ -250,7 +259,7 @@ void AccessRules::data(const Candidate& base, Gpa gpa) {
       one.unknown = one.unknown || !value || p.maybe != 0;
       one.observation = Value{value.value_or(0)};
     } else {
-      const std::uint64_t flags = state_.speculative_flags(backing->hva, access_.size, p.value);
+      const std::uint64_t flags = state_.speculative_flags(hva, access_.size, p.value);
       one.observation = Value{p.value};
       one.maybe = p.maybe;
       if ((flags & ~(p.value | p.maybe)) != 0) {

@@ -31,6 +31,7 @@ class AccessRules {
   void doubt_dirty(const PagingState& paging, Candidate& candidate, Gpa gpa) const;
   void mmio_refreshed(const Candidate& base, Gpa gpa);
   void no_slot(Candidate candidate, Gpa gpa);
+  void at(Candidate candidate, Gpa gpa, Hva hva);
 
   const Machine::State& state_;
   const Access& access_;

@@ -273,6 +273,24 @@ TEST(Deviations, AHostPageWithTwoGfnsEscapesTheDirtyLog) {
   }
 }
 
+// What deletes the slot alone goes by its rmaps, and the SPTE stands in the other gfn's.
+TEST(Deviations, AHostPageWithTwoGfnsOutlivesASlotThatGoesAlone) {
+  for (const bool zap_all : {false, true}) {
+    Configuration configuration;
+    configuration.slot_zap_all = zap_all;
+    for (const auto& [platform, kept] : {std::pair{shadow(), !zap_all}, std::pair{tdp(), false}}) {
+      Modelled m(platform, configuration);
+      m.run(SlotAdd{1, 0x800000, 0x1000, 0x200000});
+      EXPECT_EQ(m.run(read, page(0x200)), admitted);
+      m.leaf(0x800000 | rwu);
+      m.run(Invlpg{0, 0});
+      EXPECT_EQ(m.run(read, page(0x200)), admitted);
+      m.run(SlotDelete{1});
+      EXPECT_EQ(m.run(read, page(0x200)), kept ? admitted : refused);
+    }
+  }
+}
+
 TEST(Deviations, NestedPagingReadsAPdpteAtAnyMomentSinceTheRootWasLoaded) {
   Configuration configuration;
   configuration.paging = PagingMode::pae;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /// What user space does to the machine: slots, dirty logs, loads and stores
 /// through the hva.
+#include <algorithm>
 #include <cerrno>
 
 #include "spec/kvm/state.h"
@@ -257,6 +258,19 @@ void Machine::State::log_write(Gpa gpa, bool certain) {
   } else {
     log->second.may_map_writable(page);
   }
+}
+
+std::optional<Hva> Machine::State::kept_by_alias(Gpa gpa) const {
+  if (platform.tdp || configuration.slot_zap_all) return std::nullopt;
+  std::optional<Hva> last;
+  slots.backing_since(gpa, 0, [&](const Memslots::BackedInterval& interval) {
+    if (interval.hva) last = interval.hva;
+  });
+  const auto maps_it = [&](const auto& entry) {
+    return *last >= entry.second.hva && *last - entry.second.hva < entry.second.size;
+  };
+  if (last && std::ranges::any_of(slots.current(), maps_it)) return last;
+  return std::nullopt;
 }
 
 void Machine::State::log_map(Gpa gpa) { log_write(gpa, /*certain=*/false); }

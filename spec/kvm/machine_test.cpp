@@ -71,6 +71,17 @@ TEST_F(MachineTest, FaultsCarryTheirCode) {
 
 TEST_F(MachineTest, FaultOnHole) { ok(read(0x5000), PageFault{fault::user, 0x5000}); }
 
+// A walk that is the first to meet a table, and reads it as data: the flags are set before.
+TEST_F(MachineTest, ATableThatMapsItselfShowsTheFlagsOfTheFirstWalk) {
+  entry(0x4000, 2, 0x4000 | rwu);
+  const std::uint64_t plain = 0x4000 | rwu;
+  EXPECT_FALSE(admits(read(0x2010), Value{plain}));
+}
+TEST_F(MachineTest, AndOnlyThose) {
+  entry(0x4000, 2, 0x4000 | rwu);
+  ok(read(0x2010), Value{0x4000 | rwu | entry::accessed});
+}
+
 TEST_F(MachineTest, ADrawWithoutFreedomsIsTheFirstOfThoseAdmitted) {
   ok(read(0), page(0x200));
   guest_entry(0x4000, 0, 0x202000 | rwu);

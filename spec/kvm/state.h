@@ -200,6 +200,9 @@ struct Machine::State {
   /// Whether shadow paging may hold the page of the slot under another gfn:
   /// Looseness::alias_rmap.
   bool has_another_gfn(const Slot& slot, std::uint64_t page) const;
+  /// Where a gpa that has no slot any more may still lead: the deletion of its slot alone
+  /// misses SPTEs that stand in the rmap of another gfn. Looseness::alias_rmap.
+  std::optional<Hva> kept_by_alias(Gpa gpa) const;
   /// The slot goes, or its logging: what the rings hold of it stays.
   void retire(unsigned id, const Slot& slot);
 

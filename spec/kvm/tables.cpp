@@ -146,10 +146,11 @@ void Machine::State::apply_possible_flags(const std::vector<const Candidate*>& w
 }
 
 std::uint64_t Machine::State::flags_set_at(const Way& way, Hva hva, unsigned size) const {
-  if (!table_pages.contains(hva >> page_shift)) return 0;
   std::uint64_t bits = 0;
   for (const Flags& flags : flags_of(configuration.paging, way, /*write=*/false,
                                      /*dirty_doubt=*/false)) {
+    // Whatever backs it, its place in the page must be the access'.
+    if (((flags.entry - hva) & ~page_mask) >= size) continue;
     const auto backing = slots.backing(flags.entry);
     if (!backing || backing->slot->read_only) continue;
     // The flags stand in the lowest byte of the entry.
