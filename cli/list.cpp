@@ -12,6 +12,7 @@
 #include "cli/verbs.h"
 #include "hw/kernels/cache.h"
 #include "hw/kernels/tree.h"
+#include "jobs/hosted_scenarios.h"
 #include "jobs/prove.h"
 #include "props/campaign.h"
 #include "props/engine_factory.h"
@@ -55,7 +56,8 @@ std::vector<Item> properties() {
            "asks again, nothing else may change (run --property failed-allocations)"},
           {"schedules",
            "systems of threads (list systems) under random walks and PCT, with detectors of "
-           "races, deadlocks and use after free (run --property schedules)"},
+           "races, deadlocks and use after free; of a hosted kernel's CPUs, too (run --property "
+           "schedules [--engines hosted:6.1])"},
           {"schedules-exhaustive",
            "the same, every program of two threads and two commands each, every schedule of at "
            "most three preemptions (run --property schedules-exhaustive)"},
@@ -108,6 +110,11 @@ std::vector<Item> scheduled_systems() {
   for (const auto& system : props::schedule::systems()) {
     items.push_back({std::string(system.name), fmt::format("{}. Runs {}. Holds: {}.", system.title,
                                                            system.runs, system.property)});
+  }
+  for (const auto& scenario : jobs::hosted_scenarios()) {
+    items.push_back({std::string(scenario.name),
+                     fmt::format("{}. Runs a hosted kernel, each thread a CPU. Holds: {}.",
+                                 scenario.title, scenario.property)});
   }
   return items;
 }

@@ -8,6 +8,7 @@
 #include "cli/interrupt.h"
 #include "cli/terminal.h"
 #include "hw/hosted/build/prepare.h"
+#include "jobs/fresh_process.h"
 #include "jobs/hosted_schedules.h"
 #include "jobs/schedules.h"
 
@@ -17,14 +18,23 @@ using props::Verdict;
 
 namespace {
 
+struct Opened {
+  std::unique_ptr<jobs::HostedSystems> systems;
+  std::optional<jobs::FreshProcess> fresh;
+};
+
 /// The kernel is built if need be.
-tl::expected<std::unique_ptr<jobs::HostedSystems>, std::string> open_systems(
+tl::expected<Opened, std::string> open_systems(
     const std::string& engine, const std::function<void(std::string_view)>& progress) {
   const auto name = jobs::scheduled_name(engine);
   if (!name) return tl::unexpected(fmt::format("'{}' is no hosted engine", engine));
   const auto image = hw::hosted::prepare_hosted(*name, progress);
   if (!image) return tl::unexpected(image.error().message);
-  return jobs::HostedSystems::open(*image, engine);
+  auto fresh = jobs::FreshProcess::start(*image, engine);
+  if (!fresh) return tl::unexpected(fresh.error());
+  auto systems = jobs::HostedSystems::open(*image, engine);
+  if (!systems) return tl::unexpected(systems.error());
+  return Opened{std::move(*systems), std::move(*fresh)};
 }
 
 }  // namespace
@@ -38,12 +48,15 @@ int run_schedules(const SchedulesRun& run, const JsonOutput& json) {
   options.failures = run.failures;
   options.stop = &stop_on_interrupt();
   options.progress = [&line](std::string_view text) { line.show(text); };
-  std::unique_ptr<jobs::HostedSystems> hosted;
+  Opened hosted;
   if (!run.engine.empty()) {
     auto opened = open_systems(run.engine, options.progress);
     if (!opened) return input_error(json.target(), opened.error());
     hosted = std::move(*opened);
-    options.systems = hosted->systems();
+    options.systems = hosted.systems->systems();
+    options.audit = [&](const auto& system, const auto& threads, const auto& outcome) {
+      return hosted.fresh->compare(system, threads, outcome);
+    };
   }
   const auto report = jobs::run_schedules(options);
   line.clear();
@@ -98,7 +111,7 @@ bool is_schedule(const std::string& text) {
 }
 
 int replay_schedule(const std::string& path, const std::string& text, const JsonOutput& json) {
-  std::unique_ptr<jobs::HostedSystems> hosted;
+  Opened hosted;
   if (const auto engine = props::schedule::saved_engine(text); !engine.empty()) {
     ProgressLine line;
     auto opened =
@@ -107,8 +120,8 @@ int replay_schedule(const std::string& path, const std::string& text, const Json
     if (!opened) return input_error(json.target(), fmt::format("{}: {}", path, opened.error()));
     hosted = std::move(*opened);
   }
-  const auto saved =
-      props::schedule::parse_saved(text, hosted ? hosted->systems() : props::schedule::systems());
+  const auto saved = props::schedule::parse_saved(
+      text, hosted.systems ? hosted.systems->systems() : props::schedule::systems());
   if (!saved) return input_error(json.target(), fmt::format("{}: {}", path, saved.error()));
   props::schedule::Runner runner;
   const auto replayed = replay(runner, *saved, /*trace=*/true);

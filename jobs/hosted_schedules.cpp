@@ -214,6 +214,7 @@ tl::expected<std::unique_ptr<HostedSystems>, std::string> HostedSystems::open(
     system.engine = made->name_;
     system.make = [vm = made->vm_.get(), &scenario, &system](
                       schedule::Runner& runner, unsigned defect, const schedule::Threads& threads) {
+      runner.lenient_races(true);
       return std::make_unique<VmBody>(system, *vm, scenario, runner, defect, threads);
     };
   }

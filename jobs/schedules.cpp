@@ -106,10 +106,19 @@ SchedulesReport run_schedules(const SchedulesOptions& options) {
       complete &= result.complete;
     } else {
       if (options.progress) options.progress(fmt::format("{}", system.name));
-      found = search(runner, system, schedule::no_defect, options.seed,
-                     {.seconds = share, .stop = options.stop}, result.tally);
+      schedule::SearchLimits limits{.seconds = share, .stop = options.stop};
+      if (options.audit) {
+        limits.audit = [&](const auto& threads, const auto& outcome) {
+          return options.audit(system, threads, outcome);
+        };
+      }
+      found = search(runner, system, schedule::no_defect, options.seed, limits, result.tally);
     }
-    if (found) {
+    if (found && found->unsteady) {
+      result.findings.push_back({.found = *std::move(found), .path = {}});
+      result.findings.back().path = save(options.failures, result.findings.back().found);
+      ++findings;
+    } else if (found) {
       schedule::Tally shrinking;
       ScheduleFinding finding{.found = shrink(runner, *std::move(found), shrinking), .path = {}};
       finding.path = save(options.failures, finding.found);
@@ -143,9 +152,10 @@ SchedulesReport run_schedules(const SchedulesOptions& options) {
 std::string text_report(const SchedulesReport& report) {
   std::string text;
   for (const auto& [system, tally, findings, complete] : report.systems) {
-    text += fmt::format("{}: {} programs, {} schedules, {:.0f} a CPU second\n", system->name,
-                        tally.programs, tally.schedules,
-                        static_cast<double>(tally.schedules) / std::max(tally.seconds, 1e-9));
+    text += fmt::format(
+        "{}: {} programs, {} schedules, {:.0f} a CPU second{}\n", system->name, tally.programs,
+        tally.schedules, static_cast<double>(tally.schedules) / std::max(tally.seconds, 1e-9),
+        tally.audits == 0 ? "" : fmt::format(", {} of them as in a fresh process", tally.audits));
     text += fmt::format("    {}\n", system->property);
     for (const auto& [found, path] : findings) {
       schedule::Runner runner;
@@ -164,6 +174,7 @@ nlohmann::json json_report(const SchedulesReport& report) {
                        {"commands", 0},
                        {"cases", tally.schedules},
                        {"programs", tally.programs},
+                       {"audits", tally.audits},
                        {"cpu_seconds", tally.seconds},
                        {"complete", complete},
                        {"skipped", nlohmann::json::object()},

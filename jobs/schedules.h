@@ -43,6 +43,11 @@ struct SchedulesOptions {
   std::filesystem::path failures = "failures";
   /// Those to run; all that need no engine if empty. They outlive the report.
   std::span<const props::schedule::System> systems = {};
+  /// Now and then: what a fresh process shows otherwise (SearchLimits::audit); may be empty.
+  std::function<std::optional<std::string>(const props::schedule::System&,
+                                           const props::schedule::Threads&,
+                                           const props::schedule::Outcome&)>
+      audit = {};
   const std::atomic<bool>* stop = nullptr;         ///< not owned; may be null
   std::function<void(std::string_view)> progress;  ///< one line; may be empty
 };

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <string_view>
 
 namespace lockstep::hw::hosted {
 namespace {
@@ -69,6 +70,21 @@ Cpus::Cpus(Session& session)
                 std::memory_order_seq_cst);
     });
   };
+  if (std::string_view(session.image().boundary().flavour) == "tsan") {
+    // Plain accesses are told as well; whether something orders them is asked of each.
+    hooks_.access = [](void* self, const void* address, unsigned, unsigned how,
+                       unsigned long long) {
+      auto& cpus = *static_cast<Cpus*>(self);
+      const auto at = reinterpret_cast<std::uintptr_t>(address);
+      if ((how & HOSTED_ACCESS_MARKED) == 0) {
+        cpus.tell([&](Listener& to) { to.plain(cpus.access_tag(at), access_of(how)); });
+      } else {
+        cpus.tell([&](Listener& to) {
+          to.atomic(cpus.access_tag(at), access_of(how), std::memory_order_seq_cst);
+        });
+      }
+    };
+  }
   hooks_.allocate = [](void* self, int may_sleep) {
     static const Tag memory("memory");
     static_cast<Cpus*>(self)->tell([&](Listener& to) {

@@ -79,6 +79,9 @@ class Runner final : public lockstep::schedule::Listener {
   /// One execution. The outcome stays until the next one.
   const Outcome& execute(Scheduler& scheduler, const std::function<std::unique_ptr<Body>()>& make);
 
+  /// No race is told between a plain read and a marked write: whoever reads so may take
+  /// any value, as kernels often mean it.
+  void lenient_races(bool on) { lenient_ = on; }
   /// Keep a trace: slow, for reports.
   void trace(bool on) { tracing_ = on; }
   /// Steps after which a run is a livelock.
@@ -179,6 +182,7 @@ class Runner final : public lockstep::schedule::Listener {
   std::optional<std::uint64_t> fail_allocation_;
   bool over_ = false;
   bool tracing_ = false;
+  bool lenient_ = false;
 };
 
 }  // namespace lockstep::props::schedule

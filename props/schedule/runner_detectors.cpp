@@ -143,7 +143,7 @@ void Runner::plain(const Tag& tag, Access access) {
   Thread& me = self_thread();
   if (access != Access::write) {
     race(it, it.writes, "read", "write");
-    race(it, it.marked_writes, "read", "marked write");
+    if (!lenient_) race(it, it.marked_writes, "read", "marked write");
     it.reads.at[current_] = me.clock.at[current_];
   }
   if (access != Access::read) {
@@ -178,7 +178,7 @@ void Runner::atomic(const Tag& tag, Access access, std::memory_order order) {
   }
   if (access != Access::read) {
     race(it, it.writes, "marked write", "write");
-    race(it, it.reads, "marked write", "read");
+    if (!lenient_) race(it, it.reads, "marked write", "read");
     it.marked_writes.at[current_] = me.clock.at[current_];
     // An update goes on with the release that it found; a store ends it.
     if (access == Access::write) it.released = {};

@@ -27,6 +27,7 @@ bool Pct::begin() {
   longest_ = std::max(longest_, steps_);
   steps_ = 0;
   lowest_ = 0;
+  sections_ = {};
   for (unsigned i = 0; i < priority_.size(); ++i) {
     priority_[i] = static_cast<int>(i) + 1;
     std::swap(priority_[i], priority_[random_.below(i + 1)]);
@@ -45,15 +46,23 @@ unsigned Pct::choose(const Choice& choice) {
     }
     return best;
   };
+  const auto counts = [&](unsigned thread) {
+    return where_ == Where::anywhere || sections_[thread] == deepest_;
+  };
   unsigned chosen = highest();
-  while (!changes_.empty() && changes_.back() <= steps_) {
+  while (!changes_.empty() && changes_.back() <= steps_ && counts(chosen)) {
     changes_.pop_back();
     priority_[chosen] = --lowest_;
     chosen = highest();
   }
   // Who yields asks for others.
   if (choice.next[chosen].kind == StepKind::yield) priority_[chosen] = --lowest_;
-  ++steps_;
+  if (counts(chosen)) ++steps_;
+  if (const StepKind kind = choice.next[chosen].kind; kind == StepKind::enter) {
+    deepest_ = std::max(deepest_, ++sections_[chosen]);
+  } else if (kind == StepKind::leave && sections_[chosen] != 0) {
+    --sections_[chosen];
+  }
   return chosen;
 }
 

@@ -2,6 +2,7 @@
 /// Those who steer a run.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -29,15 +30,23 @@ class RandomWalk final : public Scheduler {
 /// Probabilistic Guarantees of Finding Bugs, ASPLOS 2010.
 class Pct final : public Scheduler {
  public:
-  Pct(std::uint64_t seed, unsigned depth) : random_(seed), depth_(depth) {}
+  /// Where priorities change: at any step, or only where the thread is in a section of
+  /// readers as deep as sections were ever nested. Who stands still there while the others
+  /// go on shows what did not wait for it, with few places to choose from.
+  enum class Where : std::uint8_t { anywhere, among_readers };
+  Pct(std::uint64_t seed, unsigned depth, Where where = Where::anywhere)
+      : random_(seed), depth_(depth), where_(where), longest_(where == Where::anywhere ? 8 : 2) {}
   bool begin() override;
   unsigned choose(const Choice& choice) override;
 
  private:
   Random random_;
   unsigned depth_;
-  unsigned steps_ = 0;
-  unsigned longest_ = 8;
+  Where where_;
+  unsigned longest_;    ///< steps_ of any run, at least
+  unsigned steps_ = 0;  ///< of this run, where priorities may change
+  std::array<unsigned, most_threads> sections_{};
+  unsigned deepest_ = 1;
   std::array<int, most_threads> priority_{};
   std::vector<unsigned> changes_;  ///< steps, descending
   int lowest_ = 0;

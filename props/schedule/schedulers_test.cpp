@@ -153,6 +153,38 @@ TEST(Pct, FindsWhatNeedsOnePreemption) {
   EXPECT_GT(found, 500u / 16);
 }
 
+/// A short section of readers behind a long way.
+struct Reader {
+  Atomic<int> own{0, "own"};
+  Atomic<int> value{0, "value"};
+  Rcu rcu{"rcu"};
+};
+
+TEST(Pct, StandsStillAmongReaders) {
+  const std::vector<std::function<void(Reader&)>> program = {
+      [](Reader& s) {
+        for (int i = 0; i < 300; ++i) s.own.store(i);
+        const std::scoped_lock reading(s.rcu);
+        const int seen = s.value.load();
+        if (s.value.load() != seen) listener->warn("it changed between two looks");
+      },
+      [](Reader& s) { s.value.store(1); }};
+  const auto found = [&](Pct::Where where) {
+    Runner runner;
+    Pct pct(1, 2, where);
+    unsigned count = 0;
+    for (int i = 0; i < 200; ++i) {
+      pct.begin();
+      const auto& outcome =
+          runner.execute(pct, [&] { return std::make_unique<TestThreads<Reader>>(program); });
+      count += outcome.failure ? 1 : 0;
+    }
+    return count;
+  };
+  EXPECT_GT(found(Pct::Where::among_readers), 200u / 16);
+  EXPECT_LT(found(Pct::Where::anywhere), 200u / 32);
+}
+
 TEST(Follow, DoesTheSameAgain) {
   Runner runner;
   RandomWalk walk(7);

@@ -143,7 +143,8 @@ std::optional<Found> search(Runner& runner, const System& system, unsigned defec
   RandomWalk walk(random.next());
   Pct two(random.next(), 2);
   Pct three(random.next(), 3);
-  Scheduler* const schedulers[] = {&two, &walk, &three};
+  Pct readers(random.next(), 2, Pct::Where::among_readers);
+  Scheduler* const schedulers[] = {&two, &walk, &three, &readers};
   Threads threads;
   const std::function<std::unique_ptr<Body>()> make = [&] {
     return system.make(runner, defect, threads);
@@ -152,11 +153,20 @@ std::optional<Found> search(Runner& runner, const System& system, unsigned defec
     threads = draw_program(system, random);
     ++tally.programs;
     for (unsigned i = 0; i < schedules_per_program && made < limits.schedules; ++i, ++made) {
-      Scheduler& scheduler = *schedulers[i % 3];
+      Scheduler& scheduler = *schedulers[i % 4];
       scheduler.begin();
       ++tally.schedules;
       const Outcome& outcome = runner.execute(scheduler, make);
       if (outcome.failure) return write_down(runner, system, defect, threads, outcome);
+      if (!limits.audit || tally.schedules % limits.audit_every != 0) continue;
+      ++tally.audits;
+      if (const auto differs = limits.audit(threads, outcome)) {
+        Outcome other = outcome;
+        other.failure = Failure{.kind = FailureKind::exception, .text = *differs};
+        Found found = write_down(runner, system, defect, threads, other);
+        found.unsteady = true;
+        return found;
+      }
     }
     if (limits.stop != nullptr && limits.stop->load()) break;
     if (watch.passed() > limits.seconds) break;

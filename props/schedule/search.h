@@ -17,13 +17,18 @@ namespace lockstep::props::schedule {
 struct Tally {
   std::uint64_t schedules = 0;
   std::uint64_t programs = 0;
-  double seconds = 0;  ///< CPU time of the thread
+  double seconds = 0;        ///< CPU time of the thread
+  std::uint64_t audits = 0;  ///< runs that were compared elsewhere (SearchLimits::audit)
 };
 
 struct SearchLimits {
   std::uint64_t schedules = ~0ull;
   double seconds = 5;  ///< CPU time
   const std::atomic<bool>* stop = nullptr;
+  /// Asked of every so many schedules of the tally: what a run that shares nothing with
+  /// this one shows otherwise, if anything. Empty: not asked.
+  std::function<std::optional<std::string>(const Threads&, const Outcome&)> audit = {};
+  std::uint64_t audit_every = 1000;
 };
 
 struct Found {
