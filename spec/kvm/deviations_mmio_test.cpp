@@ -161,6 +161,25 @@ TEST(Deviations, WhatReplacesAnMmioEntryMayUnprotectATable) {
   }
 }
 
+// The fault of a write under CR0.WP=0 maps with other rights, and only then the emulator takes
+// the address of the MMIO cache.
+TEST(Deviations, AWriteMapsBeforeItMeetsTheMmioCache) {
+  for (const bool protects : {false, true}) {
+    Configuration configuration = with(ControlBit::cr4_smap, true);
+    configuration.control.set(ControlBit::cr0_wp, protects);
+    Modelled m(shadow(), configuration);
+    const Access look{0, AccessKind::read, Cpl::supervisor, 0x8};
+    m.leaf(0x800000 | entry::present | entry::writable | entry::dirty);
+    EXPECT_EQ(m.run(look, Mmio{false, 0x800008, 8, 0}), admitted);
+    m.leaf(0x200000 | entry::present | entry::user);
+    Access store{0, AccessKind::write, Cpl::supervisor, 0x8, 5};
+    store.ac = true;
+    EXPECT_EQ(m.run(store, Mmio{true, 0x800008, 8, 5}), admitted);
+    EXPECT_EQ(m.run(Invlpg{0, 0}), admitted);
+    EXPECT_EQ(m.run(look, page(0x200)), protects ? refused : admitted);
+  }
+}
+
 // Through an entry that never led to MMIO every store to a table is seen.
 TEST(Deviations, AStoreToATableIsSeenElsewhere) {
   Modelled m(shadow());

@@ -98,11 +98,20 @@ Judgement Machine::State::judge(const Access& access, const Observation& shown,
       std::any_of(consistent.begin(), consistent.end(), [](const Candidate* candidate) {
         return (candidate->loosenesses & loose(Looseness::mmio_cache)) != 0;
       });
+  const bool protects = vcpu.processor->registers().control.has(ControlBit::cr0_wp);
+  const auto note_exchange = [&](const Candidate& candidate) {
+    if (write && !platform.tdp && !protects && !candidate.way.translation.rights.writable &&
+        candidate.way.levels > 0) {
+      exchanged.insert(candidate.way.reads[candidate.way.levels - 1u].address);
+    }
+  };
   if (from_mmio_cache) {
-    // The fault walked, and only then the emulator took the address that it knew.
+    // The fault walked and mapped, and only then the emulator took the address that it knew.
     std::vector<const Candidate*> walks;
     for (const Candidate& candidate : *all) {
-      if (candidate.completed) walks.push_back(&candidate);
+      if (!candidate.completed) continue;
+      walks.push_back(&candidate);
+      note_exchange(candidate);
     }
     apply_possible_flags(walks, write);
   }
@@ -129,7 +138,6 @@ Judgement Machine::State::judge(const Access& access, const Observation& shown,
 
   std::vector<Hva> places;
   std::set<Gpa> gpas;
-  const bool protects = vcpu.processor->registers().control.has(ControlBit::cr0_wp);
   for (const Candidate* candidate : consistent) {
     const Translated& to = candidate->way.translation;
     const Gpa gpa = to.page | (access.gva & (to.size - 1));
@@ -143,9 +151,7 @@ Judgement Machine::State::judge(const Access& access, const Observation& shown,
         table_pages.contains(*candidate->hva >> page_shift)) {
       unprotected.insert(*candidate->hva >> page_shift);
     }
-    if (write && !platform.tdp && !protects && !to.rights.writable && candidate->way.levels > 0) {
-      exchanged.insert(candidate->way.reads[candidate->way.levels - 1u].address);
-    }
+    note_exchange(*candidate);
   }
   std::sort(places.begin(), places.end());
   places.erase(std::unique(places.begin(), places.end()), places.end());
