@@ -149,7 +149,11 @@ static void mutex_take(struct mutex *lock) {
 #undef mutex_lock_killable
 #ifdef CONFIG_DEBUG_LOCK_ALLOC
 void mutex_lock_nested(struct mutex *lock, unsigned subclass) { mutex_take(lock); }
+#ifdef mutex_lock_killable_nested
+int _mutex_lock_killable(struct mutex *lock, unsigned subclass, struct lockdep_map *nest) {
+#else
 int mutex_lock_killable_nested(struct mutex *lock, unsigned subclass) {
+#endif
   mutex_take(lock);
   return 0;
 }

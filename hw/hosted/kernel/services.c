@@ -28,9 +28,11 @@ static void mutex_start(struct mutex *lock, const char *name, struct lock_class_
 }
 #ifdef HOSTED_MUTEX_INIT_GENERIC
 #ifdef CONFIG_DEBUG_LOCK_ALLOC
-void mutex_init_lockep(struct mutex *lock, const char *name, struct lock_class_key *key) {
+void mutex_init_lockdep(struct mutex *lock, const char *name, struct lock_class_key *key) {
   mutex_start(lock, name, key);
 }
+/* Some trees spell it so. */
+asm(".globl mutex_init_lockep\n.set mutex_init_lockep, mutex_init_lockdep\n");
 #else
 void mutex_init_generic(struct mutex *lock) { mutex_start(lock, NULL, NULL); }
 #endif
