@@ -51,7 +51,11 @@ std::span<const KnownFinding> known_findings() { return all; }
 std::string_view known(const spec::Violation& violation, bool shadow_met_mmio) {
   // make_spte() takes an MMIO entry for a writable one, and protects no table.
   constexpr unsigned tables_are_protected = 12;
-  const bool is_it = shadow_met_mmio && violation.invariant == tables_are_protected &&
+  // The dirty log takes the right to write, and leaves what lets a fault give it back.
+  constexpr unsigned faults_restore_rights = 35;
+  const bool is_it = shadow_met_mmio &&
+                     (violation.invariant == tables_are_protected ||
+                      violation.invariant == faults_restore_rights) &&
                      violation.text.find("maps the shadowed table") != std::string::npos;
   return is_it ? "mmio-entry-escapes-write-protection" : std::string_view();
 }
