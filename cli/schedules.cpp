@@ -3,7 +3,13 @@
 
 #include <fmt/format.h>
 
+#include <chrono>
+#include <cstdlib>
+#include <ctime>
+#include <optional>
 #include <sstream>
+#include <stop_token>
+#include <thread>
 
 #include "cli/interrupt.h"
 #include "cli/terminal.h"
@@ -37,6 +43,32 @@ tl::expected<Opened, std::string> open_systems(
   return Opened{std::move(*systems), std::move(*fresh)};
 }
 
+/// A kernel that loops between two scheduling points gives control back to nobody: once the
+/// process has used its budget and a margin, say so and end it.
+class Deadline {
+ public:
+  Deadline(std::chrono::milliseconds budget, const std::string& engine, const JsonOutput& json)
+      : watch_([=, &json](const std::stop_token& stop) {
+          constexpr std::chrono::seconds margin{30};
+          const double most = std::chrono::duration<double>(budget + margin).count();
+          while (!stop.stop_requested()) {
+            std::this_thread::sleep_for(std::chrono::milliseconds(100));
+            const double used = static_cast<double>(std::clock()) / CLOCKS_PER_SEC;
+            if (used < most) continue;
+            const std::string reason =
+                fmt::format("{} did not come back from a schedule ({:.0f} CPU s)", engine, used);
+            fmt::print(json.page(), "no verdict: {}\n", reason);
+            const int status =
+                json.write(base_object(Verdict::no_verdict, used, reason), Verdict::no_verdict);
+            std::fflush(nullptr);
+            std::_Exit(status);
+          }
+        }) {}
+
+ private:
+  std::jthread watch_;
+};
+
 }  // namespace
 
 int run_schedules(const SchedulesRun& run, const JsonOutput& json) {
@@ -49,10 +81,12 @@ int run_schedules(const SchedulesRun& run, const JsonOutput& json) {
   options.stop = &stop_on_interrupt();
   options.progress = [&line](std::string_view text) { line.show(text); };
   Opened hosted;
+  std::optional<Deadline> deadline;
   if (!run.engine.empty()) {
     auto opened = open_systems(run.engine, options.progress);
     if (!opened) return input_error(json.target(), opened.error());
     hosted = std::move(*opened);
+    deadline.emplace(run.budget, run.engine, json);
     options.systems = hosted.systems->systems();
     options.audit = [&](const auto& system, const auto& threads, const auto& outcome) {
       return hosted.fresh->compare(system, threads, outcome);
