@@ -39,8 +39,13 @@ std::string_view name(Feature feature) {
       "MMU shrinker",
       "NX huge page recovery",
       "dirty rings",
-      "KVM_X86_QUIRK_SLOT_ZAP_ALL"};
+      "KVM_X86_QUIRK_SLOT_ZAP_ALL",
+      "parallel blocks"};
   return names[static_cast<std::size_t>(feature)];
+}
+
+Result<std::vector<ParallelAnswer>> Engine::execute_parallel(std::span<const ParallelCommand>) {
+  return tl::unexpected(EngineError{"this engine has no parallel blocks"});
 }
 
 namespace {

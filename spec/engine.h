@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <tl/expected.hpp>
@@ -51,9 +52,10 @@ enum class Feature : std::uint8_t {
   shrinker,
   nx_recovery,
   dirty_ring,
-  slot_zap_quirk
+  slot_zap_quirk,
+  parallel_blocks
 };
-inline constexpr unsigned feature_count = 33;
+inline constexpr unsigned feature_count = 34;
 
 using Features = std::bitset<feature_count>;
 
@@ -111,6 +113,21 @@ struct EngineError {
 template <typename T>
 using Result = tl::expected<T, EngineError>;
 
+/// One command of a parallel block.
+struct ParallelCommand {
+  unsigned thread = 0;
+  Command command;
+  std::uint64_t schedule = 0;  ///< of the block, see Step: set in its first command
+};
+
+/// What it showed, and when it ran, by one clock of the engine: a command that
+/// ended before another began was over by then.
+struct ParallelAnswer {
+  Observation observation;
+  std::uint64_t began = 0;
+  std::uint64_t ended = 0;
+};
+
 /// One executor of programs. Not thread-safe; one program at a time.
 class Engine {
  public:
@@ -131,6 +148,12 @@ class Engine {
 
   /// Execute one lowered command (never Map or AliasTable).
   virtual Result<Observation> execute(const Command& command) = 0;
+
+  /// Execute the commands of one parallel block, those of each thread in their
+  /// order, the threads at once; answers in the order of the commands. Engines
+  /// without Feature::parallel_blocks are never asked.
+  virtual Result<std::vector<ParallelAnswer>> execute_parallel(
+      std::span<const ParallelCommand> commands);
 
   /// End the program; an Unexpected is a teardown finding (a leak, a counter
   /// that is not back to zero, a warning), Done is success.

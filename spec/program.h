@@ -4,6 +4,7 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <tl/expected.hpp>
@@ -24,6 +25,13 @@ struct Step {
   std::vector<std::string> before;
   /// Comment behind the command on its line, with its '#'; empty if none.
   std::string behind;
+  /// Thread of a parallel block, from 0. Steps of a block stand together, its
+  /// threads in the order of their numbers: a block begins where a step has a
+  /// thread and the one before it has none, or a greater one.
+  std::optional<unsigned> thread = {};
+  /// Of the first step of a block: engines that control how its threads meet draw
+  /// that from this number and nothing else.
+  std::uint64_t schedule = 0;
   bool operator==(const Step&) const = default;
 };
 
@@ -68,6 +76,10 @@ struct Lowered {
   std::vector<std::size_t> origin;
 };
 tl::expected<Lowered, std::string> lower(const Program& program);
+
+/// The end of the parallel block that begins at step `first`: `first` itself if
+/// that step is none of a block.
+std::size_t end_of_block(std::span<const Step> steps, std::size_t first);
 
 /// First reason why the program breaks a rule of the format (a vCPU that the
 /// configuration lacks, a table outside the harness window, an entry of the

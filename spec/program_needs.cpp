@@ -101,7 +101,10 @@ Features needs(const Program& program) {
     const auto control = static_cast<ControlBit>(bit);
     if (configuration.control.has(control)) needs.control(control);
   }
-  for (const auto& step : program.steps) std::visit(needs, step.command);
+  for (const auto& step : program.steps) {
+    std::visit(needs, step.command);
+    if (step.thread) needs.need(Feature::parallel_blocks);
+  }
   return needs.features();
 }
 

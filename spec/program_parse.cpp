@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <utility>
 
 #include "spec/program.h"
 #include "spec/text_command.h"
@@ -32,6 +33,10 @@ class ProgramParser {
       cursor_.fail("`lockstep 1`, the version of the format");
       return tl::unexpected(cursor_.error());
     }
+    if (thread_) {
+      cursor_.fail("`}`, the end of the parallel block");
+      return tl::unexpected(cursor_.error());
+    }
     program_.trailer = std::move(pending_);
     return std::move(program_);
   }
@@ -47,7 +52,7 @@ class ProgramParser {
       return true;
     }
     if (!versioned_) return version();
-    if (program_.steps.empty()) {
+    if (program_.steps.empty() && !thread_) {
       if (cursor_.accept("config")) {
         return config_.line(program_.configuration) && end_of_head();
       }
@@ -58,7 +63,41 @@ class ProgramParser {
       std::string_view text;
       if (cursor_.accept_line("title", text)) return title(text);
     }
+    if (thread_ && cursor_.accept_symbol("}")) return brace();
+    if (cursor_.accept("par")) return begin_block();
     return step();
+  }
+
+  bool begin_block() {
+    if (thread_) return cursor_.fail("`}`, the end of the parallel block before another one");
+    schedule_ = 0;
+    if (cursor_.accept("schedule")) {
+      if (!cursor_.expect_symbol("=") || !cursor_.number(schedule_, "a number")) return false;
+    }
+    if (!cursor_.accept_symbol("{")) return cursor_.fail_listing("the commands of a thread");
+    // Comments before the block are those of its first command.
+    thread_ = 0;
+    thread_begin_ = program_.steps.size();
+    return end_of_brace();
+  }
+
+  /// Behind a `}`: another thread, or the end of the block.
+  bool brace() {
+    if (!pending_.empty()) return cursor_.fail("a command behind its comment");
+    if (program_.steps.size() == thread_begin_) return cursor_.fail("a command of the thread");
+    if (cursor_.accept_symbol("{")) {
+      ++*thread_;
+      thread_begin_ = program_.steps.size();
+    } else if (*thread_ == 0) {
+      return cursor_.fail("`{`, another thread");
+    } else {
+      thread_.reset();
+    }
+    return end_of_brace();
+  }
+
+  bool end_of_brace() {
+    return cursor_.at_line_end() || cursor_.fail_listing("the end of the line");
   }
 
   bool version() {
@@ -101,6 +140,8 @@ class ProgramParser {
     Step& step = program_.steps.emplace_back();
     step.before = std::move(pending_);
     pending_.clear();
+    step.thread = thread_;
+    step.schedule = std::exchange(schedule_, 0);
     if (!text::parse_command(cursor_, program_.configuration.paging, step.command)) return false;
     if (cursor_.accept_symbol("->")) {
       if (!text::parse_observation(cursor_, step.command, step.expected.emplace())) return false;
@@ -121,6 +162,9 @@ class ProgramParser {
   text::HostParser host_;
   bool versioned_ = false;
   std::vector<std::string> pending_;
+  std::optional<unsigned> thread_;  ///< of the block that is open
+  std::size_t thread_begin_ = 0;    ///< its first step
+  std::uint64_t schedule_ = 0;      ///< of the block that has no command yet
   Program program_;
 };
 

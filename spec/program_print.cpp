@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "spec/program.h"
@@ -23,8 +25,26 @@ void append_lines(std::string& out, const std::vector<std::string>& lines) {
   }
 }
 
+/// The braces of parallel blocks that stand between two steps, and the comments of
+/// the second: those of a block's first command stand before the block.
+void append_braces(std::string& out, const Step* before, const Step* after) {
+  const auto thread = [](const Step* step) {
+    return step != nullptr ? step->thread : std::optional<unsigned>();
+  };
+  const auto from = thread(before);
+  const auto to = thread(after);
+  const bool same = from == to;
+  const bool next = !same && from && to && *to > *from;
+  if (next) out += "} {\n";
+  if (!same && !next && from) out += "}\n";
+  if (after != nullptr) append_lines(out, after->before);
+  if (same || next || !to) return;
+  out += "par ";
+  if (after->schedule != 0) out += fmt::format("schedule={} ", after->schedule);
+  out += "{\n";
+}
+
 void append_step(std::string& out, const Step& step, PagingMode mode) {
-  append_lines(out, step.before);
   std::string command = print(step.command, mode);
   if (step.expected) {
     const std::string expected = "-> " + print(*step.expected);
@@ -58,7 +78,13 @@ std::string print(const Program& program) {
   append_lines(out, program.header);
   text::print_config(out, program.configuration);
   text::print_host(out, program.configuration.host);
-  for (const auto& step : program.steps) append_step(out, step, program.configuration.paging);
+  const Step* before = nullptr;
+  for (const auto& step : program.steps) {
+    append_braces(out, before, &step);
+    append_step(out, step, program.configuration.paging);
+    before = &step;
+  }
+  append_braces(out, before, nullptr);
   append_lines(out, program.trailer);
   return out;
 }

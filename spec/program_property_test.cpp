@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <sstream>
+#include <utility>
 
 #include "spec/program.h"
 #include "spec/program_layout.h"
@@ -224,6 +225,14 @@ Configuration configuration() {
   return c;
 }
 
+/// The thread of the step behind one of `before`: in a block of two or more.
+std::optional<unsigned> next_thread(std::optional<unsigned> before) {
+  if (!before) return below(6) == 0 ? std::optional(0u) : std::nullopt;
+  if (flip()) return before;
+  if (*before == 0 || flip()) return *before + 1;
+  return flip() ? std::optional(0u) : std::nullopt;
+}
+
 Program program() {
   Program p;
   p.title = line_of_text();
@@ -231,11 +240,21 @@ Program program() {
   p.configuration = configuration();
   p.trailer = comments();
   const auto count = below(12);
+  std::optional<unsigned> thread;
   for (std::uint64_t i = 0; i < count; ++i) {
     Step step{command(p.configuration.paging), std::nullopt, comments(), {}};
+    const auto before = std::exchange(thread, next_thread(thread));
+    step.thread = thread;
+    const bool begins = thread && (!before || *thread < *before);
+    if (begins && flip()) step.schedule = number();
     if (flip()) step.expected = observation();
     if (flip()) step.behind = comment();
     p.steps.push_back(std::move(step));
+  }
+  for (auto last = p.steps.rbegin(); thread == 0u && last != p.steps.rend(); ++last) {
+    if (last->thread != 0u) break;
+    last->thread.reset();
+    last->schedule = 0;
   }
   return p;
 }

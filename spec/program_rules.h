@@ -22,6 +22,9 @@ Reason check_comments(const std::vector<std::string>& lines);
 Reason check_behind(std::string_view comment);
 Reason check_observation(const Observation& observation);
 
+/// Rules of parallel blocks, over all steps.
+std::optional<Illegal> check_parallel(const Program& program);
+
 /// Rules of one command, given the commands before it.
 class CommandRules {
  public:

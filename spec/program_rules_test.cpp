@@ -96,6 +96,37 @@ TEST(Validate, EachRuleRefusesItsOwnViolation) {
   }
 }
 
+TEST(Validate, SaysWhatRunsBesideWhat) {
+  const std::string begun = "v0 pkru 0x0\nv1 pkru 0x0\n";
+  const auto block = [&](const std::string& one, const std::string& other) {
+    return validate(
+        with("vcpus=3 memory=0x2000", begun + "par {\n" + one + "} {\n" + other + "}\n"));
+  };
+  EXPECT_FALSE(block("v0 cpl3 read 0x0\nv0 invlpg 0x0\n", "v1 cpl3 write 0x0 = 0x1\n"));
+  EXPECT_FALSE(block("v0 entry pt 0x4000[0] = 0x0\n", "slot 0 delete\npeek 0x0\n"));
+  EXPECT_FALSE(block("v0 cr3 0x1000\n", "host migrate hva=0x0 size=0x1000\n"));
+  const std::string read = "v0 cpl3 read 0x0\n";
+  for (const char* bad :
+       {"v0 cpl3 read 0x8\n", "v1 pkru 0x0\n", "v1 translate 0x0\n", "v2 cpl3 read 0x0\n",
+        "ring-collect\n", "host discard hva=0x0 size=0x1000\n", "poke 0x0 = 0x1 host-poke\n",
+        "peek 0x0\nv1 cpl3 read 0x0\n"}) {
+    EXPECT_TRUE(block(read, bad)) << bad;
+  }
+  std::string many;
+  for (unsigned i = 0; i < 15; ++i) many += "v1 cpl3 read 0x0\n";
+  EXPECT_FALSE(block(read, many));
+  EXPECT_TRUE(block(read, many + "v1 cpl3 read 0x0\n"));
+  // What only a program that was never text can be.
+  Program program = with("vcpus=2", begun + "par {\npeek 0x0\n} {\nv0 cpl3 read 0x0\n}\n");
+  ASSERT_FALSE(validate(program));
+  Program alone = program;
+  alone.steps.pop_back();
+  EXPECT_TRUE(validate(alone));
+  Program skips = program;
+  skips.steps.back().thread = 2;
+  EXPECT_TRUE(validate(skips));
+}
+
 TEST(Validate, RefusesConfigurationsOutOfRange) {
   EXPECT_FALSE(validate(Program{}));
   for (const char* bad : {"vcpus=0", "vcpus=17", "maxphyaddr=31", "maxphyaddr=53", "memory=0x0",
@@ -244,6 +275,8 @@ TEST(Needs, NamesEveryFeature) {
                  "host migrate hva=0x0 size=0x1000\nhost unprotect hva=0x0 size=0x1000\n")),
       set({Feature::paging_none, Feature::dirty_ring, Feature::slot_zap_quirk, Feature::mmu_pages,
            Feature::shrinker, Feature::nx_recovery, Feature::host_migrate, Feature::host_protect}));
+  EXPECT_EQ(needs(with("efer.nx=0", "par {\npeek 0x0\n} {\nv0 invlpg 0x0\n}\n")),
+            set({Feature::paging_level4, Feature::parallel_blocks}));
   EXPECT_EQ(needs(parsed("lockstep 1\nhost vendor=intel tdp-mmu=on\n")), needs(Program{}));
   EXPECT_EQ(needs(with("cr4.pcide=1 efer.nx=0", "")), set({Feature::paging_level4, Feature::pcid}));
 }

@@ -49,6 +49,27 @@ const Canonical canonical[] = {
      "slot 0 dirty-get                -> dirty pages=0x80 {0x0 0x3f-0x40}\n"
      "slot 0 dirty-get                -> dirty pages=0x40 {}\n"
      "slot 0 dirty-clear first=0x0 count=0x40\n"},
+    {"parallel_blocks",
+     "lockstep 1\n"
+     "config paging=4-level vcpus=2 memory=0x200000\n"
+     "v0 cpl3 read 0x0\n"
+     "# two of them\n"
+     "par {\n"
+     "v0 cpl3 write 0x0 = 0x1         -> ok  # first\n"
+     "v0 invlpg 0x0\n"
+     "} {\n"
+     "# user space\n"
+     "slot 0 dirty-get                -> dirty pages=0x40 {}\n"
+     "}\n"
+     "par schedule=17 {\n"
+     "peek 0x0\n"
+     "} {\n"
+     "v1 cpl3 read 0x0\n"
+     "} {\n"
+     "v0 cpl3 read 0x0\n"
+     "}\n"
+     "peek 0x0\n"
+     "# end\n"},
     {"memory",
      "lockstep 1\n"
      "config paging=32-bit\n"
@@ -255,6 +276,33 @@ TEST(ProgramText, HostParametersStandInTheHeadOnce) {
 
 TEST(ProgramText, DuplicateSettingsAreRefusedAcrossLines) {
   EXPECT_EQ(refused("lockstep 1\nconfig vcpus=1\nconfig vcpus=1\n").line, 3u);
+}
+
+TEST(ProgramText, BracesOfParallelBlocksAreChecked) {
+  struct Wrong {
+    const char* lines;
+    unsigned line;
+    const char* expected;
+  };
+  const Wrong table[] = {
+      {"par {\npeek 0\n", 5, "`}`, the end of the parallel block"},
+      {"par\npeek 0\n", 3, "`{`"},
+      {"par schedule=x {\n", 3, "a number"},
+      {"par {\n} {\npeek 0\n}\n", 4, "a command of the thread"},
+      {"par {\npeek 0\n} {\n}\n", 6, "a command of the thread"},
+      {"par {\npeek 0\n}\n", 5, "`{`, another thread"},
+      {"par {\npar {\n", 4, "before another one"},
+      {"par {\npeek 0\n# lost\n} {\n", 6, "a command behind its comment"},
+      {"par { peek 0\n", 3, "the end of the line"},
+      {"par {\nconfig vcpus=1\n", 4, "stands before the first command"},
+      {"peek 0\n}\n", 4, "a command"},
+  };
+  for (const Wrong& wrong : table) {
+    const ParseError error = refused(head + wrong.lines);
+    EXPECT_EQ(error.line, wrong.line) << wrong.lines << error.expected;
+    EXPECT_NE(error.expected.find(wrong.expected), std::string::npos)
+        << wrong.lines << ": " << error.expected;
+  }
 }
 
 TEST(ProgramText, HostileBytesAreErrors) {

@@ -98,6 +98,7 @@ std::optional<Illegal> validate(const Program& program) {
   if (program.steps.size() > spec::text::most_steps) {
     return Illegal{spec::text::most_steps, "the program has too many commands"};
   }
+  if (auto illegal = spec::check_parallel(program)) return illegal;
   spec::CommandRules rules(program.configuration);
   for (std::size_t i = 0; i < program.steps.size(); ++i) {
     const Step& step = program.steps[i];
