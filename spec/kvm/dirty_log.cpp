@@ -25,19 +25,15 @@ void DirtyLog::wrote(std::uint64_t page) { must_[page / word_pages] |= bit(page)
 
 void DirtyLog::may_map_writable(std::uint64_t page) { may_[page / word_pages] |= bit(page); }
 
-void DirtyLog::got(Moment now, const std::vector<std::uint64_t>& words, bool manual) {
-  if (!manual) {
-    protected_since_ = now;
-    earlier_.clear();
-  }
-  for (std::size_t i = 0; i < must_.size(); ++i) {
-    if (manual) {
-      must_[i] |= words[i];
-    } else {
-      must_[i] = 0;
-      may_[i] = 0;
-    }
-  }
+void DirtyLog::got(const std::vector<std::uint64_t>& pages, const std::vector<std::uint64_t>& words,
+                   bool manual) {
+  if (!manual) return clear(pages);
+  for (std::size_t i = 0; i < must_.size(); ++i) must_[i] |= words[i] & pages[i];
+}
+
+void DirtyLog::all_protected(Moment now) {
+  protected_since_ = now;
+  earlier_.clear();
 }
 
 int DirtyLog::clear_error(std::uint64_t first, std::uint64_t count) const {
@@ -51,6 +47,13 @@ void DirtyLog::clear(std::uint64_t first, std::uint64_t count) {
   for (std::uint64_t page = first; page < first + count; ++page) {
     must_[page / word_pages] &= ~bit(page);
     may_[page / word_pages] &= ~bit(page);
+  }
+}
+
+void DirtyLog::clear(const std::vector<std::uint64_t>& pages) {
+  for (std::size_t i = 0; i < must_.size(); ++i) {
+    must_[i] &= ~pages[i];
+    may_[i] &= ~pages[i];
   }
 }
 

@@ -40,14 +40,19 @@ class DirtyLog {
   const std::vector<std::uint64_t>& must() const { return must_; }
   const std::vector<std::uint64_t>& may() const { return may_; }
 
-  /// KVM_GET_DIRTY_LOG returned `words`. Plain mode clears the bitmap and
-  /// protects the pages; manual mode leaves both for KVM_CLEAR_DIRTY_LOG, so
-  /// what showed must show again.
-  void got(Moment now, const std::vector<std::uint64_t>& words, bool manual);
+  /// KVM_GET_DIRTY_LOG returned `words`, of which only `pages` count, a bit each. Plain
+  /// mode clears the bitmap and protects the pages; manual mode leaves both for
+  /// KVM_CLEAR_DIRTY_LOG, so what showed must show again.
+  void got(const std::vector<std::uint64_t>& pages, const std::vector<std::uint64_t>& words,
+           bool manual);
+  /// Every page is write-protected now: the end of KVM_GET_DIRTY_LOG in plain mode.
+  void all_protected(Moment now);
 
   /// Errno of KVM_CLEAR_DIRTY_LOG with this range, 0 if it is accepted.
   int clear_error(std::uint64_t first, std::uint64_t count) const;
   void clear(std::uint64_t first, std::uint64_t count);
+  /// The same of these pages, a bit each.
+  void clear(const std::vector<std::uint64_t>& pages);
 
  private:
   Moment protected_since_;

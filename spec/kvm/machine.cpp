@@ -94,14 +94,9 @@ void Machine::State::use(Loosenesses loosenesses) {
   }
 }
 
-Machine::Machine(const Configuration& configuration, const Platform& platform)
-    : state_(std::make_unique<State>(configuration, platform)) {}
-Machine::~Machine() = default;
-Machine::Machine(Machine&&) noexcept = default;
-Machine& Machine::operator=(Machine&&) noexcept = default;
-
 std::optional<Judgement> Machine::State::begin(const Command& command) {
   ++now;
+  logged.clear();
   if (const std::optional<unsigned> vcpu = vcpu_of(command)) {
     if (*vcpu >= vcpus.size()) return undecided("the vCPU does not exist");
     if (!start(*vcpu, command)) {
@@ -134,11 +129,6 @@ Judgement Machine::State::conclude(const Command& command, const Observation& ob
         }
       },
       command);
-}
-
-Judgement Machine::judge(const Command& command, const Observation& observation) {
-  if (auto end = state_->begin(command)) return std::move(*end);
-  return state_->conclude(command, observation);
 }
 
 std::vector<Observation> Machine::admitted(const Command& command) const {

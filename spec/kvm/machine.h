@@ -77,6 +77,16 @@ class Machine {
   /// After a refusal the machine must not be used again.
   Judgement judge(const Command& command, const Observation& observation);
 
+  /// Judge what a parallel block showed: whether some order of the atomic steps of its
+  /// commands, in real time and with stores that wait in buffers (TSO), explains it.
+  /// Which order it was stays open: a later observation that contradicts the one that
+  /// was found makes judge() look for another.
+  ///
+  /// The steps: slot delete and move: invalid, then final; logging that begins: each
+  /// page; dirty-get and dirty-clear: each page; access: walk, use; others: one.
+  Judgement judge(std::span<const ParallelCommand> commands,
+                  std::span<const ParallelAnswer> answers);
+
   /// Observations that judge() would admit for the command now; the first is
   /// what a machine that caches nothing and sets no extra bit would show.
   /// Complete for accesses (bounded at 64); for dirty bitmaps the least and
@@ -107,8 +117,15 @@ class Machine {
   /// Defined in spec/kvm/state.h, for the files that state the rules.
   struct State;
 
+  /// What was judged since the first parallel block; defined in machine_parallel.cpp.
+  struct Orders;
+
  private:
+  /// After what was found stands in doubt: another order that explains all.
+  Judgement look_again(Judgement refusal);
+
   std::unique_ptr<State> state_;
+  std::unique_ptr<Orders> orders_;  ///< none before the first block
 };
 
 }  // namespace lockstep::spec

@@ -129,7 +129,10 @@ Judgement Machine::State::judge(const RingCollect&, const Observation& shown) {
     }
   }
   if (extra) use(loose(Looseness::dirty_without_write));
-  for (auto& [id, log] : logs) log.got(now, {}, /*manual=*/false);
+  for (auto& [id, log] : logs) {
+    log.clear(0, log.pages());
+    log.all_protected(now);
+  }
   retired.clear();
   return admit();
 }

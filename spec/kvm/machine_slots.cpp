@@ -176,18 +176,29 @@ Judgement Machine::State::judge(const DirtyGet& get, const Observation& shown) {
   const auto log = logs.find(get.id);
   if (log == logs.end()) return only(Errno{ENOENT}, shown);
   const DirtyLog& dirty = log->second;
-  const Slot& slot = *slots.find(get.id);
   const Observation least = DirtyBitmap{dirty.pages(), dirty.must()};
   const auto* bitmap = std::get_if<DirtyBitmap>(&shown);
   if (bitmap == nullptr || bitmap->pages != dirty.pages() ||
       bitmap->words.size() != dirty.must().size()) {
     return refuse(print(least));
   }
+  const std::vector<std::uint64_t> all(bitmap->words.size(), ~0ull);
+  Judgement judgement = judge_pages(get, *bitmap, all);
+  const bool plain = configuration.dirty_log == DirtyLogMode::plain;
+  if (plain && judgement.kind == Judgement::Kind::admitted) log->second.all_protected(now);
+  return judgement;
+}
+
+Judgement Machine::State::judge_pages(const DirtyGet& get, const DirtyBitmap& bitmap,
+                                      const std::vector<std::uint64_t>& pages) {
+  DirtyLog& dirty = logs.at(get.id);
+  const Slot& slot = *slots.find(get.id);
+  const Observation least = DirtyBitmap{dirty.pages(), dirty.must()};
   bool extra = false;
-  for (std::size_t i = 0; i < bitmap->words.size(); ++i) {
-    const std::uint64_t word = bitmap->words[i];
+  for (std::size_t i = 0; i < bitmap.words.size(); ++i) {
+    const std::uint64_t word = bitmap.words[i] & pages[i];
     for (unsigned bit = 0; bit < 64; ++bit) {
-      if ((((dirty.must()[i] & ~word) >> bit) & 1u) == 0) continue;
+      if ((((dirty.must()[i] & pages[i] & ~word) >> bit) & 1u) == 0) continue;
       if (!has_another_gfn(slot, i * 64 + bit)) {
         return refuse("at least " + print(least) + ": a write is missing");
       }
@@ -205,7 +216,7 @@ Judgement Machine::State::judge(const DirtyGet& get, const Observation& shown) {
     }
   }
   if (extra) use(loose(Looseness::dirty_without_write));
-  log->second.got(now, bitmap->words, configuration.dirty_log != DirtyLogMode::plain);
+  dirty.got(pages, bitmap.words, configuration.dirty_log != DirtyLogMode::plain);
   return admit();
 }
 
@@ -253,7 +264,8 @@ void Machine::State::log_write(Gpa gpa, bool certain) {
   const auto log = logs.find(backing->id);
   if (log == logs.end()) return;
   const std::uint64_t page = (gpa - backing->slot->gpa) >> page_shift;
-  if (certain) {
+  logged.emplace_back(backing->id, page);
+  if (certain && beginning_to_log != backing->id) {
     log->second.wrote(page);
   } else {
     log->second.may_map_writable(page);

@@ -52,7 +52,11 @@ class Memslots {
     const Slot* slot = nullptr;
     Hva hva = 0;
   };
-  std::optional<Backing> backing(Gpa gpa) const { return backing_in(layouts_.back(), gpa); }
+  std::optional<Backing> backing(Gpa gpa) const { return backing_in(layouts_.size() - 1, gpa); }
+
+  /// Until told otherwise, look up as if this slot of now were not there: it is about
+  /// to go. KVM: KVM_MEMSLOT_INVALID.
+  void hide(std::optional<unsigned> id) { hidden_ = id; }
 
   /// Which hva backed the gpa, if any, over each interval since `since`;
   /// neighbours with the same answer are one interval.
@@ -67,7 +71,7 @@ class Memslots {
     for (std::size_t i = 0; i < layouts_.size(); ++i) {
       const Moment until = i + 1 < layouts_.size() ? layouts_[i + 1].since : still_true;
       if (until <= since) continue;
-      const std::optional<Backing> found = backing_in(layouts_[i], gpa);
+      const std::optional<Backing> found = backing_in(i, gpa);
       const std::optional<Hva> hva = found ? std::optional(found->hva) : std::nullopt;
       if (last && last->hva == hva) {
         last->until = until;
@@ -84,10 +88,11 @@ class Memslots {
     Moment since = 0;
     ById slots;
   };
-  static std::optional<Backing> backing_in(const Layout& layout, Gpa gpa);
+  std::optional<Backing> backing_in(std::size_t layout, Gpa gpa) const;
 
   Gfn max_gfn_;
   std::vector<Layout> layouts_;  ///< oldest first, never empty
+  std::optional<unsigned> hidden_;
 };
 
 }  // namespace lockstep::spec

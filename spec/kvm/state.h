@@ -108,6 +108,9 @@ struct Machine::State {
   Judgement judge(const SetPkru& set, const Observation& shown);
   Judgement judge(const Translate& translate, const Observation& shown);
   Judgement judge(const DirtyGet& get, const Observation& shown);
+  /// The same for some of the slot's pages, a bit each, of a bitmap of its size.
+  Judgement judge_pages(const DirtyGet& get, const DirtyBitmap& bitmap,
+                        const std::vector<std::uint64_t>& pages);
   Judgement judge(const DirtyClear& clear, const Observation& shown);
   Judgement judge(const RingCollect& collect, const Observation& shown);
   Judgement judge(const MmuPages& limit, const Observation& shown);
@@ -172,6 +175,9 @@ struct Machine::State {
   void apply_possible_flags(const std::vector<const Candidate*>& walks, bool write);
   void log_write(Gpa gpa, bool certain);
   void log_map(Gpa gpa);
+  /// The command, which another thread has begun and not ended, may have walked, set
+  /// flags and mapped what it is about.
+  void may_have_walked(const Command& command);
   /// Flags that the way has set in the bytes [hva, hva + size) before the access
   /// that it translates: a table may map itself.
   std::uint64_t flags_set_at(const Way& way, Hva hva, unsigned size) const;
@@ -214,6 +220,8 @@ struct Machine::State {
   Memslots slots;
   Memory memory;
   std::map<unsigned, DirtyLog> logs;  ///< by slot, where logging is on
+  /// Pages of logged slots that the command wrote or may have mapped.
+  std::vector<std::pair<unsigned, std::uint64_t>> logged;
   /// Dirty rings outlive the logging of the slots that they name.
   struct RetiredLog {
     unsigned id = 0;
@@ -240,6 +248,9 @@ struct Machine::State {
   std::set<Hfn> poked;                  ///< of those, rewritten by user space while live
   std::set<Hfn> unprotected;            ///< of those, mapped writable: mmio_unprotects
   std::array<std::uint64_t, looseness_count> used{};
+  /// The slot whose logging begins beside what happens now: its pages are
+  /// write-protected one after the other.
+  std::optional<unsigned> beginning_to_log;
   bool page_size_changed = false;   ///< CR4.PSE was set and clear
   bool no_execute_was_off = false;  ///< EFER.NX was clear at some time
 };
