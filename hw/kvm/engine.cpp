@@ -84,6 +84,7 @@ void find_capabilities(Findings& findings, int kvm, bool tdp) {
   findings.add(Feature::host_age, false, "no system call ages a range of pages");
   findings.add(Feature::shrinker, false, "no system call runs a shrinker on one VM");
   findings.add(Feature::nx_recovery, false, "no system call wakes the worker of one VM");
+  findings.add(Feature::parallel_blocks, true, "");
   findings.add(Feature::smm, false,
                capability(kvm, KVM_CAP_X86_SMM) == 0 ? "no KVM_CAP_X86_SMM"
                                                      : "this engine has no guest code for SMM");

@@ -181,7 +181,7 @@ Result<Observation> KvmEngine::set_slot(const Command& command) {
   }
   ++reached_["slot ok"];
   slots_.accept(region);
-  roots_planted_ = false;
+  if (!parallel_) roots_planted_ = false;
   return Done{};
 }
 

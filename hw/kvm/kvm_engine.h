@@ -4,6 +4,7 @@
 
 #include <list>
 #include <memory>
+#include <mutex>
 
 #include "hw/kvm/engine.h"
 #include "hw/kvm/harness_tables.h"
@@ -12,15 +13,28 @@
 
 namespace lockstep::hw {
 
-/// Counts the paths that ran. Names are those of Engine::reached().
+/// Counts the paths that ran, on any thread. Names are those of Engine::reached().
 class Reached {
  public:
   using Counts = std::map<std::string, std::uint64_t>;
-  /// A counter to keep and to increment without a look-up.
-  std::uint64_t& operator[](const char* name) { return counts_[name]; }
+  class Counter {
+   public:
+    Counter(Reached& reached, const char* name) : reached_(reached), name_(name) {}
+    void operator++() {
+      const std::scoped_lock lock(reached_.mutex_);
+      ++reached_.counts_[name_];
+    }
+
+   private:
+    Reached& reached_;
+    const char* name_;
+  };
+  Counter operator[](const char* name) { return {*this, name}; }
+  /// While no other thread counts.
   const Counts& counts() const { return counts_; }
 
  private:
+  std::mutex mutex_;
   Counts counts_;
 };
 
@@ -34,6 +48,8 @@ class KvmEngine final : public Engine {
   const Platform& platform() const override { return platform_; }
   Result<void> begin(const Configuration& configuration, bool fresh) override;
   Result<Observation> execute(const Command& command) override;
+  Result<std::vector<ParallelAnswer>> execute_parallel(
+      std::span<const ParallelCommand> commands) override;
   Result<Observation> end() override;
   const std::map<std::string, std::uint64_t>& reached() const override;
 
@@ -79,6 +95,8 @@ class KvmEngine final : public Engine {
   Result<void> plant_roots();
   Observation store_through_window(Vcpu& vcpu, unsigned index, const EntrySet& command);
   Observation finished(const Stop& stop) const;
+  /// Let vCPUs of a block begin at different distances, as its schedule says.
+  static void linger(std::uint64_t schedule, unsigned thread);
   /// The harness of a vCPU may have lost its translations.
   void chill(std::optional<unsigned> vcpu = std::nullopt);
   /// Give a chilled harness its translations back and read pf_fixed.
@@ -107,6 +125,7 @@ class KvmEngine final : public Engine {
   std::vector<RootEntry> root_entries_;
   std::vector<VcpuMemo> memos_;
   bool roots_planted_ = false;
+  bool parallel_ = false;  ///< vCPUs run on threads of their own
   bool keep_vm_ = true;
   Reached reached_;
 };
