@@ -11,7 +11,8 @@ namespace {
 
 bool misaligned(std::uint64_t address) { return (address & ~page_mask) != 0; }
 
-auto first_behind(const std::vector<std::unique_ptr<MemorySlot>>& slots, Gfn gfn) {
+template <typename Slots>
+auto first_behind(const Slots& slots, Gfn gfn) {
   return std::upper_bound(slots.begin(), slots.end(), gfn,
                           [](Gfn g, const auto& slot) { return g < slot->base; });
 }
@@ -70,9 +71,11 @@ MemorySlot* SlotTable::by_id(std::uint64_t id) {
 MemorySlot* SlotTable::by_gfn(Gfn gfn) {
   MemorySlot* last = last_used_.mine().load(std::memory_order_relaxed);
   if (last != nullptr && last->contains(gfn)) return last;
-  const auto behind = first_behind(slots_, gfn);
-  if (behind == slots_.begin()) return nullptr;
-  MemorySlot* slot = std::prev(behind)->get();
+  schedule::announce(active_tag_, schedule::Access::read, std::memory_order_acquire);
+  const Lookup& slots = lookup_[active_.load(std::memory_order_acquire)];
+  const auto behind = first_behind(slots, gfn);
+  if (behind == slots.begin()) return nullptr;
+  MemorySlot* slot = *std::prev(behind);
   if (!slot->contains(gfn)) return nullptr;
   last_used_.mine().store(slot, std::memory_order_relaxed);
   return slot;
@@ -80,14 +83,30 @@ MemorySlot* SlotTable::by_gfn(Gfn gfn) {
 
 Expected<SlotTable::Room> SlotTable::room() {
   if (plan_.fails_now()) return fail(Error::no_memory);
-  if (slots_.size() < slots_.capacity()) return Room{};
-  const auto grown = or_no_memory([&] { slots_.reserve(2 * slots_.size() + 4); });
+  const auto full = [&](std::size_t capacity) { return capacity <= slots_.size(); };
+  if (!full(slots_.capacity()) && !full(inactive().capacity())) return Room{};
+  const auto grown = or_no_memory([&] {
+    slots_.reserve(2 * slots_.size() + 4);
+    inactive().reserve(2 * slots_.size() + 4);
+  });
   if (!grown) return fail(grown.error());
   return Room{};
 }
 
 MemorySlot& SlotTable::insert(std::unique_ptr<MemorySlot> slot, Room&& /*room*/) {
-  return **slots_.insert(first_behind(slots_, slot->base), std::move(slot));
+  MemorySlot& inserted = **slots_.insert(first_behind(slots_, slot->base), std::move(slot));
+  activate();
+  return inserted;
+}
+
+/// Readers find the slots as they are now. There is room: see room(), and what is taken
+/// out makes some.
+void SlotTable::activate() {
+  Lookup& next = inactive();
+  next.clear();
+  for (const auto& slot : slots_) next.push_back(slot.get());
+  schedule::announce(active_tag_, schedule::Access::write, std::memory_order_release);
+  active_.store(1 - active_.load(std::memory_order_relaxed), std::memory_order_release);
 }
 
 std::unique_ptr<MemorySlot> SlotTable::extract(std::uint64_t id) {
@@ -96,10 +115,15 @@ std::unique_ptr<MemorySlot> SlotTable::extract(std::uint64_t id) {
   if (found == slots_.end()) return nullptr;
   std::unique_ptr<MemorySlot> slot = std::move(*found);
   slots_.erase(found);
-  last_used_.each([&](std::atomic<MemorySlot*>& last) {
-    if (last == slot.get()) last = nullptr;
-  });
+  activate();
+  forget(*slot);
   return slot;
+}
+
+void SlotTable::forget(const MemorySlot& slot) {
+  last_used_.each([&](std::atomic<MemorySlot*>& last) {
+    if (last == &slot) last = nullptr;
+  });
 }
 
 Expected<void> allocate_rmaps(MemorySlot& slot, FaultPlan& plan) {

@@ -14,6 +14,7 @@
 #include "impl/mmio_encoding.h"
 #include "impl/range_math.h"
 #include "impl/shadow_page.h"
+#include "impl/slot_readers.h"
 #include "impl/thread_line.h"
 #include "spec/vocabulary/address.h"
 
@@ -63,10 +64,10 @@ struct MemorySlot {
   Gfn base = 0;
   std::uint64_t pages = 0;
   Hva hva = 0;
-  bool log = false;
+  std::atomic<bool> log = false;
   bool read_only = false;
   /// It is about to go: nothing new may be mapped. KVM: KVM_MEMSLOT_INVALID.
-  bool invalid = false;
+  std::atomic<bool> invalid = false;
   /// Leaf SPTEs of each gfn, by level - 1; absent if no shadow page may exist.
   std::array<ZeroedArray<RmapHead>, leaf_levels> rmap;
   /// How many reasons forbid a huge page, by level - 2: edges of the slot, hva
@@ -76,6 +77,7 @@ struct MemorySlot {
   /// somebody needs it. KVM: gfn_write_track.
   ZeroedArray<std::uint16_t> tracked;
   ZeroedArray<std::uint64_t> dirty;  ///< bitmap; exists while `log`, but for rings
+  schedule::Tag dirty_tag{"dirty-bitmap"};
 
   bool contains(Gfn gfn) const { return gfn - base < pages; }
   std::uint64_t dirty_words() const { return (pages + 63) / 64; }
@@ -130,7 +132,8 @@ class SlotTable {
 
   MemorySlot* by_id(std::uint64_t id);
   const MemorySlot* by_id(std::uint64_t id) const;
-  /// Slot of the gfn, or null. O(log slots), O(1) if it was the last one.
+  /// Slot of the gfn, or null. O(log slots), O(1) if it was the last one. Beside changes
+  /// of the slots: inside a section of SlotReaders.
   MemorySlot* by_gfn(Gfn gfn);
 
   /// Room for one more slot: what may fail, before anything is changed.
@@ -139,21 +142,31 @@ class SlotTable {
     Room() = default;
   };
   Expected<Room> room();
-  /// Insert a slot that overlaps none; stable address until erased.
+  /// Insert a slot that overlaps none; stable address until erased. Readers must have
+  /// been waited for since the last change.
   MemorySlot& insert(std::unique_ptr<MemorySlot> slot, Room&& room);
-  /// Take a slot out; null if there is none.
+  /// Take a slot out; null if there is none. It must live until readers have been waited
+  /// for, and then be forgotten.
   std::unique_ptr<MemorySlot> extract(std::uint64_t id);
+  /// Readers are gone: nobody may find the slot by having used it last.
+  void forget(const MemorySlot& slot);
   bool empty() const { return slots_.empty(); }
 
   /// Grows with every change of the slots; bit 63 is set while one goes on.
   /// KVM: kvm_memslots::generation.
-  std::uint64_t generation() const { return generation_; }
+  std::uint64_t generation() const { return generation_.load(std::memory_order_acquire); }
   static constexpr std::uint64_t in_progress = update_in_progress;
   static constexpr unsigned address_spaces = 2;
   /// Publish a change. Two address spaces share the numbers, so it grows by two.
   /// KVM: kvm_swap_active_memslots().
-  void begin_change() { generation_ |= in_progress; }
-  void end_change() { generation_ = next_generation<std::uint64_t>(generation_, address_spaces); }
+  void begin_change() {
+    schedule::announce(generation_tag_, schedule::Access::write);
+    generation_ = generation_ | in_progress;
+  }
+  void end_change() {
+    schedule::announce(generation_tag_, schedule::Access::write);
+    generation_ = next_generation<std::uint64_t>(generation_, address_spaces);
+  }
   /// Tests only: start from a generation near the wrap.
   void set_generation(std::uint64_t generation) { generation_ = generation; }
 
@@ -164,13 +177,22 @@ class SlotTable {
   const std::vector<std::unique_ptr<MemorySlot>>& all() const { return slots_; }
 
  private:
+  using Lookup = std::vector<MemorySlot*>;
+  Lookup& inactive() { return lookup_[1 - active_.load(std::memory_order_relaxed)]; }
+  void activate();
   bool overlaps(std::uint64_t id, Gfn first, Gfn end) const;
 
   Limits limits_;
   std::vector<std::unique_ptr<MemorySlot>> slots_;
+  /// What readers search: one of the two, while the other is made ready.
+  /// KVM: kvm_memslots, active and inactive.
+  std::array<Lookup, 2> lookup_;
+  std::atomic<unsigned> active_ = 0;
+  schedule::Tag active_tag_{"slots"};
+  schedule::Tag generation_tag_{"generation"};
   FaultPlan plan_;
   PerThread<std::atomic<MemorySlot*>> last_used_;  ///< KVM: kvm_vcpu::last_used_slot
-  std::uint64_t generation_ = 0;
+  std::atomic<std::uint64_t> generation_ = 0;
 };
 
 /// Allocate what a slot keeps for each gfn, and count its edges. Rmaps and

@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "impl/thread_line.h"
+#include "spec/vocabulary/schedule_point.h"
 
 namespace lockstep::impl {
 
@@ -16,6 +17,9 @@ namespace lockstep::impl {
 class MmuLock {
  public:
   void lock() {
+    if (auto* steers = schedule::listener; steers != nullptr) [[unlikely]] {
+      return steers->lock(tag_, schedule::LockKind::spin, schedule::Hold::exclusive);
+    }
     for (unsigned spins = 0;; ++spins) {
       bool idle = false;
       if (writer_.compare_exchange_weak(idle, true, std::memory_order_seq_cst)) break;
@@ -25,8 +29,16 @@ class MmuLock {
       for (unsigned spins = 0; readers.load(std::memory_order_seq_cst) != 0; ++spins) wait(spins);
     });
   }
-  void unlock() { writer_.store(false, std::memory_order_release); }
+  void unlock() {
+    if (auto* steers = schedule::listener; steers != nullptr) [[unlikely]] {
+      return steers->unlock(tag_, schedule::Hold::exclusive);
+    }
+    writer_.store(false, std::memory_order_release);
+  }
   void lock_shared() {
+    if (auto* steers = schedule::listener; steers != nullptr) [[unlikely]] {
+      return steers->lock(tag_, schedule::LockKind::spin, schedule::Hold::shared);
+    }
     std::atomic<std::int32_t>& readers = readers_.mine();
     for (;;) {
       // Announced first, asked second: a writer does it the other way round.
@@ -36,9 +48,19 @@ class MmuLock {
       for (unsigned spins = 0; writer_.load(std::memory_order_relaxed); ++spins) wait(spins);
     }
   }
-  void unlock_shared() { readers_.mine().fetch_sub(1, std::memory_order_release); }
+  void unlock_shared() {
+    if (auto* steers = schedule::listener; steers != nullptr) [[unlikely]] {
+      return steers->unlock(tag_, schedule::Hold::shared);
+    }
+    readers_.mine().fetch_sub(1, std::memory_order_release);
+  }
   /// Somebody wants what the caller holds. KVM: rwlock_needbreak().
-  bool contended() const { return waiting_.load(std::memory_order_relaxed) != 0; }
+  bool contended() const {
+    // Under a schedule somebody may always want it.
+    if (schedule::listener != nullptr) [[unlikely]]
+      return true;
+    return waiting_.load(std::memory_order_relaxed) != 0;
+  }
 
  private:
   void wait(unsigned spins) {
@@ -49,6 +71,7 @@ class MmuLock {
   PerThread<std::atomic<std::int32_t>> readers_;
   alignas(64) std::atomic<bool> writer_{false};
   std::atomic<std::int32_t> waiting_{0};
+  schedule::Tag tag_{"mmu-lock"};
 };
 
 }  // namespace lockstep::impl

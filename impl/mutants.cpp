@@ -109,6 +109,16 @@ constexpr std::array table = {
                "walks of the TDP MMU miss the last entry of a range", "3a0f64de479c"},
     MutantInfo{Mutant::tdp_root_kept, "tdp-root-kept",
                "an invalidated root's tree is never taken down", "524a1e4e381f"},
+    MutantInfo{Mutant::dirty_get_copies_first, "dirty-get-copies-first",
+               "the dirty bitmap is copied, and what was set meanwhile is cleared with it",
+               "kvm_get_dirty_log_protect(), and this MMU before parallel blocks",
+               /*parallel=*/true},
+    MutantInfo{Mutant::zap_before_readers, "zap-before-readers",
+               "a slot is zapped while faults that found it go on, and map it again",
+               "kvm_swap_active_memslots(): synchronize_srcu_expedited()", /*parallel=*/true},
+    MutantInfo{Mutant::fault_ignores_notifier, "fault-ignores-notifier",
+               "a fault maps the page that it found before the host moved it",
+               "mmu_invalidate_retry_hva(), e930bffe95e1", /*parallel=*/true},
 };
 
 constexpr std::array absent = {

@@ -61,6 +61,9 @@ enum class Mutant : std::uint8_t {
   tdp_zap_without_flush,
   tdp_skips_last_entry,
   tdp_root_kept,
+  dirty_get_copies_first,
+  zap_before_readers,
+  fault_ignores_notifier,
   count
 };
 
@@ -70,6 +73,8 @@ struct MutantInfo {
   std::string_view title;  ///< what the defect does
   /// The bug it stands for: commit, CVE, or the rule that it breaks.
   std::string_view history;
+  /// Only something beside something else shows it.
+  bool parallel = false;
 };
 
 /// All of them, whether this build has them or not.

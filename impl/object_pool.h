@@ -15,6 +15,7 @@
 
 #include "impl/cache_capacity.h"
 #include "impl/error.h"
+#include "spec/vocabulary/schedule_point.h"
 
 namespace lockstep::impl {
 
@@ -169,6 +170,9 @@ class ObjectCache {
   Expected<void> topup(std::size_t minimum) {
     if (!needs_topup(size_, minimum)) return {};
     while (size_ < capacity) {
+      if (auto* steers = schedule::listener; steers != nullptr) [[unlikely]] {
+        steers->allocate(allocation_, schedule::Allocation::may_sleep);
+      }
       auto object = source_->allocate();
       if (!object) {
         if (size_ >= minimum) break;
@@ -196,6 +200,7 @@ class ObjectCache {
   Source* source_;
   std::size_t size_ = 0;
   std::array<Ptr, Capacity> objects_{};
+  schedule::Tag allocation_{"allocation"};
 };
 
 }  // namespace lockstep::impl

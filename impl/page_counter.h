@@ -23,7 +23,11 @@ class PageCounter {
   std::uint64_t limit() const { return limit_; }
   void set_limit(std::uint64_t limit) { limit_ = limit; }
   /// Pages that may still be charged before reclaim must run.
-  std::uint64_t available() const { return used() < limit_ ? limit_ - used() : 0; }
+  std::uint64_t available() const {
+    // Once: others charge meanwhile.
+    const std::uint64_t now = used();
+    return now < limit_ ? limit_ - now : 0;
+  }
   /// Count one page for as long as the charge lives.
   PageCharge charge();
 

@@ -97,6 +97,7 @@ void TdpMmu::set(ShadowPage& page, unsigned entry, std::uint64_t now) {
 
 bool TdpMmu::exchange(ShadowPage& page, unsigned entry, std::uint64_t old, std::uint64_t now) {
   if (old == spte::removed) return false;
+  schedule::announce(spte_tag_, schedule::Access::update);
   std::uint64_t seen = old;
   const bool takes_away =
       spte_present(old) && (!spte_present(now) || spte_frame(old) != spte_frame(now) ||
@@ -110,6 +111,7 @@ bool TdpMmu::exchange(ShadowPage& page, unsigned entry, std::uint64_t old, std::
   if (!page.exchange(entry, seen, spte::removed)) return false;
   changed(page, entry, old, 0, /*shared=*/true);
   if (!mutant(Mutant::tdp_zap_without_flush)) shadow_->request_flush();
+  schedule::announce(spte_tag_, schedule::Access::write);
   shadow_->leaves().account(page.role.level, 0, now);
   page.set(entry, now);
   return true;
@@ -129,6 +131,7 @@ ShadowPagePtr TdpMmu::make_table(ShadowPagePtr fresh, ShadowPage& parent, unsign
 Expected<ShadowPage*> TdpMmu::descend(FaultCaches& caches, ShadowPage& from, unsigned entry,
                                       Gfn gfn, const Goal* goal, bool& retry) {
   const unsigned level = from.role.level;
+  schedule::announce(spte_tag_, schedule::Access::read);
   const std::uint64_t old = from.spte(entry);
   if (old == spte::removed) {
     retry = true;
@@ -163,6 +166,7 @@ Expected<TdpMmu::Mapped> TdpMmu::map(FaultCaches& caches, DirtyMarker& dirty, Sh
   }
   const unsigned level = table->role.level;
   const unsigned entry = spte_index(gfn_to_gpa(mapping.gfn), level);
+  schedule::announce(spte_tag_, schedule::Access::read);
   const std::uint64_t old = table->spte(entry);
   if (old == spte::removed) return Mapped::retry;
   // A present table stays where the mitigation made it.
@@ -183,7 +187,10 @@ Expected<TdpMmu::Mapped> TdpMmu::map(FaultCaches& caches, DirtyMarker& dirty, Sh
     if (!exchange(*table, entry, old, spte)) return Mapped::retry;
     if (fewer) shadow_->request_flush();
   }
-  if (spte_writable(spte)) dirty.mark(mapping.slot, mapping.gfn);
+  if (spte_writable(spte)) {
+    schedule::announce(mapping.slot.dirty_tag, schedule::Access::update);
+    dirty.mark(mapping.slot, mapping.gfn);
+  }
   return denied ? Mapped::write_denied : Mapped::done;
 }
 

@@ -9,8 +9,8 @@
 
 #include <cstdint>
 #include <memory>
-#include <mutex>
 
+#include "impl/mutex.h"
 #include "impl/shadow_mmu.h"
 #include "impl/walkers.h"
 
@@ -139,7 +139,8 @@ class TdpMmu {
   Walkers* walkers_;
   TokenCount pages_;
   PageList roots_;
-  std::mutex dead_mutex_;
+  SpinLock dead_mutex_{"dead-pages-lock"};
+  schedule::Tag spte_tag_{"spte"};
   PageList dead_;  ///< unlinked, maybe still walked
 };
 

@@ -4,12 +4,12 @@
 
 #include <array>
 #include <cstdint>
-#include <mutex>
 #include <optional>
 #include <variant>
 
 #include "impl/guest_walk.h"
 #include "impl/memory_cache.h"
+#include "impl/mutex.h"
 #include "impl/roots.h"
 #include "impl/vm.h"
 #include "impl/walk_tables.h"
@@ -198,7 +198,7 @@ class Vcpu final : private GuestTables {
   WalkTables tables_;
   Role base_;
   unsigned hardware_levels_ = 4;
-  std::mutex caches_mutex_;  ///< held from filling the caches to the fault's end
+  Mutex caches_mutex_{"caches-lock"};  ///< held from filling the caches to the fault's end
   FaultCaches caches_;
   DirtyMarker dirty_;
   Roots roots_;

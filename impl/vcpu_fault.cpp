@@ -123,6 +123,7 @@ void Vcpu::injected(Gva gva, std::uint32_t code) {
 }
 
 FaultOutcome Vcpu::page_fault(Gva gva, const GuestAccess& access, bool reserved) {
+  const SlotReaders::Section reading(vm_->slot_readers(), number_);
   if (state_.paging.mode == PagingMode::none) return direct_fault(gva, access.kind, reserved);
   const std::scoped_lock caching(caches_mutex_);
   if (reserved) {
@@ -143,6 +144,7 @@ FaultOutcome Vcpu::page_fault(Gva gva, const GuestAccess& access, bool reserved)
   const bool write = access.kind == AccessKind::write;
   if (write && (slot->read_only || slot->is_tracked(gfn))) return NeedsEmulation{};
   const Vm::Place place = vm_->place(walked.gpa);
+  if (!place && slot->invalid) return Fixed{};
   if (!place) return RunError{Error::bad_address};
   // KVM: kvm_handle_error_pfn().
   const bool refused = vm_->host_protects(place.hva) && !mutant(Mutant::host_protection_ignored);
@@ -177,6 +179,7 @@ FaultOutcome Vcpu::page_fault(Gva gva, const GuestAccess& access, bool reserved)
 }
 
 FaultOutcome Vcpu::tdp_fault(Gpa gpa, AccessKind kind, bool reserved) {
+  const SlotReaders::Section reading(vm_->slot_readers(), number_);
   return direct_fault(gpa, kind, reserved);
 }
 
@@ -193,6 +196,7 @@ FaultOutcome Vcpu::direct_fault(Gpa gpa, AccessKind kind, bool reserved) {
   const bool write = kind == AccessKind::write;
   if (write && (slot->read_only || slot->is_tracked(gfn))) return NeedsEmulation{};
   const Vm::Place place = vm_->place(gpa);
+  if (!place && slot->invalid) return Fixed{};
   if (!place) return RunError{Error::bad_address};
   if (!reserved && fast_fault(gpa, kind)) return Fixed{};
   const bool refused = vm_->host_protects(place.hva) && !mutant(Mutant::host_protection_ignored);
@@ -250,7 +254,9 @@ bool Vcpu::fast_fault(Gpa gpa, AccessKind kind) {
     // A huge leaf has one bit for many pages.
     if (level > 1 && slot->log && !mutant(Mutant::huge_write_logged_as_one)) return false;
     const std::uint64_t now = with_write(spte);
+    schedule::announce(slot->dirty_tag, schedule::Access::update);
     if (!page->exchange(entry, spte, now)) return false;
+    schedule::announce(slot->dirty_tag, schedule::Access::update);
     if (!mutant(Mutant::fast_fault_not_logged)) dirty_.mark(*slot, gpa_to_gfn(gpa));
     ++events_.fast;
     return true;

@@ -39,6 +39,7 @@ Expected<void> Vcpu::prepare_entry() {
     request(Request::free_obsolete_roots);
   }
   if (requests_ == 0 && root_frame()) return {};
+  const SlotReaders::Section reading(vm_->slot_readers(), number_);
   const std::scoped_lock caching(caches_mutex_);
   if (take_request(Request::free_obsolete_roots)) {
     const auto held = vm_->exclusive();

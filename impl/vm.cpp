@@ -42,7 +42,7 @@ void Vm::leave(Vcpu& vcpu) {
 
 Vm::Place Vm::place(Gpa gpa) {
   MemorySlot* slot = slots_.by_gfn(gpa_to_gfn(gpa));
-  if (slot == nullptr) return {};
+  if (slot == nullptr || slot->invalid) return {};
   const Hva hva = slot->hva_of(gpa);
   if (!memory_.contains(hva & page_mask, page_size)) return {};
   return {slot, hva};
@@ -132,6 +132,7 @@ Expected<void> Vm::create(const MemoryRegion& region) {
   slots_.begin_change();
   slots_.insert(std::move(*slot), *std::move(room));
   publish();
+  slot_readers_.wait();
   return {};
 }
 
@@ -142,6 +143,8 @@ void Vm::begin_removal(MemorySlot& slot) {
   slots_.begin_change();
   slot.invalid = true;
   publish();
+  // Who found the slot before maps what it found, and only then it is zapped.
+  if (!mutant(Mutant::zap_before_readers)) slot_readers_.wait();
   if (settings_.slot_zap_all) {
     zap_everything();
     return;
@@ -154,8 +157,10 @@ void Vm::begin_removal(MemorySlot& slot) {
 void Vm::remove(std::uint64_t id) {
   begin_removal(*slots_.by_id(id));
   slots_.begin_change();
-  slots_.extract(id).reset();
+  const auto gone = slots_.extract(id);
   publish();
+  slot_readers_.wait();
+  slots_.forget(*gone);
 }
 
 Expected<void> Vm::move(const MemoryRegion& region) {
@@ -166,9 +171,6 @@ Expected<void> Vm::move(const MemoryRegion& region) {
   if (!room) return fail(room.error());
   MemorySlot& slot = **moved;
   if (region.log && old.log) {
-    // What is unmapped below takes its dirty bits along.
-    harvest(old);
-    slot.dirty = std::move(old.dirty);  // the bitmap moves along
     slot.log = true;
   } else if (auto logging = set_logging(slot, region.log); !logging) {
     return logging;
@@ -177,11 +179,18 @@ Expected<void> Vm::move(const MemoryRegion& region) {
     old.base = slot.base;
     return {};
   }
+  // What is unmapped takes its dirty bits along.
+  if (region.log && old.log) harvest(old);
   begin_removal(old);
+  // Nobody marks pages of an invalid slot: the bitmap moves along.
+  if (region.log && old.log) slot.dirty = std::move(old.dirty);
   slots_.begin_change();
-  slots_.extract(region.id).reset();
+  const auto gone = slots_.extract(region.id);
+  slot_readers_.wait();
+  slots_.forget(*gone);
   slots_.insert(std::move(*moved), *std::move(room));
   publish();
+  slot_readers_.wait();
   return {};
 }
 
@@ -191,6 +200,11 @@ Expected<void> Vm::change_flags(const MemoryRegion& region) {
     harvest(slot);
   }
   slots_.begin_change();
+  if (!region.log) {
+    // Who is about to mark a page ends before the bitmap does.
+    slot.log = false;
+    slot_readers_.wait();
+  }
   const auto logging = set_logging(slot, region.log);
   publish();
   if (!logging) return logging;

@@ -4,7 +4,6 @@
 
 #include <atomic>
 #include <cstdint>
-#include <mutex>
 #include <optional>
 #include <vector>
 
@@ -13,6 +12,8 @@
 #include "impl/guarded_mmu.h"
 #include "impl/host_memory.h"
 #include "impl/memslot.h"
+#include "impl/mutants.h"
+#include "impl/mutex.h"
 #include "impl/protocol_steps.h"
 #include "spec/vocabulary/configuration.h"
 
@@ -88,6 +89,7 @@ class Vm {
   /// A fault that looked at the host's pages when invalidations were at `seen`
   /// must look again. KVM: mmu_invalidate_retry_hva().
   bool must_retry(std::uint64_t seen, Hva hva) const {
+    if (mutant(Mutant::fault_ignores_notifier)) return false;
     const bool here = invalidating_ && hva >= invalid_from_ && hva < invalid_to_;
     return impl::must_retry<std::uint64_t>(here, invalidations(), seen);
   }
@@ -142,6 +144,8 @@ class Vm {
   TableArena& arena() const { return mmu_.arena(); }
   Walkers& walkers() { return mmu_.walkers(); }
   SlotTable& slots() { return slots_; }
+  /// Sections in which slots may be looked up beside changes of them.
+  SlotReaders& slot_readers() { return slot_readers_; }
   /// Stores to gfns that shadow pages follow.
   std::uint64_t tracked_stores() const { return tracked_stores_; }
   void count_tracked_store() { ++tracked_stores_; }
@@ -166,18 +170,21 @@ class Vm {
   void split_slot(MemorySlot& slot, Gfn first, Gfn end);
   void harvest(MemorySlot& slot);
   bool rearm(const GuardedMmu::Exclusive& held, MemorySlot& slot, Gfn gfn);
-  bool protect_word(MemorySlot& slot, std::uint64_t word, std::uint64_t mask);
+  /// `cleared` becomes the bits that were set; true if TLBs must be told.
+  bool protect_word(MemorySlot& slot, std::uint64_t word, std::uint64_t mask,
+                    std::uint64_t& cleared);
   template <typename Visit>
   void each_range(Hva hva, std::uint64_t size, Visit&& visit);
 
   HostMemory memory_;
   VmSettings settings_;
   SlotTable slots_;
+  SlotReaders slot_readers_;
   GuardedMmu mmu_;
   DirtyMarker marker_;  ///< of stores that no vCPU makes
   MemoryCache split_pages_;
   SplitRmapCache split_rmaps_;
-  std::mutex vcpus_mutex_;
+  Mutex vcpus_mutex_{"vcpus-lock"};
   std::vector<Vcpu*> vcpus_;
   std::atomic<bool> tracking_ = false;
   std::atomic<std::uint64_t> invalidations_ = 0;

@@ -88,9 +88,10 @@ void Vm::collapse_slot(MemorySlot& slot) {
   held.tdp().collapse(slot, level);
 }
 
-bool Vm::protect_word(MemorySlot& slot, std::uint64_t word, std::uint64_t mask) {
-  const std::uint64_t cleared =
-      std::atomic_ref(slot.dirty[word]).fetch_and(~mask, std::memory_order_acq_rel) & mask;
+bool Vm::protect_word(MemorySlot& slot, std::uint64_t word, std::uint64_t mask,
+                      std::uint64_t& cleared) {
+  schedule::announce(slot.dirty_tag, schedule::Access::update);
+  cleared = std::atomic_ref(slot.dirty[word]).fetch_and(~mask, std::memory_order_acq_rel) & mask;
   if (cleared == 0) return false;
   bool flush = false;
   const Gfn first = slot.base + word * 64;
@@ -120,13 +121,19 @@ Expected<Vm::DirtyLog> Vm::get_dirty_log(std::uint64_t id) {
   DirtyLog log{.pages = slot->pages, .words = {}};
   const auto reserved = or_no_memory([&] { log.words.reserve(slot->dirty_words()); });
   if (!reserved) return fail(reserved.error());
-  for (std::uint64_t word = 0; word < slot->dirty_words(); ++word) {
+  const bool keeps = settings_.dirty_log != DirtyLogMode::plain;
+  const bool copies = keeps || mutant(Mutant::dirty_get_copies_first);
+  for (std::uint64_t word = 0; copies && word < slot->dirty_words(); ++word) {
+    schedule::announce(slot->dirty_tag, schedule::Access::read);
     log.words.push_back(slot->dirty[word]);
   }
-  if (settings_.dirty_log != DirtyLogMode::plain) return log;
+  if (keeps) return log;
   bool flush = false;
   for (std::uint64_t word = 0; word < slot->dirty_words(); ++word) {
-    flush |= protect_word(*slot, word, ~0ull);
+    // What is cleared is what is returned. KVM: xchg() in kvm_get_dirty_log_protect().
+    std::uint64_t cleared = 0;
+    flush |= protect_word(*slot, word, ~0ull, cleared);
+    if (!copies) log.words.push_back(cleared);
   }
   if (flush && !mutant(Mutant::dirty_get_without_flush)) exclusive().mmu().request_flush();
   return log;
@@ -142,14 +149,15 @@ Expected<void> Vm::clear_dirty_log(std::uint64_t id, std::uint64_t first, std::u
     return fail(Error::invalid);
   }
   bool flush = false;
+  std::uint64_t cleared = 0;
   const std::uint64_t first_word = first / 64;
   for (std::uint64_t word = first_word; word < first_word + (count + 63ull) / 64; ++word) {
     if (mutant(Mutant::dirty_clear_half)) {
-      flush |= protect_word(*slot, word, 0xffff'ffffull);
+      flush |= protect_word(*slot, word, 0xffff'ffffull, cleared);
       slot->dirty[word] = 0;
       continue;
     }
-    flush |= protect_word(*slot, word, ~0ull);
+    flush |= protect_word(*slot, word, ~0ull, cleared);
   }
   if (flush && !mutant(Mutant::dirty_get_without_flush)) exclusive().mmu().request_flush();
   return {};

@@ -3,6 +3,11 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <chrono>
+#include <optional>
+#include <thread>
+
 #include "impl/test_guest.h"
 
 namespace lockstep::impl {
@@ -192,6 +197,52 @@ TEST(VmSlots, EachAllocationMayFail) {
     EXPECT_TRUE(guest.vm.get_dirty_log(1));
   }
   EXPECT_TRUE(guest.vm.place(0x800000));
+}
+
+/// A slot that somebody looks at stays until he is done; then it goes.
+TEST(VmSlots, DeletionWaitsForReaders) {
+  Guest guest({.tdp = true});
+  ASSERT_FALSE(guest.slot(slot0));
+  ASSERT_FALSE(guest.slot(slot1));
+  std::optional<SlotReaders::Section> reading;
+  reading.emplace(guest.vm.slot_readers(), 0);
+  const MemorySlot* slot = guest.vm.slots().by_gfn(0x200);
+  ASSERT_NE(slot, nullptr);
+  std::atomic<bool> gone = false;
+  std::thread deletes([&] {
+    EXPECT_FALSE(guest.slot({.id = 1}));
+    gone = true;
+  });
+  while (!slot->invalid) std::this_thread::yield();
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  EXPECT_FALSE(gone);
+  EXPECT_EQ(slot->base, 0x200u);
+  reading.reset();
+  deletes.join();
+  EXPECT_EQ(guest.vm.slots().by_gfn(0x200), nullptr);
+}
+
+/// vCPUs fault while slots come and go; the sanitizer of addresses sees who was freed.
+TEST(VmSlots, ComeAndGoBesideFaults) {
+  Guest guest({.tdp = true});
+  ASSERT_FALSE(guest.slot(slot0));
+  std::atomic<bool> stop = false;
+  std::thread faults([&] {
+    Vcpu cpu(guest.vm, long_mode(), 0x1000);
+    while (!stop) {
+      if (cpu.prepare_entry()) (void)cpu.tdp_fault(0x205000, AccessKind::write);
+    }
+  });
+  for (int i = 0; i < 300; ++i) {
+    ASSERT_FALSE(guest.slot(logged(slot1)));
+    ASSERT_FALSE(guest.slot(slot1));
+    MemoryRegion moved = slot1;
+    moved.gpa = 0x400000;
+    ASSERT_FALSE(guest.slot(moved));
+    ASSERT_FALSE(guest.slot({.id = 1}));
+  }
+  stop = true;
+  faults.join();
 }
 
 }  // namespace

@@ -7,6 +7,8 @@
 #include <cstddef>
 #include <thread>
 
+#include "spec/vocabulary/schedule_point.h"
+
 namespace lockstep::impl {
 
 /// A table that was unlinked may be reused once every vCPU has been seen outside
@@ -19,7 +21,11 @@ class Walkers {
   class Walk {
    public:
     Walk(Walkers& walkers, std::size_t vcpu) : flag_(&walkers.flags_[vcpu % most].walking) {
-      flag_->store(true, std::memory_order_seq_cst);
+      schedule::announce(walkers.tag_, schedule::Access::update);
+      flag_->store(true, std::memory_order_relaxed);
+      // SPTEs are read relaxed: only a fence orders that behind the flag, as wait() has one
+      // between what was unlinked and the flags.
+      std::atomic_thread_fence(std::memory_order_seq_cst);
     }
     Walk(const Walk&) = delete;
     Walk& operator=(const Walk&) = delete;
@@ -33,15 +39,21 @@ class Walkers {
   void wait() const {
     std::atomic_thread_fence(std::memory_order_seq_cst);
     for (const Flag& flag : flags_) {
-      while (flag.walking.load(std::memory_order_acquire)) std::this_thread::yield();
+      while (flag.walking.load(std::memory_order_acquire)) pause();
     }
   }
 
  private:
+  static void pause() {
+    if (auto* steers = schedule::listener; steers != nullptr) [[unlikely]]
+      return steers->yield();
+    std::this_thread::yield();
+  }
   struct alignas(64) Flag {
     std::atomic<bool> walking = false;
   };
   std::array<Flag, most> flags_{};
+  schedule::Tag tag_{"walkers"};
 };
 
 }  // namespace lockstep::impl

@@ -95,4 +95,11 @@ class Listener {
 /// Of this thread of the host; null while nobody controls schedules.
 inline constinit thread_local Listener* listener = nullptr;
 
+/// An atomic access comes next, if anybody wants to know.
+inline void announce(const Tag& object, Access access,
+                     std::memory_order order = std::memory_order_seq_cst) {
+  if (listener != nullptr) [[unlikely]]
+    listener->atomic(object, access, order);
+}
+
 }  // namespace lockstep::schedule
