@@ -54,6 +54,9 @@ std::vector<Item> properties() {
           {"failed-allocations",
            "random programs, again for each allocation of a hosted kernel: it fails, user space "
            "asks again, nothing else may change (run --property failed-allocations)"},
+          {"parallel",
+           "random programs with parallel blocks: some order of the atomic steps of their "
+           "commands must explain what is shown (run --property parallel)"},
           {"schedules",
            "systems of threads (list systems) under random walks and PCT, with detectors of "
            "races, deadlocks and use after free; of a hosted kernel's CPUs, too (run --property "

@@ -52,6 +52,7 @@ constexpr auto footer =
     "  lockstep run --engines spec,kvm --budget 8h --jobs 4\n"
     "  lockstep run --property page-walk-matrix --engines spec,impl,kvm\n"
     "  lockstep run --property failed-allocations --engines spec,hosted:6.12\n"
+    "  lockstep run --property parallel --engines spec,kvm\n"
     "  lockstep run --property schedules --budget 20s\n"
     "  lockstep run --seed 42 --json result.json\n";
 
@@ -133,6 +134,7 @@ int run(const Options& options) {
   campaign.budget = *budget;
   campaign.seed = seed;
   if (options.property == "failed-allocations") campaign.cases_of = props::Cases::every_allocation;
+  if (options.property == "parallel") campaign.cases_of = props::Cases::parallel;
   campaign.jobs =
       options.jobs != 0 ? options.jobs : std::max(1u, std::thread::hardware_concurrency());
   campaign.failures = options.failures;
@@ -183,8 +185,8 @@ void add_run(CLI::App& app, int& exit) {
   verb->footer(footer);
   verb->add_option("--property", options->property, "What to check; see `lockstep list properties`")
       ->type_name("NAME")
-      ->check(CLI::IsMember({"side-by-side", "page-walk-matrix", "failed-allocations", "schedules",
-                             "schedules-exhaustive"}))
+      ->check(CLI::IsMember({"side-by-side", "page-walk-matrix", "failed-allocations", "parallel",
+                             "schedules", "schedules-exhaustive"}))
       ->capture_default_str();
   verb->add_option("--engines", options->engines,
                    "Engines, with commas: spec, impl, kvm, hosted:6.12")

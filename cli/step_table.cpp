@@ -23,10 +23,74 @@ bool unexpected(const props::Answer& answer, const std::optional<Observation>& e
   return expected && answer.observation != nullptr && *answer.observation != *expected;
 }
 
+/// Width of a thread's column, with the gap behind it.
+constexpr std::size_t column_width = 38;
+
+/// The text in lines of a column, broken at spaces; what follows is indented.
+void append_wrapped(std::vector<std::string>& lines, std::string text, const char* indent) {
+  constexpr std::size_t width = column_width - 2;
+  while (text.size() > width) {
+    std::size_t at = text.rfind(' ', width);
+    if (at == std::string::npos || text.find_first_not_of(' ') >= at) at = width;
+    lines.push_back(text.substr(0, at));
+    text = indent + text.substr(text[at] == ' ' ? at + 1 : at);
+  }
+  lines.push_back(std::move(text));
+}
+
 }  // namespace
+
+std::string StepTable::block_lines(const props::StepTrace& trace) {
+  const Step& step = program_.steps[trace.step];
+  columns_.resize(std::max(columns_.size(), std::size_t{*step.thread} + 1));
+  auto& column = columns_[*step.thread];
+  append_wrapped(column, print(step.command, program_.configuration.paging), "    ");
+  bool odd = false;
+  const Observation* common = nullptr;
+  bool agree = true;
+  for (const auto& answer : trace.answers) {
+    odd = odd || refused(answer) || undecided(answer);
+    if (answer.observation == nullptr) continue;
+    if (common == nullptr) common = answer.observation;
+    agree = agree && *answer.observation == *common;
+  }
+  for (const auto& answer : trace.answers) {
+    if (answer.observation == nullptr) continue;
+    const bool wrong = unexpected(answer, step.expected);
+    append_wrapped(column,
+                   agree ? fmt::format("  -> {}", print(*answer.observation))
+                         : fmt::format("  {}{} -> {}", wrong ? ">> " : "", answer.engine,
+                                       print(*answer.observation)),
+                   "     ");
+    if (agree) break;
+  }
+  const bool last = trace.step + 1 == program_.steps.size() ||
+                    !program_.steps[trace.step + 1].thread ||
+                    *program_.steps[trace.step + 1].thread < *step.thread;
+  if (!last) return {};
+  std::size_t rows = 0;
+  for (const auto& lines : columns_) rows = std::max(rows, lines.size());
+  std::string text = fmt::format("{} {:>4}  parallel\n", odd ? ">>" : "  ", trace.step + 1);
+  for (std::size_t row = 0; row < rows; ++row) {
+    std::string line = "         ";
+    for (const auto& lines : columns_) {
+      line += fmt::format("{:<{}}", row < lines.size() ? lines[row] : "", column_width);
+    }
+    line.erase(line.find_last_not_of(' ') + 1);
+    text += line + "\n";
+  }
+  for (const auto& answer : trace.answers) {
+    if (refused(answer)) {
+      text += fmt::format("   >>    {:<6} {}\n", answer.engine, answer.judgement->why);
+    }
+  }
+  columns_.clear();
+  return text;
+}
 
 std::string StepTable::lines(const props::StepTrace& trace) {
   const Step& step = program_.steps[trace.step];
+  if (step.thread) return block_lines(trace);
   const bool sugar =
       std::holds_alternative<Map>(step.command) || std::holds_alternative<AliasTable>(step.command);
   // What a sugared step demands holds for the last of its commands only.

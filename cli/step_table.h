@@ -4,6 +4,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "props/lockstep.h"
 #include "spec/program.h"
@@ -19,11 +20,16 @@ class StepTable {
 
   /// The lines of one executed step; empty for the further entries of a `map`
   /// that show nothing new.
+  /// A parallel block shows at its last step: a column a thread.
   std::string lines(const props::StepTrace& trace);
 
  private:
+  std::string block_lines(const props::StepTrace& trace);
+
   const Program& program_;
   std::optional<std::size_t> last_;
+  /// Of the block that goes on: the lines of each thread so far.
+  std::vector<std::vector<std::string>> columns_;
 };
 
 }  // namespace lockstep::cli

@@ -105,7 +105,9 @@ class Job {
     world.trial = [this, &mutant](const auto& found) { return trial(found, mutant.name); };
     reached_ = false;
     (void)props::choose_impl_mutant(mutant.name);
-    const auto found = hunt(campaign(mutant.name), options_.budget, known_, world);
+    auto cases = campaign(mutant.name);
+    if (mutant.parallel) cases.cases_of = props::Cases::parallel;
+    const auto found = hunt(cases, options_.budget, known_, world);
     (void)props::choose_impl_mutant({});
     report_.interrupted = found.interrupted;
     row.reached = reached_;

@@ -65,6 +65,10 @@ std::string wrapped(const std::string& line) {
   return text + line.substr(from) + "\n";
 }
 
+/// A mutant's schedule must shrink to these.
+constexpr std::size_t most_commands = 6;
+constexpr unsigned most_preemptions = 4;
+
 bool stopped(const std::atomic<bool>* stop) { return stop != nullptr && stop->load(); }
 
 /// All programs of two threads and two commands, or those that the time allows.
@@ -242,15 +246,20 @@ ScheduledMutantsReport run_schedule_mutants(const ScheduledMutantsOptions& optio
         if (!again.missed && again.outcome.failure == row.found.failure) ++row.replays;
       }
     }
-    if (!row.detected || row.replays != 100) ++missed;
+    // What is not small or not the same again helps nobody.
+    const bool small = row.detected && commands_of(row.found.saved.threads) <= most_commands &&
+                       row.found.preemptions <= most_preemptions;
+    if (!small || row.replays != 100) ++missed;
     if (options.done) options.done(row);
     report.rows.push_back(std::move(row));
   }
   report.seconds = seconds_since(begun);
   if (missed != 0) {
     report.verdict = props::Verdict::fail;
-    report.reason = fmt::format("{} of {} mutants were not detected, or not again from their text",
-                                missed, report.rows.size());
+    report.reason = fmt::format(
+        "{} of {} mutants were not detected, not again from their "
+        "text, or by more than 6 commands or 4 preemptions",
+        missed, report.rows.size());
   } else if (report.rows.size() < options.defects.size() || report.rows.empty()) {
     report.verdict = props::Verdict::no_verdict;
     report.reason = "stopped before every mutant had run";

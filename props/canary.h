@@ -3,6 +3,8 @@
 #pragma once
 
 #include <memory>
+#include <span>
+#include <vector>
 
 #include "spec/engine.h"
 
@@ -20,6 +22,8 @@ class CanaryEngine final : public Engine {
     return truth_->begin(configuration, fresh);
   }
   Result<Observation> execute(const Command& command) override;
+  Result<std::vector<ParallelAnswer>> execute_parallel(
+      std::span<const ParallelCommand> commands) override;
   Result<Observation> end() override { return truth_->end(); }
   const std::map<std::string, std::uint64_t>& reached() const override { return truth_->reached(); }
 
@@ -27,6 +31,9 @@ class CanaryEngine final : public Engine {
   bool lied() const { return lied_; }
 
  private:
+  /// Lie about the read, if it is time.
+  void lie(const Command& command, Observation& observation);
+
   std::unique_ptr<Engine> truth_;
   std::uint64_t reads_ = 0;
   bool lied_ = false;

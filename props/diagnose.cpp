@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "props/command_kind.h"
+#include "props/lockstep.h"
 
 namespace lockstep::props {
 namespace {
@@ -13,13 +14,53 @@ namespace {
 std::unique_ptr<Model> model_before(const Participant& participant, const Lowered& lowered,
                                     std::size_t step, const ModelFactory& models) {
   auto model = models(lowered.configuration, participant.engine->platform());
-  for (std::size_t i = 0; i < step; ++i) {
-    if (model->judge(lowered.steps[i].command, participant.shown[i]).kind !=
-        spec::Judgement::Kind::admitted) {
-      return nullptr;
-    }
+  for (std::size_t i = 0; i < step;) {
+    const std::size_t end = end_of_block(lowered.steps, i);
+    // Inside a block there is no before.
+    if (end > step) break;
+    const auto judgement = end == i ? model->judge(lowered.steps[i].command, participant.shown[i])
+                                    : model->judge_block(parallel_commands(lowered, i, end),
+                                                         participant.answers(i, end));
+    if (judgement.kind != spec::Judgement::Kind::admitted) return nullptr;
+    i = std::max(end, i + 1);
   }
   return model;
+}
+
+/// Where the block of the step begins.
+std::size_t begin_of_block(const Lowered& lowered, std::size_t step) {
+  std::size_t first = step;
+  while (first > 0 && end_of_block(lowered.steps, first - 1) > step) --first;
+  return first;
+}
+
+/// "write and dirty-get beside slot": the kinds of commands of each thread.
+std::string kinds_of_threads(const Lowered& lowered, std::size_t first, std::size_t end) {
+  std::string text;
+  for (std::size_t i = first; i < end; ++i) {
+    if (i != first) {
+      text += *lowered.steps[i].thread == *lowered.steps[i - 1].thread ? ", " : " beside ";
+    }
+    text += command_kind(lowered.steps[i].command);
+  }
+  return text;
+}
+
+/// Both columns of a block with what the engine showed, and when.
+std::string columns(const Participant& participant, const Lowered& lowered, std::size_t first,
+                    std::size_t end) {
+  std::string text;
+  for (std::size_t i = first; i < end; ++i) {
+    const unsigned thread = *lowered.steps[i].thread;
+    if (i == first || thread != *lowered.steps[i - 1].thread) {
+      text += fmt::format("  thread {}:\n", thread);
+    }
+    text += fmt::format("    {} -> {}  (from {} to {})\n",
+                        print(lowered.steps[i].command, lowered.configuration.paging),
+                        print(participant.shown[i]), participant.when[i].began,
+                        participant.when[i].ended);
+  }
+  return text;
 }
 
 bool all_real_engines_agree(std::span<const Participant> participants, std::size_t step) {
@@ -74,6 +115,29 @@ std::vector<Side> sides_at(std::span<const Participant> participants, std::size_
   return sides;
 }
 
+/// Nothing of a block is odd alone.
+Finding diagnose_block(Finding finding, std::size_t odd, std::span<const Participant> participants,
+                       const Lowered& lowered, std::size_t first, std::size_t end) {
+  finding.step = lowered.origin[end - 1];
+  finding.command_kind = "par";
+  finding.command = "a parallel block: " + kinds_of_threads(lowered, first, end);
+  finding.title = fmt::format("par: no order explains {}", kinds_of_threads(lowered, first, end));
+  for (std::size_t i = 0; i < participants.size(); ++i) {
+    const auto& participant = participants[i];
+    if (!participant.runs || participant.shown.size() < end) continue;
+    std::string& answer = finding.sides[i].answer;
+    answer.clear();
+    for (std::size_t at = first; at < end; ++at) {
+      if (at != first) {
+        answer += *lowered.steps[at].thread == *lowered.steps[at - 1].thread ? ", " : " | ";
+      }
+      answer += print(participant.shown[at]);
+    }
+  }
+  finding.walk = columns(participants[odd], lowered, first, end);
+  return finding;
+}
+
 std::string title_of(FindingKind kind, std::string_view command, const Observation& shown,
                      const std::vector<Observation>& admitted,
                      const std::optional<Observation>& expected) {
@@ -122,11 +186,18 @@ Finding diagnose(FindingKind kind, std::size_t odd, std::span<const Participant>
     return finding;
   }
   const auto& command = lowered.steps[step].command;
-  finding.step = lowered.origin[step];
+  const std::size_t first = begin_of_block(lowered, step);
+  const std::size_t end = std::max(end_of_block(lowered.steps, first), step + 1);
+  if (kind == FindingKind::refused && lowered.steps[step].thread) {
+    return diagnose_block(std::move(finding), odd, participants, lowered, first, end);
+  }
+  finding.step = lowered.origin[end - 1];
   finding.command_kind = std::string(command_kind(command));
   finding.command = print(command, lowered.configuration.paging);
   std::vector<Observation> admitted;
-  if (const auto model = model_before(participant, lowered, step, models)) {
+  const auto model =
+      lowered.steps[step].thread ? nullptr : model_before(participant, lowered, step, models);
+  if (model) {
     admitted = model->admitted(command);
     finding.walk = model->explain(command);
   }

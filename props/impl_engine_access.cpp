@@ -147,6 +147,11 @@ Result<Observation> ImplEngine::run(const Access& command) {
   if (long_mode(mode) && !spec::canonical(mode, command.gva)) return Exception{13};
   const spec::AccessRights access{command.kind, command.cpl, command.ac};
   for (unsigned faults = 0; faults < livelock_bound; ++faults) {
+    lockstep::schedule::announce(guest_tag_, lockstep::schedule::Access::update);
+    // Somebody else is about to change what made the fault be tried again.
+    if (faults > 2 && lockstep::schedule::listener != nullptr) {
+      lockstep::schedule::listener->yield();
+    }
     if (const auto entered = cpu.mmu.prepare_entry(); !entered) {
       return Errno{number(entered.error())};
     }

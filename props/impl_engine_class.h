@@ -18,6 +18,7 @@
 #include "hw/hosted/engine.h"
 #include "impl/vcpu.h"
 #include "impl/vm.h"
+#include "props/schedule/runner.h"
 #include "spec/cpu/processor.h"
 #include "spec/engine.h"
 #include "spec/kvm/view.h"
@@ -77,6 +78,8 @@ enum class Path : std::uint8_t {
   fast_switch,
   zap_batches,
   tdp_mmu,
+  parallel_block,
+  preempted,
   mutant,
   invariants,
   count
@@ -134,6 +137,8 @@ inline constexpr std::array<std::string_view, static_cast<std::size_t>(Path::cou
     "fast pgd switch",
     "zap in batches",
     "tdp mmu",
+    "parallel block",
+    "parallel block with preemptions",
     "mutant",
     "invariants"};
 
@@ -239,6 +244,8 @@ class ImplEngine final : public Engine {
   const Platform& platform() const override { return platform_; }
   Result<void> begin(const Configuration& configuration, bool fresh) override;
   Result<Observation> execute(const Command& command) override;
+  Result<std::vector<ParallelAnswer>> execute_parallel(
+      std::span<const ParallelCommand> commands) override;
   Result<Observation> end() override;
   const std::map<std::string, std::uint64_t>& reached() const override;
 
@@ -294,6 +301,8 @@ class ImplEngine final : public Engine {
   std::array<std::uint64_t, static_cast<std::size_t>(Path::count)> counts_{};
   mutable std::map<std::string, std::uint64_t> reached_;
   hw::hosted::InvariantChecks checks_ = hw::hosted::invariant_checks_wanted();
+  std::unique_ptr<schedule::Runner> runner_;  ///< made for the first parallel block
+  lockstep::schedule::Tag guest_tag_{"guest"};
   std::uint64_t programs_ = 0;
   std::uint64_t commands_ = 0;
 };

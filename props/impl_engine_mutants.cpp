@@ -8,7 +8,8 @@ namespace lockstep::props {
 std::vector<ImplMutant> impl_mutants() {
   std::vector<ImplMutant> all;
   for (const impl::MutantInfo& info : impl::mutants()) {
-    all.push_back({std::string(info.name), std::string(info.title), std::string(info.history)});
+    all.push_back({std::string(info.name), std::string(info.title), std::string(info.history),
+                   info.parallel});
   }
   return all;
 }

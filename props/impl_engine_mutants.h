@@ -10,8 +10,9 @@ namespace lockstep::props {
 
 struct ImplMutant {
   std::string name;
-  std::string title;    ///< what the defect does
-  std::string history;  ///< the bug that it stands for
+  std::string title;      ///< what the defect does
+  std::string history;    ///< the bug that it stands for
+  bool parallel = false;  ///< parallel blocks alone show it
 };
 
 /// Defects that KVM had or could have, and impl cannot: with the reason.

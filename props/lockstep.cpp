@@ -20,15 +20,32 @@ struct Lockstep::State {
 
   bool begin(const Program& program, const Lowered& lowered, const RunOptions& options,
              std::uint64_t mask, Outcome& outcome);
+  /// The lowered steps [first, end): one, or a parallel block.
+  struct Part {
+    const Lowered& lowered;
+    std::size_t first = 0;
+    std::size_t end = 0;
+    bool block() const { return lowered.steps[first].thread.has_value(); }
+  };
   /// False once the run is over; `outcome` says why.
-  bool step(const Lowered& lowered, std::size_t index, const RunOptions& options, Outcome& outcome);
-  bool execute(const Step& step, std::size_t index, const RunOptions& options, Outcome& outcome);
-  bool judge(const Lowered& lowered, std::size_t index, const RunOptions& options,
-             Outcome& outcome);
+  bool take(const Part& part, const RunOptions& options, Outcome& outcome);
+  bool execute(const Step& step, const RunOptions& options, Outcome& outcome);
+  bool execute_block(const Part& part, const RunOptions& options, Outcome& outcome);
+  bool judge(const Part& part, const RunOptions& options, Outcome& outcome);
   void end(const Lowered& lowered, const RunOptions& options, Outcome& outcome);
   void watch(const Lowered& lowered, std::size_t index, const RunOptions& options);
   void broken(std::size_t who, const EngineError& error, Outcome& outcome);
 };
+
+std::vector<ParallelCommand> parallel_commands(const Lowered& lowered, std::size_t first,
+                                               std::size_t end) {
+  std::vector<ParallelCommand> commands;
+  for (std::size_t i = first; i < end; ++i) {
+    commands.push_back({*lowered.steps[i].thread, lowered.steps[i].command});
+  }
+  if (!commands.empty()) commands.front().schedule = lowered.steps[first].schedule;
+  return commands;
+}
 
 namespace {
 
@@ -133,6 +150,7 @@ bool Lockstep::State::begin(const Program& program, const Lowered& lowered,
     auto& participant = participants[i];
     participant.runs = false;
     participant.shown.clear();
+    participant.when.clear();
     participant.judgement = {};
     if (((mask >> i) & 1u) == 0) continue;
     if (auto reason = lacks(participant.engine->platform(), program)) {
@@ -158,8 +176,7 @@ bool Lockstep::State::begin(const Program& program, const Lowered& lowered,
   return true;
 }
 
-bool Lockstep::State::execute(const Step& step, std::size_t, const RunOptions& options,
-                              Outcome& outcome) {
+bool Lockstep::State::execute(const Step& step, const RunOptions& options, Outcome& outcome) {
   for (std::size_t i = 0; i < participants.size(); ++i) {
     auto& participant = participants[i];
     if (!participant.runs) continue;
@@ -173,6 +190,47 @@ bool Lockstep::State::execute(const Step& step, std::size_t, const RunOptions& o
       return false;
     }
     participant.shown.push_back(std::move(*observation));
+    participant.when.emplace_back();
+    if (participant.drawing != nullptr) participant.judgement = participant.drawing->judgement();
+  }
+  return true;
+}
+
+bool Lockstep::State::execute_block(const Part& part, const RunOptions& options, Outcome& outcome) {
+  using Kind = spec::Judgement::Kind;
+  const auto commands = parallel_commands(part.lowered, part.first, part.end);
+  for (std::size_t i = 0; i < participants.size(); ++i) {
+    auto& participant = participants[i];
+    if (!participant.runs) continue;
+    tell(options, i, participant.drawing != nullptr);
+    if (participant.drawing == nullptr) {
+      auto answers = participant.engine->execute_parallel(commands);
+      if (!answers) {
+        broken(i, answers.error(), outcome);
+        return false;
+      }
+      for (auto& answer : *answers) {
+        participant.shown.push_back(std::move(answer.observation));
+        participant.when.push_back({answer.began, answer.ended});
+      }
+      continue;
+    }
+    // The order of the text is one of those that are admitted.
+    participant.judgement = {};
+    for (std::size_t at = part.first; at < part.end; ++at) {
+      const Step& step = part.lowered.steps[at];
+      if (step.expected) participant.drawing->prefer(*step.expected);
+      auto observation = participant.engine->execute(step.command);
+      if (!observation) {
+        broken(i, observation.error(), outcome);
+        return false;
+      }
+      participant.shown.push_back(std::move(*observation));
+      participant.when.push_back({2 * at, 2 * at + 1});
+      if (participant.judgement.kind == Kind::admitted) {
+        participant.judgement = participant.drawing->judgement();
+      }
+    }
   }
   return true;
 }
@@ -191,23 +249,34 @@ void Lockstep::State::watch(const Lowered& lowered, std::size_t index, const Run
   options.watch({lowered.origin[index], &lowered.steps[index].command, answers});
 }
 
-bool Lockstep::State::judge(const Lowered& lowered, std::size_t index, const RunOptions& options,
-                            Outcome& outcome) {
+bool Lockstep::State::judge(const Part& part, const RunOptions& options, Outcome& outcome) {
   using Kind = spec::Judgement::Kind;
-  const auto& step = lowered.steps[index];
+  const auto& lowered = part.lowered;
   constexpr std::size_t nobody = ~std::size_t{0};
   std::size_t refused = nobody, undecided = nobody, other = nobody;
+  std::size_t other_step = part.first;
   auto what = FindingKind::expectation;
   for (std::size_t i = 0; i < participants.size(); ++i) {
     auto& participant = participants[i];
     if (!participant.runs) continue;
     tell(options, i, true);
-    const auto& shown = participant.shown[index];
-    const bool lost = std::holds_alternative<Unexpected>(shown);
-    const bool stuck = std::holds_alternative<Livelock>(shown);
-    participant.judgement = participant.drawing != nullptr
-                                ? participant.drawing->judgement()
-                                : participant.model->judge(step.command, shown);
+    std::size_t odd = part.first;
+    for (std::size_t at = part.end; at-- > part.first;) {
+      if (std::holds_alternative<Unexpected>(participant.shown[at]) ||
+          std::holds_alternative<Livelock>(participant.shown[at])) {
+        odd = at;
+      }
+    }
+    const bool lost = std::holds_alternative<Unexpected>(participant.shown[odd]);
+    const bool stuck = std::holds_alternative<Livelock>(participant.shown[odd]);
+    if (participant.drawing == nullptr && part.block()) {
+      participant.judgement =
+          participant.model->judge_block(parallel_commands(lowered, part.first, part.end),
+                                         participant.answers(part.first, part.end));
+    } else if (participant.drawing == nullptr) {
+      participant.judgement = participant.model->judge(lowered.steps[part.first].command,
+                                                       participant.shown[part.first]);
+    }
     // Where the model says nothing, losing the vCPU is no finding either; faults
     // without end are admitted where KVM is known for them.
     if ((lost && participant.judgement.kind != Kind::undecided) ||
@@ -215,6 +284,7 @@ bool Lockstep::State::judge(const Lowered& lowered, std::size_t index, const Run
       participant.judgement = {Kind::refused, ""};
       if (other == nobody || what == FindingKind::expectation) {
         other = i;
+        other_step = odd;
         what = lost ? FindingKind::unexpected : FindingKind::livelock;
       }
       continue;
@@ -225,36 +295,46 @@ bool Lockstep::State::judge(const Lowered& lowered, std::size_t index, const Run
     } else if (participant.judgement.kind == Kind::undecided) {
       if (undecided == nobody) undecided = i;
     } else {
-      participant.reach.count(step.command, shown);
-      if (step.expected && *step.expected != shown && other == nobody) other = i;
+      for (std::size_t at = part.first; at < part.end; ++at) {
+        const Step& step = lowered.steps[at];
+        participant.reach.count(step.command, participant.shown[at]);
+        if (!step.expected || *step.expected == participant.shown[at] || other != nobody) continue;
+        other = i;
+        other_step = at;
+      }
+      if (part.block()) participant.reach.count_block();
     }
   }
-  if (options.watch) watch(lowered, index, options);
+  for (std::size_t at = part.first; options.watch && at < part.end; ++at) {
+    watch(lowered, at, options);
+  }
+  const std::size_t last = part.end - 1;
   if (other != nobody && what != FindingKind::expectation) {
-    found(outcome, diagnose(what, other, participants, lowered, index, models));
+    found(outcome, diagnose(what, other, participants, lowered, other_step, models));
   } else if (refused != nobody) {
-    found(outcome, diagnose(FindingKind::refused, refused, participants, lowered, index, models));
+    found(outcome, diagnose(FindingKind::refused, refused, participants, lowered, last, models));
   } else if (other != nobody) {
-    found(outcome, diagnose(what, other, participants, lowered, index, models));
+    found(outcome, diagnose(what, other, participants, lowered, other_step, models));
   } else if (undecided != nobody) {
     outcome.verdict = Verdict::no_verdict;
     outcome.undecided = true;
-    outcome.reason = fmt::format("step {}: {}", lowered.origin[index] + 1,
-                                 participants[undecided].judgement.why);
+    outcome.reason =
+        fmt::format("step {}: {}", lowered.origin[last] + 1, participants[undecided].judgement.why);
   } else {
     return true;
   }
   return false;
 }
 
-bool Lockstep::State::step(const Lowered& lowered, std::size_t index, const RunOptions& options,
-                           Outcome& outcome) {
+bool Lockstep::State::take(const Part& part, const RunOptions& options, Outcome& outcome) {
   if (options.position != nullptr) {
-    options.position->step.store(lowered.origin[index], std::memory_order_relaxed);
+    options.position->step.store(part.lowered.origin[part.end - 1], std::memory_order_relaxed);
   }
-  if (!execute(lowered.steps[index], index, options, outcome)) return false;
-  ++outcome.commands;
-  return judge(lowered, index, options, outcome);
+  const bool executed = part.block() ? execute_block(part, options, outcome)
+                                     : execute(part.lowered.steps[part.first], options, outcome);
+  if (!executed) return false;
+  outcome.commands += part.end - part.first;
+  return judge(part, options, outcome);
 }
 
 void Lockstep::State::end(const Lowered& lowered, const RunOptions& options, Outcome& outcome) {
@@ -295,8 +375,10 @@ Outcome Lockstep::run(const Program& program, const RunOptions& options, std::ui
     return outcome;
   }
   if (state_->begin(program, *lowered, options, mask, outcome)) {
-    for (std::size_t i = 0; i < lowered->steps.size(); ++i) {
-      if (!state_->step(*lowered, i, options, outcome)) break;
+    for (std::size_t i = 0; i < lowered->steps.size();) {
+      const State::Part part{*lowered, i, std::max(i + 1, end_of_block(lowered->steps, i))};
+      if (!state_->take(part, options, outcome)) break;
+      i = part.end;
     }
   }
   state_->end(*lowered, options, outcome);

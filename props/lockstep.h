@@ -110,6 +110,10 @@ class Lockstep {
 /// begins "# Danger:", and LOCKSTEP_CORPUS_DANGER is not set.
 std::optional<std::string> danger(const Program& program);
 
+/// The lowered steps [first, end), a parallel block, as engines are given them.
+std::vector<ParallelCommand> parallel_commands(const Lowered& lowered, std::size_t first,
+                                               std::size_t end);
+
 /// Why the engine cannot run the program, if it cannot.
 std::optional<std::string> lacks(const Platform& platform, const Program& program);
 

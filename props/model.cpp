@@ -12,6 +12,10 @@ class MachineModel final : public Model {
   spec::Judgement judge(const Command& command, const Observation& observation) override {
     return machine_.judge(command, observation);
   }
+  spec::Judgement judge_block(std::span<const ParallelCommand> commands,
+                              std::span<const ParallelAnswer> answers) override {
+    return machine_.judge(commands, answers);
+  }
   std::vector<Observation> admitted(const Command& command) const override {
     return machine_.admitted(command);
   }

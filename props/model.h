@@ -24,6 +24,17 @@ class Model {
   virtual ~Model() = default;
 
   virtual spec::Judgement judge(const Command& command, const Observation& observation) = 0;
+  /// A parallel block, see spec::Machine::judge(). Models that know of none take the
+  /// order of the text.
+  virtual spec::Judgement judge_block(std::span<const ParallelCommand> commands,
+                                      std::span<const ParallelAnswer> answers) {
+    spec::Judgement judgement;
+    for (std::size_t i = 0; i < commands.size(); ++i) {
+      judgement = judge(commands[i].command, answers[i].observation);
+      if (judgement.kind != spec::Judgement::Kind::admitted) break;
+    }
+    return judgement;
+  }
   virtual std::vector<Observation> admitted(const Command& command) const = 0;
   virtual spec::Machine::Taken take(const Command& command, const spec::Machine::Choice& choose) {
     auto outcomes = admitted(command);

@@ -23,6 +23,21 @@ struct Participant {
   bool open = false;  ///< begun, not yet ended
   /// What it showed in the current program, one a lowered step.
   std::vector<Observation> shown;
+  /// When, for those in parallel blocks: see ParallelAnswer.
+  struct Ticks {
+    std::uint64_t began = 0;
+    std::uint64_t ended = 0;
+  };
+  std::vector<Ticks> when;
+
+  /// What it showed at the steps [first, end), a block.
+  std::vector<ParallelAnswer> answers(std::size_t first, std::size_t end) const {
+    std::vector<ParallelAnswer> all;
+    for (std::size_t i = first; i < end; ++i) {
+      all.push_back({shown[i], when[i].began, when[i].ended});
+    }
+    return all;
+  }
   spec::Judgement judgement;
   Reach reach;
   std::array<std::uint64_t, spec::looseness_count> looseness{};

@@ -42,7 +42,8 @@ enum Path : unsigned {
   host_refused,
   shrink,
   nx_recover,
-  ring_collect
+  ring_collect,
+  parallel_block
 };
 
 }  // namespace
@@ -79,9 +80,12 @@ const std::vector<std::string_view>& reach_names() {
                                                       "host refused write",
                                                       "shrink",
                                                       "nx recover",
-                                                      "ring collect"};
+                                                      "ring collect",
+                                                      "parallel block"};
   return names;
 }
+
+void Reach::count_block() { ++counts_[parallel_block]; }
 
 void Reach::count(const Command& command, const Observation& observation) {
   const bool done = std::holds_alternative<Done>(observation);

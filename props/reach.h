@@ -17,6 +17,8 @@ class Reach {
  public:
   /// Count one admitted observation. Cheap: no allocation.
   void count(const Command& command, const Observation& observation);
+  /// A parallel block was judged.
+  void count_block();
   /// Path → count, without zeros.
   std::map<std::string, std::uint64_t> by_name() const;
 

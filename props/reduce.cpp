@@ -12,6 +12,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 constexpr unsigned most_tries = 8;
+constexpr unsigned most_meetings = 20;
 
 Program cut_after(Program program, const Finding& finding) {
   if (finding.step && *finding.step + 1 < program.steps.size()) {
@@ -29,9 +30,21 @@ class Reducer {
         deadline_(Clock::now() + setup.budget) {}
 
   bool fails(Tester& tester, std::span<const Program> programs, Outcome& outcome) {
-    outcome = tester.run(programs);
     const bool alone = tester.engines().size() < everywhere_.engines().size();
-    return outcome.finding && same_failure(*outcome.finding, finding_, alone);
+    for (unsigned tries = real_threads(tester, programs.back()) ? most_meetings : 1; tries != 0;
+         --tries) {
+      outcome = tester.run(programs);
+      if (outcome.finding && same_failure(*outcome.finding, finding_, alone)) return true;
+      if (over()) break;
+    }
+    return false;
+  }
+  /// Nobody decides how the threads of such a block meet.
+  static bool real_threads(const Tester& tester, const Program& program) {
+    const auto& engines = tester.engines();
+    return std::find(engines.begin(), engines.end(), "kvm") != engines.end() &&
+           std::any_of(program.steps.begin(), program.steps.end(),
+                       [](const Step& step) { return step.thread.has_value(); });
   }
   bool fails(Tester& tester, const Program& program) {
     Outcome outcome;

@@ -3,9 +3,11 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
+#include "props/shrink_blocks.h"
 #include "props/shrink_fold.h"
 #include "props/shrink_values.h"
 
@@ -34,6 +36,7 @@ class WithoutChunks {
     smaller.steps.erase(first + static_cast<std::ptrdiff_t>(begin),
                         first + static_cast<std::ptrdiff_t>(end_));
     end_ = begin;
+    mend_blocks(smaller);
     return smaller;
   }
 
@@ -66,12 +69,27 @@ class SimplerSteps {
   std::size_t next_ = 0;
 };
 
+/// The program with a schedule that shows the failure, if one of a few does.
+std::optional<Program> by_another_schedule(const Program& program, const StillFails& still_fails,
+                                           std::uint64_t& tried) {
+  constexpr std::uint64_t schedules = 24;
+  const bool parallel = std::any_of(program.steps.begin(), program.steps.end(),
+                                    [](const Step& step) { return step.thread.has_value(); });
+  for (std::uint64_t schedule = 1; parallel && schedule <= schedules; ++schedule) {
+    Program other = with_schedule(program, schedule);
+    ++tried;
+    if (still_fails(other)) return other;
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 rc::Seq<Program> shrinks(const Program& program) {
   const auto shared = std::make_shared<const Program>(program);
   return rc::seq::concat(
       rc::makeSeq<WithoutChunks>(shared), rc::seq::fromContainer(folded_programs(program)),
+      rc::seq::fromContainer(less_parallel(program)),
       rc::seq::fromContainer(simpler_programs(program)), rc::makeSeq<SimplerSteps>(shared));
 }
 
@@ -95,8 +113,13 @@ Shrunk shrink(const Program& program, const StillFails& still_fails,
       const auto value = candidate->value();
       if (validate(value)) continue;
       ++result.tried;
-      if (!still_fails(value)) continue;
-      best = std::move(*candidate);
+      if (still_fails(value)) {
+        best = std::move(*candidate);
+      } else if (auto other = by_another_schedule(value, still_fails, result.tried)) {
+        best = with_shrinks(std::move(*other));
+      } else {
+        continue;
+      }
       smaller = true;
       break;
     }

@@ -7,6 +7,7 @@
 
 #include "props/canary.h"
 #include "props/draw.h"
+#include "props/generator_parallel.h"
 #include "props/open_engines.h"
 #include "props/wire.h"
 #include "props/worker_tally.h"
@@ -175,6 +176,9 @@ Case CaseMaker::make(std::uint64_t index) const {
     return made;
   }
   const auto engines = mask(index);
+  if (cases_ == Cases::parallel) {
+    return {generate_parallel(engines == ~0ull ? all_ : quick_, seed_, index), engines};
+  }
   return {generate(engines == ~0ull ? all_ : quick_, seed_, index), engines};
 }
 
