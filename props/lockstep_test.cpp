@@ -60,6 +60,59 @@ TEST(Lockstep, DemandsNothingWhereTheModelListsTheLeast) {
   EXPECT_EQ(outcome.finding->unique, std::nullopt);
 }
 
+/// Reads of vCPU 1 beside a write and an INVLPG of vCPU 0.
+Program program_with_block() {
+  Access other = toy::read(0x1000);
+  other.vcpu = 1;
+  Program program = toy::program(
+      {toy::read(0x2000), other, toy::write(0x1000, 2), Invlpg{0, 0x1000}, other, other});
+  program.configuration.vcpus = 2;
+  program.steps[2].thread = program.steps[3].thread = 0;
+  program.steps[4].thread = 1;
+  return program;
+}
+
+TEST(Lockstep, BlocksRunAndAreJudgedAsOne) {
+  Lockstep lockstep(engines({{"a", Bug::none}, {"b", Bug::none}}), toy::models());
+  std::vector<std::size_t> steps;
+  RunOptions options;
+  options.watch = [&](const StepTrace& trace) { steps.push_back(trace.step); };
+  const auto outcome = lockstep.run(program_with_block(), options);
+  EXPECT_EQ(outcome.verdict, Verdict::pass) << outcome.reason;
+  EXPECT_EQ(outcome.commands, 6u);
+  EXPECT_EQ(steps, (std::vector<std::size_t>{0, 1, 2, 3, 4, 5}));
+  EXPECT_EQ(lockstep.reached(0).at("parallel block"), 1u);
+}
+
+TEST(Lockstep, BlocksAreFoundAsOne) {
+  Lockstep lockstep(engines({{"a", Bug::none}, {"b", Bug::stale_after_invlpg}}), toy::models());
+  const auto outcome = lockstep.run(program_with_block());
+  ASSERT_TRUE(outcome.finding);
+  const auto& finding = *outcome.finding;
+  EXPECT_EQ(finding.kind, FindingKind::refused);
+  EXPECT_EQ(finding.engine, "b");
+  // The whole block is needed to see it again.
+  EXPECT_EQ(finding.step, 4u);
+  EXPECT_EQ(finding.command_kind, "par");
+  EXPECT_EQ(finding.title, "par: no order explains write, invlpg beside read");
+  EXPECT_EQ(finding.sides[1].answer, "ok, ok | value 0x3");
+  EXPECT_FALSE(finding.unique);
+  EXPECT_NE(finding.walk.find("thread 1:"), std::string::npos);
+}
+
+TEST(Lockstep, EnginesWithoutBlocksSkipThem) {
+  Features missing;
+  missing.set(static_cast<std::size_t>(Feature::parallel_blocks));
+  std::vector<std::unique_ptr<Engine>> both;
+  both.push_back(std::make_unique<toy::ToyEngine>("a", Bug::none));
+  both.push_back(std::make_unique<toy::ToyEngine>("b", Bug::none, missing));
+  Lockstep lockstep(std::move(both), toy::models());
+  const auto outcome = lockstep.run(program_with_block());
+  EXPECT_EQ(outcome.verdict, Verdict::no_verdict);
+  ASSERT_EQ(outcome.skips.size(), 1u);
+  EXPECT_EQ(outcome.skips[0].reason, "lacks parallel blocks");
+}
+
 TEST(Lockstep, SuspectsTheSpecWhenAllEnginesAgreeAgainstIt) {
   Lockstep lockstep(engines({{"a", Bug::stale_after_invlpg}, {"b", Bug::stale_after_invlpg}}),
                     toy::models());

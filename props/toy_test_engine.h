@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -118,6 +119,17 @@ class ToyEngine final : public Engine {
       std::get<Value>(observation).value += 1;
     }
     return observation;
+  }
+  /// One after the other, in the order of the text.
+  Result<std::vector<ParallelAnswer>> execute_parallel(
+      std::span<const ParallelCommand> commands) override {
+    std::vector<ParallelAnswer> answers;
+    for (const ParallelCommand& command : commands) {
+      auto observation = execute(command.command);
+      if (!observation) return tl::unexpected(observation.error());
+      answers.push_back({std::move(*observation), 2 * answers.size(), 2 * answers.size() + 1});
+    }
+    return answers;
   }
   Result<Observation> end() override {
     if (bug_ == Bug::leak && wrote_) return Observation{Unexpected{"one page leaked"}};
