@@ -88,6 +88,9 @@ class Plain {
  public:
   explicit Plain(T value, const char* name, std::uint32_t number = Tag::unnumbered)
       : tag_(name, number), value_(std::move(value)) {}
+  /// Of a type that moves nowhere: value-initialized.
+  explicit Plain(const char* name, std::uint32_t number = Tag::unnumbered)
+      : tag_(name, number), value_() {}
   const T& get() const {
     listener->plain(tag_, Access::read);
     return value_;

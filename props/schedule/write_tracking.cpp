@@ -161,8 +161,8 @@ class WriteTracking final : public SystemBody {
   std::uint64_t followed_ = 0;
   unsigned made_ = 0;  ///< under slots_lock
   std::array<Plain<impl::MemorySlot>, most_slots> slots_ = {
-      Plain<impl::MemorySlot>({}, "slot", 0), Plain<impl::MemorySlot>({}, "slot", 1),
-      Plain<impl::MemorySlot>({}, "slot", 2), Plain<impl::MemorySlot>({}, "slot", 3)};
+      Plain<impl::MemorySlot>("slot", 0), Plain<impl::MemorySlot>("slot", 1),
+      Plain<impl::MemorySlot>("slot", 2), Plain<impl::MemorySlot>("slot", 3)};
 };
 
 }  // namespace
