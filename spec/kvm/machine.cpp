@@ -27,7 +27,7 @@ std::string_view name(Looseness looseness) {
       "fetch-flag-32bit",    "wp-exchange",     "pvm-upper-half",    "emulated-host-write",
       "read-only-table",     "table-as-target", "mmio-page-zero",    "mmio-clean-write",
       "mmio-refreshed",      "page-size-kept",  "pcid-shared",       "alias-rmap",
-      "mmio-unprotects"};
+      "mmio-unprotects",     "logged-late"};
   return names[static_cast<std::size_t>(looseness)];
 }
 
@@ -77,7 +77,9 @@ std::string_view reason(Looseness looseness) {
       "PTE rewritten from one gfn of the page to another stays in the rmap of the first, and "
       "write protection of the second misses it",
       "make_spte(): an MMIO entry whose access was writable passes for a writable SPTE, so what "
-      "replaces it skips write protection: stores through it to a guest table go unseen"};
+      "replaces it skips write protection: stores through it to a guest table go unseen",
+      "fast_pf_fix_direct_spte(): write access comes back before the page is logged, so a store "
+      "of another vCPU in between shows only when that fault is over"};
   return reasons[static_cast<std::size_t>(looseness)];
 }
 

@@ -49,8 +49,9 @@ enum class Looseness : std::uint8_t {
   pcid_shared,           ///< shadow paging: a translation that another PCID cached
   alias_rmap,            ///< shadow paging: a host page with two gfns escapes the dirty log
   mmio_unprotects,       ///< shadow paging: what replaces an MMIO entry maps a table writable
+  logged_late,           ///< a store through write access that another vCPU has yet to log
 };
-inline constexpr unsigned looseness_count = 25;
+inline constexpr unsigned looseness_count = 26;
 
 /// Short printable name, such as "stale-translation".
 std::string_view name(Looseness looseness);

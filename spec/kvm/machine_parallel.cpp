@@ -205,7 +205,8 @@ class Search {
     if (admitted && block(after, item)) return true;
     if (first_pages_then(before, after, item, ready, which)) return true;
     // What the slot explains as it is, it explains as well when it is invalid.
-    return !admitted && through_hidden(before, item, ready, which);
+    if (!admitted) return through_hidden(before, item, ready, which);
+    return logged_late(before, item, ready, which);
   }
 
   /// A dirty-get or dirty-clear beside it took the pages that it logs before it did.
@@ -233,6 +234,26 @@ class Search {
       if (take(first, judged, which) && block(first, item)) return true;
     }
     return false;
+  }
+
+  /// It stored through write access that a write beside it has given back, and not
+  /// logged yet: that write does, when it ends.
+  bool logged_late(const Node& before, std::size_t item, const std::vector<std::size_t>& ready,
+                   std::size_t which) {
+    const Judged& judged = all_[item];
+    if (as_store(judged.commands[which].command) == nullptr) return false;
+    const bool beside = std::any_of(ready.begin(), ready.end(), [&](std::size_t other) {
+      return judged.commands[other].thread != judged.commands[which].thread &&
+             as_store(judged.commands[other].command) != nullptr;
+    });
+    if (!beside) return false;
+    Node next = before;
+    next.state.logs_late = true;
+    const bool admitted = take(next, judged, which);
+    next.state.logs_late = false;
+    if (!admitted || next.state.logged.empty()) return false;
+    next.state.use(loose(Looseness::logged_late));
+    return block(next, item);
   }
 
   /// It met the slot that a delete or move beside it has made invalid.
@@ -304,14 +325,11 @@ class Search {
     return pages;
   }
 
-  /// The walks of accesses that have begun elsewhere may be over: what looks into
-  /// memory or into the dirty log may meet what they left.
+  /// The walks of accesses that have begun elsewhere may be over: what looks into memory
+  /// or into the dirty log may meet what they left, and what changes an entry comes too
+  /// late for them.
   static void others_walk(Node& node, const Judged& judged, const std::vector<std::size_t>& ready,
                           std::size_t which) {
-    const Command& command = judged.commands[which].command;
-    const bool looks = as_load(command) != nullptr || std::holds_alternative<Peek>(command) ||
-                       std::holds_alternative<DirtyGet>(command);
-    if (!looks) return;
     for (const std::size_t other : ready) {
       if (judged.commands[other].thread != judged.commands[which].thread) {
         node.state.may_have_walked(judged.commands[other].command);

@@ -265,7 +265,7 @@ void Machine::State::log_write(Gpa gpa, bool certain) {
   if (log == logs.end()) return;
   const std::uint64_t page = (gpa - backing->slot->gpa) >> page_shift;
   logged.emplace_back(backing->id, page);
-  if (certain && beginning_to_log != backing->id) {
+  if (certain && beginning_to_log != backing->id && !logs_late) {
     log->second.wrote(page);
   } else {
     log->second.may_map_writable(page);

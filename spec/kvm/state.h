@@ -251,6 +251,8 @@ struct Machine::State {
   /// The slot whose logging begins beside what happens now: its pages are
   /// write-protected one after the other.
   std::optional<unsigned> beginning_to_log;
+  /// Writes are logged when a fault that has begun elsewhere ends: logged_late.
+  bool logs_late = false;
   bool page_size_changed = false;   ///< CR4.PSE was set and clear
   bool no_execute_was_off = false;  ///< EFER.NX was clear at some time
 };
