@@ -116,9 +116,16 @@ constexpr std::array table = {
     MutantInfo{Mutant::zap_before_readers, "zap-before-readers",
                "a slot is zapped while faults that found it go on, and map it again",
                "kvm_swap_active_memslots(): synchronize_srcu_expedited()", /*parallel=*/true},
-    MutantInfo{Mutant::fault_ignores_notifier, "fault-ignores-notifier",
-               "a fault maps the page that it found before the host moved it",
-               "mmu_invalidate_retry_hva(), e930bffe95e1", /*parallel=*/true},
+    MutantInfo{Mutant::walk_not_repeated, "walk-not-repeated",
+               "a fault shadows the entry that it read before somebody stored to it",
+               "FNAME(gpte_changed), and this MMU before parallel blocks", /*parallel=*/true},
+    MutantInfo{Mutant::sync_before_flush, "sync-before-flush",
+               "an unsync table is write-protected and read before TLBs are told",
+               "mmu_sync_children(), and this MMU before parallel blocks", /*parallel=*/true},
+    MutantInfo{Mutant::dirty_bit_overwritten, "dirty-bit-overwritten",
+               "a dirty bit is lost that a processor sets while its SPTE goes",
+               "mmu_spte_clear_track_bits(), and this MMU before parallel blocks",
+               /*parallel=*/true},
 };
 
 constexpr std::array absent = {
@@ -136,6 +143,10 @@ constexpr std::array absent = {
                  "PageCharge, Token and SlotHold are move-only and give back what they took"},
     AbsentMutant{"empty-cache", "kvm_mmu_memory_cache_alloc(), seed 000",
                  "ObjectCache::take() gives an error that must be handled to compile"},
+    AbsentMutant{
+        "fault-ignores-notifier", "mmu_invalidate_retry_hva(), e930bffe95e1",
+        "the frame behind a page is looked up with the lock held that a change of the host "
+        "takes, too"},
     AbsentMutant{"invalid-list-forgotten", "e89505698c9f", "the destructor of ZapBatch commits it"},
     AbsentMutant{"huge-bit-of-mmio", "088acd235266",
                  "LeafCounts follows from each SPTE's change, and MMIO is no present one"},

@@ -63,7 +63,9 @@ enum class Mutant : std::uint8_t {
   tdp_root_kept,
   dirty_get_copies_first,
   zap_before_readers,
-  fault_ignores_notifier,
+  walk_not_repeated,
+  sync_before_flush,
+  dirty_bit_overwritten,
   count
 };
 

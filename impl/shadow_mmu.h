@@ -310,10 +310,17 @@ class ShadowMmu {
   RmapPool& rmaps() { return arena_->rmaps(); }
   ShadowPage& adopt(ShadowPagePtr fresh, Gfn gfn, const Role& role);
   void account_shadowed(ShadowPage& page);
-  /// Every SPTE of this MMU is written here.
-  void write(ShadowPage& page, unsigned entry, std::uint64_t value) {
-    leaves_.account(page.role.level, page.spte(entry), value);
-    page.set(entry, value);
+  /// Every SPTE of this MMU is written here. Returns what it was: where processors set
+  /// dirty bits, one may have been set until now. KVM: mmu_spte_clear_track_bits().
+  std::uint64_t write(ShadowPage& page, unsigned entry, std::uint64_t value) {
+    std::uint64_t old = page.spte(entry);
+    if (options_.dirty_bits && spte_writable(old)) {
+      old = page.swap(entry, value);
+    } else {
+      page.set(entry, value);
+    }
+    leaves_.account(page.role.level, old, value);
+    return old;
   }
   void drop_leaf(ShadowPage& page, unsigned entry);
   /// A dirty bit of a logged page that goes with the old SPTE goes to the bitmap.

@@ -21,15 +21,17 @@ void ShadowMmu::keep_dirty(MemorySlot& slot, Gfn gfn, unsigned level, std::uint6
 }
 
 void ShadowMmu::drop_leaf(ShadowPage& page, unsigned entry) {
-  const std::uint64_t old = page.spte(entry);
   const Gfn gfn = page.gfn_at(entry);
   const unsigned level = page.role.level;
+  const std::uint64_t seen = page.spte(entry);
   // A mapped gfn has a slot: slots go only after what maps them.
   if (MemorySlot* slot = slots_->by_gfn(gfn)) {
     if (!mutant(Mutant::rmap_entry_kept)) {
       slot->rmap_of(gfn, level).remove(rmaps(), SpteRef(page.index(), entry));
     }
-    keep_dirty(*slot, gfn, level, old, 0);
+    const std::uint64_t old = write(page, entry, 0);
+    keep_dirty(*slot, gfn, level, mutant(Mutant::dirty_bit_overwritten) ? seen : old, 0);
+    return;
   }
   write(page, entry, 0);
 }
@@ -79,9 +81,8 @@ Expected<ShadowMmu::Mapped> ShadowMmu::map(FaultContext& context, ShadowPage& pa
     if (head.count(rmaps()) > longest_rmap) unmap(mapping.slot, mapping.gfn, level);
     return result;
   }
-  keep_dirty(mapping.slot, mapping.gfn, level, old, spte);
   page.set_translation(entry, mapping.gfn, mapping.access);
-  write(page, entry, spte);
+  keep_dirty(mapping.slot, mapping.gfn, level, write(page, entry, spte), spte);
   if (loses_rights(old, spte)) request_flush();
   return result;
 }
@@ -163,11 +164,11 @@ bool ShadowMmu::write_protect(MemorySlot& slot, Gfn gfn, unsigned least, bool fo
       const std::uint64_t spte = page.spte(ref.entry());
       const bool restorable = for_good && may_restore_write(spte);
       if (!spte_writable(spte) && !restorable) return;
+      const std::uint64_t old = write(page, ref.entry(), without_write(spte, for_good));
       // What the bit has told already must not be lost with it.
-      if (options_.dirty_bits && slot.log && level == 1 && (spte & entry::dirty) != 0) {
+      if (options_.dirty_bits && slot.log && level == 1 && (old & entry::dirty) != 0) {
         slot.set_dirty(gfn);
       }
-      write(page, ref.entry(), without_write(spte, for_good));
       ++events_.write_protected;
       any |= spte_writable(spte);
     });

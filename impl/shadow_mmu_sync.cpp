@@ -52,9 +52,11 @@ void ShadowMmu::sync_tree(FaultContext& context, ShadowPage& root) {
   ZapBatch batch(*this);
   bool flush = false;
   each_unsync(root, [&](ShadowPage& page) {
-    if (MemorySlot* slot = slots_->by_gfn(page.gfn)) {
-      flush |= write_protect(*slot, page.gfn, 1, /*for_good=*/true);
-    }
+    // Stores through TLBs must end before the table is read. KVM: mmu_sync_children().
+    MemorySlot* slot = slots_->by_gfn(page.gfn);
+    const bool writable = slot != nullptr && write_protect(*slot, page.gfn, 1, /*for_good=*/true);
+    if (writable && !mutant(Mutant::sync_before_flush)) request_flush();
+    flush |= writable;
     unlink_unsync(page);
     const Synced synced = sync_entries(context, page);
     if (synced == Synced::unfit) zap(batch, page);
@@ -94,9 +96,8 @@ ShadowMmu::Synced ShadowMmu::sync_entries(FaultContext& context, ShadowPage& pag
                           .access = access};
     bool denied = false;
     const std::uint64_t now = make_leaf(context, page, old, mapping, /*sync=*/true, denied);
-    keep_dirty(mapping.slot, mapping.gfn, page.role.level, old, now);
     page.set_translation(entry, mapping.gfn, access);
-    write(page, entry, now);
+    keep_dirty(mapping.slot, mapping.gfn, page.role.level, write(page, entry, now), now);
     flush |= loses_rights(old, now);
   });
   return flush ? Synced::changed : Synced::same;

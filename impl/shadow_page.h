@@ -151,6 +151,7 @@ class ShadowPage {
   }
   /// Write it whatever it is, and return what it was.
   std::uint64_t swap(unsigned entry, std::uint64_t value) {
+    if (value != 0) used_[entry / 64] |= 1ull << (entry % 64);
     return std::atomic_ref<std::uint64_t>(table_[entry]).exchange(value, std::memory_order_acq_rel);
   }
   /// Call visit(entry) for each SPTE that is not 0; it may clear that entry.

@@ -90,8 +90,13 @@ void TdpMmu::take_down(ShadowPage& table, bool shared) {
 }
 
 void TdpMmu::set(ShadowPage& page, unsigned entry, std::uint64_t now) {
-  const std::uint64_t old = page.spte(entry);
-  page.set(entry, now);
+  // Processors set dirty bits until the last moment. KVM: kvm_tdp_mmu_write_spte().
+  std::uint64_t old = page.spte(entry);
+  if (shadow_->options().dirty_bits && spte_writable(old)) {
+    old = page.swap(entry, now);
+  } else {
+    page.set(entry, now);
+  }
   changed(page, entry, old, now, /*shared=*/false);
 }
 
@@ -182,14 +187,15 @@ Expected<TdpMmu::Mapped> TdpMmu::map(FaultCaches& caches, DirtyMarker& dirty, Sh
       .nx_huge = shadow_->options().nx_huge_pages && !mutant(Mutant::nx_huge_executable)};
   const bool denied = leaf.host_writable && leaf.tracked;
   const std::uint64_t spte = leaf_spte(leaf);
+  // Before others can store through the entry. KVM: make_spte().
+  if (spte_writable(spte)) {
+    schedule::announce(mapping.slot.dirty_tag, schedule::Access::update);
+    dirty.mark(mapping.slot, mapping.gfn);
+  }
   if (old != spte) {
     const bool fewer = spte_present(old) && loses_rights(old, spte);
     if (!exchange(*table, entry, old, spte)) return Mapped::retry;
     if (fewer) shadow_->request_flush();
-  }
-  if (spte_writable(spte)) {
-    schedule::announce(mapping.slot.dirty_tag, schedule::Access::update);
-    dirty.mark(mapping.slot, mapping.gfn);
   }
   return denied ? Mapped::write_denied : Mapped::done;
 }

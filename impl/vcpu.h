@@ -182,6 +182,7 @@ class Vcpu final : private GuestTables {
   unsigned goal_level(const Target& target, unsigned most, unsigned& could_be) const;
   Mapping mapping_of(const Target& target, unsigned level);
   // With the MMU lock held: the references say so.
+  bool entry_changed(const GuestWalk& walk, unsigned level) const;
   Expected<Installed> install(ShadowMmu& mmu, const GuestWalk& walk, Gva gva, const Target& target);
   Expected<Installed> install_direct(ShadowMmu& mmu, const Target& target);
   Expected<Installed> install_tdp(TdpMmu& tdp, const Target& target);

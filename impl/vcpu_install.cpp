@@ -90,6 +90,16 @@ Expected<ShadowMmu::Mapped> Vcpu::finish(ShadowMmu& mmu, ShadowPage& page, unsig
   return mmu.map(with, page, entry, mapping_of(target, page.role.level));
 }
 
+/// The guest's entry of the level is no longer what the walk read: somebody stored to it
+/// before its table was write-protected. KVM: FNAME(gpte_changed).
+bool Vcpu::entry_changed(const GuestWalk& walk, unsigned level) const {
+  if (level < walk.leaf_level || level > tables_.root || mutant(Mutant::walk_not_repeated)) {
+    return false;
+  }
+  const Vm::Place at = vm_->place(walk.entry_gpa[level]);
+  return !at || vm_->memory().load(at.hva, tables_.entry_bytes) != walk.entry[level];
+}
+
 Expected<Vcpu::Installed> Vcpu::install(ShadowMmu& mmu, const GuestWalk& walk, Gva gva,
                                         const Target& target) {
   if (roots_.start(gva) == nullptr) {
@@ -102,6 +112,7 @@ Expected<Vcpu::Installed> Vcpu::install(ShadowMmu& mmu, const GuestWalk& walk, G
   for (;;) {
     const unsigned level = page->role.level;
     const unsigned entry = spte_index(gva, level);
+    if (entry_changed(walk, level)) return Installed::retry;
     page->write_flooding = 0;
     if (level <= walk.leaf_level) {
       // Only now: the tables above may have forbidden a huge page by being there.

@@ -12,7 +12,6 @@
 #include "impl/guarded_mmu.h"
 #include "impl/host_memory.h"
 #include "impl/memslot.h"
-#include "impl/mutants.h"
 #include "impl/mutex.h"
 #include "impl/protocol_steps.h"
 #include "spec/vocabulary/configuration.h"
@@ -89,7 +88,6 @@ class Vm {
   /// A fault that looked at the host's pages when invalidations were at `seen`
   /// must look again. KVM: mmu_invalidate_retry_hva().
   bool must_retry(std::uint64_t seen, Hva hva) const {
-    if (mutant(Mutant::fault_ignores_notifier)) return false;
     const bool here = invalidating_ && hva >= invalid_from_ && hva < invalid_to_;
     return impl::must_retry<std::uint64_t>(here, invalidations(), seen);
   }

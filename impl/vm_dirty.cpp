@@ -148,6 +148,8 @@ Expected<void> Vm::clear_dirty_log(std::uint64_t id, std::uint64_t first, std::u
   if (first > slot->pages || count > slot->pages - first || (!to_end && count % 64 != 0)) {
     return fail(Error::invalid);
   }
+  // Bits that processors have set since count as set before. KVM: kvm_arch_sync_dirty_log().
+  harvest(*slot);
   bool flush = false;
   std::uint64_t cleared = 0;
   const std::uint64_t first_word = first / 64;

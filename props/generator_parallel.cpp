@@ -88,8 +88,8 @@ class Sketcher {
   Gpa some_page() {
     // Few of slot 1; memory that comes and goes; the page table itself.
     const unsigned where = draw_.below(10);
-    if (where < 7) return slot1 + draw_.below(4) * page_size;
-    if (where < 9) return slot2 + draw_.below(2) * page_size;
+    if (where < 6) return slot1 + draw_.below(4) * page_size;
+    if (where < 8) return slot2 + draw_.below(2) * page_size;
     return table();
   }
   std::uint64_t some_rights() {
@@ -136,7 +136,7 @@ class Sketcher {
 
   Command user_command() {
     for (;;) {
-      switch (draw_.below(12)) {
+      switch (draw_.below(15)) {
         case 0:
         case 1:
         case 2:
@@ -162,6 +162,9 @@ class Sketcher {
         case 9:
           return Poke{slot1 + draw_.below(4) * page_size, ++values_};
         case 10:
+        case 11:
+        case 12:
+        case 13:
           if (auto change = host_change()) return *change;
           break;
         default:
@@ -172,8 +175,8 @@ class Sketcher {
   }
 
   std::optional<Command> host_change() {
-    const auto action =
-        draw_.of({HostAction::migrate, HostAction::age, HostAction::split, HostAction::collapse});
+    const auto action = draw_.of({HostAction::migrate, HostAction::migrate, HostAction::age,
+                                  HostAction::split, HostAction::collapse});
     if (!has(feature_of(action))) return std::nullopt;
     return HostChange{action, slot1, draw_.chance(50) ? page_size : slot1_size};
   }
