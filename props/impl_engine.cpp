@@ -30,7 +30,8 @@ Result<void> ImplEngine::begin(const Configuration& configuration, bool /*fresh*
   settings.eager_page_split = host.eager_page_split.value_or(true);
   // Intel's processors with D bits log them by themselves (PML).
   settings.dirty_bits = platform_.tdp && configuration.dirty_log != DirtyLogMode::ring &&
-                        host.vendor == Vendor::intel && host.ad_bits.value_or(true);
+                        host.vendor == Vendor::intel && host.ad_bits.value_or(true) &&
+                        host.pml.value_or(true);
   machine_.emplace(configuration, arena_, memory_.view(configuration.memory), settings);
   machine_->vcpus.resize(configuration.vcpus);
   commands_ = 0;

@@ -15,7 +15,7 @@
 extern "C" {
 #endif
 
-#define HOSTED_BOUNDARY_VERSION 6u
+#define HOSTED_BOUNDARY_VERSION 7u
 
 /* The last word of a stack that the image made: callers are sought no further. */
 #define HOSTED_STACK_END 0x646e652d6b636174ull
@@ -62,6 +62,9 @@ struct hosted_entry {
   hosted_u64 root;             /* host physical address of the top table */
   unsigned root_level;         /* 3, 4 or 5 */
   unsigned ept_accessed_dirty; /* EPT only: the processor sets A and D */
+  unsigned log;                /* EPT with A and D: the processor logs what it makes dirty */
+  unsigned log_index;          /* 16 bits: of the next entry; written back */
+  hosted_u64 log_page;         /* host physical address of 512 entries */
   unsigned asid;               /* ASID or VPID */
   unsigned flush;              /* enum hosted_flush: before the entry */
   hosted_u64 gpr[16];          /* in the encoding's order: rax rcx rdx rbx rsp ... */
@@ -83,6 +86,7 @@ enum hosted_exit_reason {
   HOSTED_EXIT_LEAVE,        /* HLT: KVM_RUN returns to user space */
   HOSTED_EXIT_PAGE_FAULT,   /* code, address */
   HOSTED_EXIT_NESTED_FAULT, /* code, address: guest physical */
+  HOSTED_EXIT_LOG_FULL,     /* page-modification log */
   HOSTED_EXIT_WRITE_CR,     /* number, value */
   HOSTED_EXIT_INVLPG,       /* address */
   HOSTED_EXIT_INVPCID,      /* value: type, address: linear address of the descriptor */

@@ -59,6 +59,9 @@ hosted_parameters HostedEngine::parameters_for(const Configuration& configuratio
   wanted.eager_page_split = host.eager_page_split.value_or(true) ? 1 : 0;
   wanted.nx_huge_pages = host.nx_huge_pages.value_or(false) ? 1 : 0;
   wanted.ept_accessed_dirty = host.ad_bits.value_or(true) ? 1 : 0;
+  // Where it means nothing, no other module is wanted for it.
+  const bool logs = wanted.intel != 0 && wanted.tdp != 0 && wanted.ept_accessed_dirty != 0;
+  wanted.pml = logs && host.pml.value_or(true) ? 1 : 0;
   wanted.five_level = configuration.paging == PagingMode::level5 ? 1 : 0;
   return wanted;
 }
@@ -306,10 +309,16 @@ const std::map<std::string, std::uint64_t>& HostedEngine::reached() const {
   }
   const Processors::Counts& counts = session_->processors().counts();
   const std::pair<const char*, std::uint64_t> processor[] = {
-      {"vm entry", counts.entries},       {"tlb hit", counts.tlb_hits},
-      {"page fault", counts.page_faults}, {"nested fault", counts.nested_faults},
-      {"emulated", counts.emulated},      {"event injected", counts.injected},
-      {"tlb flush", counts.flushes},      {"tlb invalidation", counts.invalidations}};
+      {"vm entry", counts.entries},
+      {"tlb hit", counts.tlb_hits},
+      {"page fault", counts.page_faults},
+      {"nested fault", counts.nested_faults},
+      {"emulated", counts.emulated},
+      {"event injected", counts.injected},
+      {"tlb flush", counts.flushes},
+      {"tlb invalidation", counts.invalidations},
+      {"page modification logged", counts.logged},
+      {"page-modification log full", counts.full_logs}};
   for (const auto& [name, count] : processor) {
     if (count != 0) reached_[name] = count;
   }

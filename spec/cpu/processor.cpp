@@ -3,8 +3,6 @@
 
 #include <fmt/format.h>
 
-#include "spec/cpu/ept_walk.h"
-
 namespace lockstep::spec {
 
 namespace {
@@ -24,6 +22,7 @@ NestedFault nested_fault(const HostWalk& walked, Gpa gpa, AccessKind kind, bool 
   NestedFault fault{.gpa = gpa, .kind = kind, .table_walk = table_walk};
   if (const auto* miss = std::get_if<HostMiss>(&walked)) {
     fault.present = fault.reserved = miss->reserved;
+    fault.log_full = miss->log_full;
     fault.rights = miss->rights;
   } else if (const auto* leaf = std::get_if<HostLeaf>(&walked)) {
     fault.present = true;
@@ -117,7 +116,8 @@ SoftwareCpu::GuestFrame SoftwareCpu::table_frame(const ProcessorState& state, Gp
 HostWalk SoftwareCpu::walk_second(const ProcessorState& state, Gpa gpa, bool write, bool mark) {
   if (state.nested == NestedFormat::ept) {
     return walk_ept(*memory_, *state.root, static_cast<unsigned>(root_level(state.root_mode)), gpa,
-                    write, mark && state.ept_accessed_dirty, state.host_maxphyaddr);
+                    write, mark && state.ept_accessed_dirty, state.host_maxphyaddr,
+                    mark ? state.log : nullptr);
   }
   return walk_host(host_state(state), *memory_, *state.root, gpa, write, mark);
 }
@@ -233,7 +233,8 @@ Outcome SoftwareCpu::access_nested(const ProcessorState& state, const AccessRigh
   entry.frame = leaf->frame;
   entry.host_readable = rights.user;
   // A write through an entry whose dirty flag is clear walks again, to set it.
-  const bool dirty = !npt || leaf->translation.dirty || access.kind == AccessKind::write;
+  const bool marks = npt || state.ept_accessed_dirty;
+  const bool dirty = !marks || leaf->translation.dirty || write;
   entry.host_writable = rights.writable && rights.user && dirty;
   entry.host_executable = rights.executable && (rights.user || !npt);
   if (!host_allows(access, entry)) return nested_fault(host, gpa, access.kind, false);

@@ -12,6 +12,7 @@
 #include <string>
 #include <variant>
 
+#include "spec/cpu/ept_walk.h"
 #include "spec/cpu/host_walk.h"
 #include "spec/cpu/memory.h"
 #include "spec/cpu/tlb.h"
@@ -34,6 +35,7 @@ struct NestedFault {
   AccessKind kind = AccessKind::read;
   bool table_walk = false;  ///< while reading or marking a guest entry
   bool present = false;     ///< an entry forbids the access
+  bool log_full = false;    ///< no entry does: the page-modification log has no room
   bool reserved = false;    ///< an entry has a reserved bit set (EPT: is misconfigured)
   /// What the entries grant together; `user` stands for EPT's read bit.
   Combined rights{.writable = false, .user = false, .executable = false};
@@ -69,6 +71,7 @@ struct ProcessorState {
   NestedFormat nested = NestedFormat::npt;
   unsigned host_maxphyaddr = 52;  ///< bits; second dimension only
   bool ept_accessed_dirty = false;
+  PageModificationLog* log = nullptr;  ///< EPT with A/D: this processor's, which fills it
   /// AMD64 APM "Nested versus Guest Page Faults, Fault Ordering": the walk of guest
   /// tables counts as writing them. Off for processors that only mark flags.
   bool guest_walk_writes = false;

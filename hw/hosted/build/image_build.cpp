@@ -31,11 +31,11 @@ const std::vector<std::string>& library_objects() {
   return objects;
 }
 
-/// Functions of the vendor modules that the shim calls: made visible, nothing else.
-const std::vector<std::string>& entry_functions() {
-  static const std::vector<std::string> names = {"svm_init",     "svm_exit",    "vmx_init",
-                                                 "vmx_exit",     "vt_init",     "vt_exit",
-                                                 "kvm_x86_init", "kvm_x86_exit"};
+/// What the shim uses of the vendor modules: made visible, nothing else.
+const std::vector<std::string>& used_symbols() {
+  static const std::vector<std::string> names = {
+      "svm_init", "svm_exit", "vmx_init",     "vmx_exit",     "vmx_x86_ops",
+      "vt_init",  "vt_exit",  "kvm_x86_init", "kvm_x86_exit", "vt_x86_ops"};
   return names;
 }
 
@@ -163,7 +163,7 @@ Result<void> write_image(const kernels::Build& build, const Work& work, const Im
     return tl::unexpected(done.error());
   }
   std::vector<std::string> globalize = {"objcopy"};
-  for (const auto& name : entry_functions()) globalize.push_back("--globalize-symbol=" + name);
+  for (const auto& name : used_symbols()) globalize.push_back("--globalize-symbol=" + name);
   globalize.insert(globalize.end(), {all, open});
   if (const auto done = kernels::run_or_fail(in_folder(work.folder, globalize)); !done) {
     return tl::unexpected(done.error());
