@@ -144,8 +144,8 @@ struct hosted_host {
   int (*should_fail)(void* context, unsigned kind, hosted_u64 caller);
   /* The host's page tables. */
   void (*look_up)(void* context, hosted_u64 address, struct hosted_host_page* page);
-  /* The kernel has a page of the user's in hand and does not use it yet; no mmu_lock
-   * is held, so that the notifiers may be called. */
+  /* The kernel has a page of the user's in hand and is about to take mmu_lock, to map it:
+   * nobody holds it, so that the notifiers may be called. */
   void (*looked_up)(void* context, hosted_u64 address);
   /* User memory at `address` is about to be written (or its page handed to
    * somebody who may). */

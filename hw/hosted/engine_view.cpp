@@ -45,8 +45,10 @@ std::string HostedEngine::broken_invariants() {
     return seen.error().message;
   }
   std::string text;
+  const Circumstances met{
+      .shadow = !platform_.tdp, .met_mmio = met_mmio_, .aliases = aliased(*seen)};
   for (const spec::Violation& violation : spec::violations(*seen)) {
-    if (const auto name = known(violation, met_mmio_ && !platform_.tdp); !name.empty()) {
+    if (const auto name = known(violation, met); !name.empty()) {
       session_->count_known(name);
       continue;
     }

@@ -90,7 +90,7 @@ class Host {
   void pause_faults() { faults_.stop(); }
   const FaultPlan& faults() const { return faults_; }
   /// When the user's page with this number, counted from 0, has been looked up, and
-  /// before the kernel uses it, call `race` with its address; once. It may enter the
+  /// before the kernel maps it, call `race` with its address; once. It may enter the
   /// image, and owns nothing then: a fatal finding leaves it without return.
   void race_at(std::uint64_t number, std::function<void(std::uint64_t address)> race) {
     lookups_until_race_ = number + 1;

@@ -48,16 +48,41 @@ bool is_near(std::string_view text, const KnownFinding& finding) {
 
 std::span<const KnownFinding> known_findings() { return all; }
 
-std::string_view known(const spec::Violation& violation, bool shadow_met_mmio) {
+bool aliased(const spec::View& view) {
+  for (std::size_t i = 0; i < view.slots.size(); ++i) {
+    for (std::size_t j = 0; j < i; ++j) {
+      const spec::ViewSlot& a = view.slots[i];
+      const spec::ViewSlot& b = view.slots[j];
+      if (a.address < b.address + b.pages * page_size &&
+          b.address < a.address + a.pages * page_size) {
+        return true;
+      }
+    }
+  }
+  return false;
+}
+
+std::string_view known(const spec::Violation& violation, const Circumstances& met) {
   // make_spte() takes an MMIO entry for a writable one, and protects no table.
   constexpr unsigned tables_are_protected = 12;
   // The dirty log takes the right to write, and leaves what lets a fault give it back.
   constexpr unsigned faults_restore_rights = 35;
-  const bool is_it = shadow_met_mmio &&
-                     (violation.invariant == tables_are_protected ||
-                      violation.invariant == faults_restore_rights) &&
-                     violation.text.find("maps the shadowed table") != std::string::npos;
-  return is_it ? "mmio-entry-escapes-write-protection" : std::string_view();
+  // mmu_set_spte() compares host pages alone: an entry that goes from the gfn of a read-only
+  // slot to another gfn of the same page becomes writable, and keeps the first gfn's record.
+  constexpr unsigned rights_are_granted = 11;
+  if (!met.shadow) return {};
+  const auto tells = [&](std::string_view words) {
+    return violation.text.find(words) != std::string::npos;
+  };
+  if (met.met_mmio && tells("maps the shadowed table") &&
+      (violation.invariant == tables_are_protected ||
+       violation.invariant == faults_restore_rights)) {
+    return "mmio-entry-escapes-write-protection";
+  }
+  if (met.aliases && violation.invariant == rights_are_granted && tells("is read-only")) {
+    return "alias-keeps-the-first-gfn";
+  }
+  return {};
 }
 
 const KnownFinding* known(const Finding& finding, std::string_view release) {

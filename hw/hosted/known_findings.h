@@ -22,10 +22,21 @@ struct KnownFinding {
 
 std::span<const KnownFinding> known_findings();
 
-/// Name of the invariant's violation that every known kernel shows once a program has met
-/// MMIO under shadow paging: corpus/bugs/mmio-entry-escapes-write-protection. Empty
-/// for every other one.
-std::string_view known(const spec::Violation& violation, bool shadow_met_mmio);
+/// What a program must have met for an invariant to be broken by what is known.
+struct Circumstances {
+  bool shadow = false;    ///< shadow paging
+  bool met_mmio = false;  ///< in any command so far
+  bool aliases = false;   ///< two slots lead to one host page (see aliased())
+};
+
+/// Two of the slots have a host page in common.
+bool aliased(const spec::View& view);
+
+/// Name of a violation that every known kernel shows under shadow paging, in these
+/// circumstances alone: corpus/bugs/mmio-entry-escapes-write-protection, and the record of
+/// the first gfn that corpus/bugs/alias-gfns-escape-dirty-log tells of. Empty for every
+/// other one.
+std::string_view known(const spec::Violation& violation, const Circumstances& met);
 
 /// Which of them a finding of this kernel is; null for every other one. Only
 /// warnings are ever known.

@@ -40,15 +40,36 @@ TEST(KnownFindings, WhatEndsTheKernelIsNeverKnown) {
 
 TEST(KnownFindings, OneInvariantBreaksAfterMmioUnderShadowPaging) {
   const spec::Violation table{12, "leaf 0x16fe[0] maps the shadowed table at gfn 0x13 writable"};
-  EXPECT_EQ(known(table, /*shadow_met_mmio=*/true), "mmio-entry-escapes-write-protection");
-  EXPECT_EQ(known(table, /*shadow_met_mmio=*/false), "");
-  EXPECT_EQ(known({12, "upper table at gfn 0x13 is unsync"}, true), "");
-  EXPECT_EQ(known({11, table.text}, true), "");
+  const Circumstances mmio{.shadow = true, .met_mmio = true};
+  EXPECT_EQ(known(table, mmio), "mmio-entry-escapes-write-protection");
+  EXPECT_EQ(known(table, {.shadow = true, .aliases = true}), "");
+  EXPECT_EQ(known(table, {.met_mmio = true}), "");
+  EXPECT_EQ(known({12, "upper table at gfn 0x13 is unsync"}, mmio), "");
+  EXPECT_EQ(known({11, table.text}, mmio), "");
   EXPECT_NE(known({35,
                    "a fault may make leaf 0x1[0] writable, which maps the shadowed table at "
                    "gfn 0x10"},
-                  true),
+                  mmio),
             "");
+}
+
+TEST(KnownFindings, AnotherGfnOfOneHostPageKeepsTheFirstRecord) {
+  const spec::Violation record{11,
+                               "leaf 0x1726[5] maps gfn 0x100000 writable, and slot 2 is "
+                               "read-only"};
+  const Circumstances aliases{.shadow = true, .aliases = true};
+  EXPECT_EQ(known(record, aliases), "alias-keeps-the-first-gfn");
+  EXPECT_EQ(known(record, {.shadow = true, .met_mmio = true}), "");
+  EXPECT_EQ(known(record, {.aliases = true}), "") << "the TDP MMU keeps no such records";
+  EXPECT_EQ(known({11, "leaf 0x1[0] maps gfn 0x5 writable, in a page whose role is not"}, aliases),
+            "");
+
+  spec::View view;
+  view.slots = {{.id = 0, .gfn = 0, .pages = 2, .address = 0x10000},
+                {.id = 1, .gfn = 8, .pages = 2, .address = 0x12000}};
+  EXPECT_FALSE(aliased(view));
+  view.slots[1].address = 0x11000;
+  EXPECT_TRUE(aliased(view));
 }
 
 }  // namespace

@@ -279,8 +279,9 @@ void mod_node_page_state(struct pglist_data *node, enum node_stat_item item, lon
 
 const struct x86_cpu_id *x86_match_cpu(const struct x86_cpu_id *match) { return NULL; }
 
-/* need_resched() stays true for a system call, until a vCPU wants to enter its
- * guest: there the scheduler runs, or the vCPU would never get in. */
+/* need_resched() stays true for a system call, a turn of a kernel thread or what the
+ * host's memory management asks for, until a vCPU wants to enter its guest: there the
+ * scheduler runs, or the vCPU would never get in. */
 static int contended;
 void hosted_contend(int on) {
   contended = on;

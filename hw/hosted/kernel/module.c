@@ -104,6 +104,7 @@ long hosted_shrink(unsigned long objects) {
   struct shrink_control control = {.gfp_mask = GFP_KERNEL, .nr_to_scan = objects};
   unsigned long there;
   if (!shrinker) return -1;
+  hosted_system_call();
   there = shrinker->count_objects(shrinker, &control);
   if (!there || there == SHRINK_EMPTY) return 0;
   control.nr_scanned = objects;
