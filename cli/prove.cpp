@@ -135,6 +135,7 @@ int run_refinement(const Options& options) {
   ProgressLine line;
   jobs::RefinementOptions job;
   job.depth = options.depth;
+  job.failures = options.failures;
   job.stop = &stop_on_interrupt();
   job.progress = [&line](std::string_view text) { line.show(std::string(text)); };
   const auto report = jobs::refine(job);
@@ -143,9 +144,9 @@ int run_refinement(const Options& options) {
   // What failed says more than what was not decided, programs more than formulas.
   auto verdict = jobs::verdict_of(report);
   auto reason = jobs::reason_of(report);
-  const bool theorems_speak = proved->verdict == props::Verdict::fail ||
-                              (proved->verdict != props::Verdict::pass &&
-                               verdict == props::Verdict::pass);
+  const bool theorems_speak =
+      proved->verdict == props::Verdict::fail ||
+      (proved->verdict != props::Verdict::pass && verdict == props::Verdict::pass);
   if (verdict != props::Verdict::fail && theorems_speak) {
     verdict = proved->verdict;
     reason = proved->reason;
@@ -160,7 +161,7 @@ int run_refinement(const Options& options) {
                                   {"kind", "refinement"},
                                   {"invariant", nullptr},
                                   {"title", row.machine + ": " + row.reason},
-                                  {"program", ""},
+                                  {"program", row.path.string()},
                                   {"new", true}});
   }
   object["refinement"] = jobs::json_rows(report);

@@ -149,8 +149,8 @@ FaultOutcome Vcpu::page_fault(Gva gva, const GuestAccess& access, bool reserved)
   Rights leaf = walked.access;
   // The walk of a write has set the dirty flag, where the table may be written.
   if (!write && !mutant(Mutant::clean_entry_writable)) {
-    leaf = static_cast<Rights>(
-        rights_if_clean<std::uint64_t>(leaf, walked.entry[walked.leaf_level]));
+    leaf =
+        static_cast<Rights>(rights_if_clean<std::uint64_t>(leaf, walked.entry[walked.leaf_level]));
   }
   if (must_stay_clean(*slot, gfn, access.kind)) leaf = without_write(leaf);
   if (needs_exchange<std::uint64_t>(leaf, write)) {

@@ -32,8 +32,8 @@ struct EngineReplay {
 struct CounterexampleProgram {
   std::string text;  ///< empty: the counterexample has no program
   props::Verdict verdict = props::Verdict::no_verdict;  ///< of the replay
-  std::string shown;           ///< the replay's finding or reason, some lines
-  std::filesystem::path path;  ///< where it was saved; may be empty
+  std::string shown;                 ///< the replay's finding or reason, some lines
+  std::filesystem::path path;        ///< where it was saved; may be empty
   std::vector<EngineReplay> others;  ///< of ProveOptions::engines
 };
 

@@ -16,6 +16,9 @@ struct AccessDefects {
   bool clean_entry_writable = false;  ///< a read maps a clean entry with write access
   bool exchange_keeps_user = false;   ///< CR0.WP=0: the page stays the user's
   bool walk_without_smep = false;
+  bool host_protection_ignored = false;
+  bool fast_fault_not_logged = false;
+  bool tracking_ignored = false;
 };
 
 /// The architecture's answer to an access: SDM "Paging", by spec/x86.
@@ -38,20 +41,24 @@ class AccessStep {
         steps_(machine),
         defects_(defects),
         attempt_{kind == AccessKind::write, kind == AccessKind::fetch, P::boolean("user"),
-                 P::boolean("ac")} {}
+                 P::boolean("ac")} {
+    // Walks of nested tables are the user's (AMD64 APM "Nested Paging").
+    if (m.direct()) attempt_.user = true;
+  }
 
   /// What the template takes for granted of vCPU 0: page 0 is the one that its walk
   /// leads to, if there is such a page; tables that it reads through are in slots;
   /// the host lets the last one be written (else the model leaves the answer open).
   B fits() const {
+    if (m.direct()) return true;
     const auto& cpu = m.cpus[0];
     const auto& page = m.pages[0];
     const auto upper = walk_upper();
     const W table = m.impl_gfn(cpu.upper[2]);
     const B reaches = !upper.stops;
     const B alias = P::boolean("page1.same-entry");
-    return implies(reaches, m.in_slot(cpu.upper_table) && page.table == table &&
-                                !m.at(m.refused, table)) &&
+    return implies(reaches,
+                   m.in_slot(cpu.upper_table) && page.table == table && !m.at(m.refused, table)) &&
            implies(reaches && page.exists, page.role == m.role_of(cpu, upper.access)) &&
            implies(alias, m.pages[1].table == page.table && m.pages[1].guest == page.guest);
   }
@@ -65,11 +72,11 @@ class AccessStep {
 
     // Hardware, under the registers that KVM gives it.
     const W from = ite(cpu.cached, cpu.tlb, ite(cpu.linked, page.spte, W(0)));
-    const spec::RightsControl<B> hardware = {true, cpu.registers.smep, cpu.registers.smap, false,
-                                             true};
+    const B shadowed = !m.direct();
+    const spec::RightsControl<B> hardware = {true, shadowed && cpu.registers.smep,
+                                             shadowed && cpu.registers.smap, false, true};
     const B leaf = (from & entry::present) != 0 && (from & impl::spte::mmio) == 0;
-    const B allowed =
-        leaf && spec::rights_allow(hardware, attempt_, hardware_grant<P>(from));
+    const B allowed = leaf && spec::rights_allow(hardware, attempt_, hardware_grant<P>(from));
     const B reserved = !leaf && (from & entry::present) != 0;
     claim_ = implies(allowed, translation_admitted(from));
 
@@ -79,8 +86,8 @@ class AccessStep {
     const auto upper = walk_upper();
     impl_walk(upper, walk);
     const B faults = !allowed;
-    const B hit = faults && reserved &&
-                  impl::mmio_hit<W>(impl::mmio::layout<W>(), from, m.generation);
+    const B hit =
+        faults && reserved && impl::mmio_hit<W>(impl::mmio::layout<W>(), from, m.generation);
     const W guest = ite(m.in_slot(page.table), page.guest, W(0));
 
     cpu.cached = cpu.cached && !faults;
@@ -94,8 +101,8 @@ class AccessStep {
     // Vcpu::walk() sets flags, where the table may be written.
     const B through = faults && !walk.faults;
     const W flags = entry::accessed | ite(attempt_.write, W(entry::dirty), 0);
-    const B settable = through && !m.of_slot(m.read_only, page.table) &&
-                       !m.at(m.refused, page.table);
+    const B settable =
+        through && shadowed && !m.of_slot(m.read_only, page.table) && !m.at(m.refused, page.table);
     const B alias = P::boolean("page1.same-entry");
     page.guest = ite(settable, page.guest | flags, page.guest);
     m.pages[1].guest = ite(settable && alias, m.pages[1].guest | flags, m.pages[1].guest);
@@ -112,13 +119,19 @@ class AccessStep {
     const B emulated = software || (through && hit);
     const B exits = through && (!slot || (emulated && attempt_.write && read_only));
     const B store = emulated && slot && attempt_.write && !read_only && !refused;
-    const B failed = through && slot && !emulated && attempt_.write && refused;
-    const B mapped = through && slot && !emulated && !failed;
-    claim_ = claim_ && implies(exits, !m.in_slot(expected.gfn) ||
-                                          (attempt_.write && m.of_slot(m.read_only, expected.gfn))) &&
+    const B fast = m.direct() ? steps_.fast_fault(through && slot && !software && !reserved &&
+                                                      attempt_.write && cpu.linked,
+                                                  !defects_.fast_fault_not_logged)
+                              : B(false);
+    const B failed = through && slot && !emulated && !fast && attempt_.write && refused;
+    const B mapped = through && slot && !emulated && !failed && !fast;
+    claim_ = claim_ &&
+             implies(exits, !m.in_slot(expected.gfn) ||
+                                (attempt_.write && m.of_slot(m.read_only, expected.gfn))) &&
              implies(failed, m.at(m.refused, expected.gfn)) &&
-             implies(store || mapped, m.in_slot(expected.gfn) &&
-                                          !(attempt_.write && m.of_slot(m.read_only, expected.gfn)));
+             implies(store || mapped || fast,
+                     m.in_slot(expected.gfn) &&
+                         !(attempt_.write && m.of_slot(m.read_only, expected.gfn)));
 
     const B linked_now = !cpu.linked && through && slot;
     const B marks_mmio = through && !slot && !hit;
@@ -126,42 +139,47 @@ class AccessStep {
     steps_.link(upper.access, m.impl_gfn(cpu.upper[2]), marks_mmio || mapped);
     steps_.map_mmio(0, gfn, impl::mmio_access<W>(path, now), now, marks_mmio);
     const W rights = rights_to_map(path, now, gfn);
-    const B denied = steps_.map(
-        0, {.gfn = gfn, .frame = m.at(m.frame, gfn), .access = rights, .host_writable = !refused},
-        now, mapped);
+    const B denied =
+        steps_.map(0,
+                   {.gfn = gfn,
+                    .frame = m.at(m.frame, gfn),
+                    .access = rights,
+                    .host_writable = defects_.host_protection_ignored ? B(true) : !refused,
+                    .tracking_ignored = defects_.tracking_ignored},
+                   now, mapped);
     // The access is tried again, and must not fault for ever.
-    claim_ = claim_ && implies(mapped && !(denied && attempt_.write),
-                               spec::rights_allow(hardware, attempt_, hardware_grant<P>(page.spte)));
+    claim_ =
+        claim_ && implies(fast || (mapped && !(denied && attempt_.write)),
+                          spec::rights_allow(hardware, attempt_, hardware_grant<P>(page.spte)));
 
     const B stale = !same_but_flags<W>(page.seen, page.guest);
     B lags = false, table = false;
     for (const auto& other : m.pages) {
       lags = lags || (other.unsync && other.table == gfn);
-      table = table || (other.exists && other.table == page.gfn);
+      table = table || m.shadows(other, page.gfn);
     }
-    events_ = {{"hardware translates", allowed},
-               {"hardware uses a cached translation", allowed && cpu.cached},
-               {"hardware uses what memory no longer says", allowed && stale},
-               {"hardware writes a table", allowed && attempt_.write && table},
-               {"the guest gets a fault of rights", injected && permission},
-               {"the guest gets a fault of reserved bits",
-                injected && (walk.code & fault::reserved) != 0},
-               {"the guest gets a fault of absence",
-                injected && (walk.code & fault::present) == 0},
-               {"an MMIO entry exits", exits && hit},
-               {"a walk to no slot exits", exits && !slot && !hit},
-               {"a write to a read-only slot exits", exits && slot},
-               {"an MMIO entry is passed though its gfn has memory", hit && !exits && slot},
-               {"the host refuses", failed},
-               {"software stores into a table", store},
-               {"a page is mapped", mapped},
-               {"a page is mapped writable", mapped && impl::spte_writable(page.spte)},
-               {"a read is mapped writable",
-                mapped && !attempt_.write && impl::spte_writable(page.spte)},
-               {"CR0.WP=0 exchanges rights",
-                mapped && attempt_.write && (path & impl::rights::writable) == 0},
-               {"a page is mapped whose table lags behind", mapped && lags},
-               {"shadow tables are linked", linked_now}};
+    events_ = {
+        {"hardware translates", allowed},
+        {"hardware uses a cached translation", allowed && cpu.cached},
+        {"hardware uses what memory no longer says", allowed && stale && shadowed},
+        {"hardware writes a table", allowed && attempt_.write && table},
+        {"the guest gets a fault of rights", injected && permission},
+        {"the guest gets a fault of reserved bits", injected && (walk.code & fault::reserved) != 0},
+        {"the guest gets a fault of absence", injected && (walk.code & fault::present) == 0},
+        {"an MMIO entry exits", exits && hit},
+        {"a walk to no slot exits", exits && !slot && !hit},
+        {"a write to a read-only slot exits", exits && slot},
+        {"an MMIO entry is passed though its gfn has memory", hit && !exits && slot},
+        {"the host refuses", failed},
+        {"software stores into a table", store},
+        {"a page is mapped", mapped},
+        {"a page is mapped writable", mapped && impl::spte_writable(page.spte)},
+        {"a read is mapped writable", mapped && !attempt_.write && impl::spte_writable(page.spte)},
+        {"CR0.WP=0 exchanges rights",
+         mapped && attempt_.write && (path & impl::rights::writable) == 0},
+        {"a page is mapped whose table lags behind", mapped && lags && shadowed},
+        {"write access comes back without the lock", fast},
+        {"shadow tables are linked", linked_now}};
 
     // What was stored, by hardware or by software, may be an entry of a table.
     const W reached = ite(allowed, page.gfn, gfn);
@@ -200,8 +218,7 @@ class AccessStep {
       const auto stop = impl::entry_stop<W>(value, m.mask_of(masks, level, value), base_code());
       result.code = ite(result.stops, result.code, stop.code);
       result.stops = result.stops || stop.stops;
-      result.access =
-          result.access & impl::entry_rights<W>(value, m.nx_mask(m.nx_works(r)));
+      result.access = result.access & impl::entry_rights<W>(value, m.nx_mask(m.nx_works(r)));
     }
     return result;
   }
@@ -212,6 +229,11 @@ class AccessStep {
   }
   /// walk_guest() at the leaf.
   void impl_walk(const Upper& upper, Walked<P>& walk) const {
+    if (m.direct()) {
+      walk.gfn = m.pages[0].gfn;
+      walk.access = impl::rights::all;
+      return;
+    }
     const auto& r = m.cpus[0].registers;
     const auto masks = m.masks(r.nx, r.pse);
     const W leaf = ite(m.in_slot(m.pages[0].table), m.pages[0].guest, W(0));
@@ -236,6 +258,10 @@ class AccessStep {
     const B works = m.nx_works(r);
     spec::Grant<B> grant = {true, true, true};
     Walked<P> walk;
+    if (m.direct()) {
+      walk.gfn = m.pages[0].gfn;
+      return walk;
+    }
     for (unsigned level = levels_of(m.mode); level >= 1; --level) {
       const auto table = static_cast<TableLevel>(level);
       const W value =
@@ -258,32 +284,32 @@ class AccessStep {
   B translation_admitted(const W& from) const {
     const auto& cpu = m.cpus[0];
     const auto& page = m.pages[0];
-    const auto format = m.format(page.role.efer_nx, page.role.cr4_pse);
-    const W target = spec::entry_target(format, TableLevel::pt, page.seen) >> page_shift;
+    const W target = m.target_of(page);
     const auto grant = m.grant_of(page.role.access, page.seen, page.role.efer_nx);
     auto with_ac = attempt_;
     with_ac.ac = true;
     // Named in spec/kvm: Looseness::wp_exchange, SMAP against an exchanged page.
     const B exchanged = (from & entry::user) == 0 && grant.user;
-    const B allowed = spec::rights_allow(guest_control(), attempt_, grant) ||
+    const B allowed = m.direct() || spec::rights_allow(guest_control(), attempt_, grant) ||
                       (exchanged && spec::rights_allow(guest_control(), with_ac, grant));
-    const B timely = cpu.admits[0] || same_but_flags<W>(page.seen, page.guest);
+    const B timely = m.direct() || cpu.admits[0] || same_but_flags<W>(page.seen, page.guest);
     const B slot = m.in_slot(target) && impl::spte_frame<W>(from) == m.at(m.frame, target);
-    const B write = !attempt_.write || (m.counts_as_dirty(page) &&
-                                        !m.of_slot(m.read_only, target) &&
-                                        !m.at(m.refused, target));
+    const B write =
+        !attempt_.write ||
+        (m.counts_as_dirty(page) && !m.of_slot(m.read_only, target) && !m.at(m.refused, target));
     return allowed && timely && slot && write;
   }
 
   /// Vcpu::page_fault(): the rights that a fault may map.
   W rights_to_map(const W& path, const W& leaf, const W& gfn) const {
     const auto& r = m.cpus[0].registers;
-    const bool clean = !defects_.clean_entry_writable;
+    const bool clean = !defects_.clean_entry_writable && !m.direct();
     W rights = path;
     if (clean) rights = ite(attempt_.write, rights, impl::rights_if_clean<W>(rights, leaf));
-    const B stays = impl::must_stay_clean<B>(m.of_slot(m.log, gfn), attempt_.write,
-                                             m.at(m.dirty, gfn));
+    const B stays =
+        impl::must_stay_clean<B>(m.of_slot(m.log, gfn), attempt_.write, m.at(m.dirty, gfn));
     rights = ite(stays, rights & ~W(impl::rights::writable), rights);
+    if (m.direct()) return rights;
     W exchanged = impl::exchange_for_wp<W>(rights, r.smep);
     if (defects_.exchange_keeps_user) exchanged = exchanged | (rights & impl::rights::user);
     return ite(impl::needs_exchange<W>(rights, attempt_.write), exchanged, rights);

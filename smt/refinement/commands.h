@@ -17,9 +17,17 @@ struct Outcome {
 template <typename P, AccessKind kind>
 Outcome<P> access(Machine<P>& m, bool broken) {
   AccessDefects defects;
-  defects.clean_entry_writable = broken && kind == AccessKind::read;
-  defects.exchange_keeps_user = broken && kind == AccessKind::write;
-  defects.walk_without_smep = broken && kind == AccessKind::fetch;
+  const bool read = broken && kind == AccessKind::read, write = broken && kind == AccessKind::write,
+             fetch = broken && kind == AccessKind::fetch;
+  if (m.direct()) {
+    defects.host_protection_ignored = read;
+    defects.fast_fault_not_logged = write;
+    defects.tracking_ignored = fetch;
+  } else {
+    defects.clean_entry_writable = read;
+    defects.exchange_keeps_user = write;
+    defects.walk_without_smep = fetch;
+  }
   AccessStep<P> step(m, kind, defects);
   Outcome<P> outcome;
   outcome.fits = step.fits();
@@ -53,9 +61,8 @@ Outcome<P> load_cr3(Machine<P>& m, bool broken) {
 template <typename P>
 Outcome<P> set_registers(Machine<P>& m, bool broken) {
   auto& cpu = m.cpus[0];
-  cpu.registers = {P::boolean("now.cr0.wp"), P::boolean("now.cr4.smep"),
-                   P::boolean("now.cr4.smap"), P::boolean("now.efer.nx"),
-                   P::boolean("now.cr4.pse")};
+  cpu.registers = {P::boolean("now.cr0.wp"), P::boolean("now.cr4.smep"), P::boolean("now.cr4.smap"),
+                   P::boolean("now.efer.nx"), P::boolean("now.cr4.pse")};
   cpu.cached = false;
   cpu.linked = cpu.linked && broken;
   return {};
@@ -81,12 +88,12 @@ Outcome<P> delete_slot(Machine<P>& m, bool broken) {
   Steps<P> steps(m);
   steps.publish();
   each_gfn_of<P>(slot, [&](std::size_t gfn, const B& here) {
-    steps.unmap(gfn, here);
+    if (!broken || !m.direct()) steps.unmap(gfn, here);
     for (std::size_t i = 0; i < 2; ++i) {
-      if (!broken) steps.zap(i, here && m.pages[i].exists && m.pages[i].table == gfn);
+      if (!broken) steps.zap(i, here && m.shadows(m.pages[i], gfn));
     }
     for (auto& cpu : m.cpus) {
-      const B upper = here && cpu.linked && cpu.upper_table == gfn;
+      const B upper = here && m.walks_through(cpu, gfn);
       cpu.linked = cpu.linked && !upper;
       steps.request_flush(upper);
     }
@@ -136,8 +143,8 @@ Outcome<P> set_flags(Machine<P>& m, bool broken) {
   const B on = P::boolean("now.log"), all_set = P::boolean("all-set");
   Outcome<P> outcome;
   Steps<P> steps(m);
-  outcome.fits = slot < slot_count && ite(slot == 0, m.exists[0] && !(m.log[0] == on),
-                                          m.exists[1] && !(m.log[1] == on));
+  outcome.fits = slot < slot_count &&
+                 ite(slot == 0, m.exists[0] && !(m.log[0] == on), m.exists[1] && !(m.log[1] == on));
   for (std::size_t i = 0; i < slot_count; ++i) {
     m.log[i] = Steps<P>::either(slot == i, on, m.log[i]);
   }
@@ -157,8 +164,8 @@ Outcome<P> get_dirty_log(Machine<P>& m, bool broken) {
   using B = typename P::Bool;
   const auto slot = any_slot<P>();
   Outcome<P> outcome;
-  outcome.fits = slot < slot_count && ite(slot == 0, m.exists[0] && m.log[0],
-                                          m.exists[1] && m.log[1]);
+  outcome.fits =
+      slot < slot_count && ite(slot == 0, m.exists[0] && m.log[0], m.exists[1] && m.log[1]);
   Steps<P> steps(m);
   each_gfn_of<P>(slot, [&](std::size_t gfn, const B& here) {
     // Vm::harvest().
@@ -180,8 +187,8 @@ Outcome<P> clear_dirty_log(Machine<P>& m, bool broken) {
   using B = typename P::Bool;
   const auto slot = any_slot<P>();
   Outcome<P> outcome;
-  outcome.fits = slot < slot_count && ite(slot == 0, m.exists[0] && m.log[0],
-                                          m.exists[1] && m.log[1]);
+  outcome.fits =
+      slot < slot_count && ite(slot == 0, m.exists[0] && m.log[0], m.exists[1] && m.log[1]);
   Steps<P> steps(m);
   each_gfn_of<P>(slot, [&](std::size_t gfn, const B& here) {
     const B cleared = here && m.dirty[gfn] && P::boolean("clear" + std::to_string(gfn % 2));
@@ -222,6 +229,17 @@ Outcome<P> host_age(Machine<P>& m, bool broken) {
     page.spte = ite(impl::spte_present(old) && page.gfn == gfn, now, old);
   }
   return {.fits = gfn < gfn_count, .claim = true, .events = {}};
+}
+
+/// Writes to a gfn are followed from now on: Vm::track().
+template <typename P>
+Outcome<P> track(Machine<P>& m, bool broken) {
+  const auto gfn = P::word("gfn");
+  m.set(m.tracked, gfn, true, true);
+  Steps<P> steps(m);
+  // The twin leaves what the dirty log leaves.
+  steps.request_flush(steps.write_protect(gfn, /*for_good=*/!broken, true));
+  return {.fits = gfn < gfn_count && m.in_slot(gfn), .claim = true, .events = {}};
 }
 
 /// A shadow page is reclaimed: ShadowMmu::zap_oldest().

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /// The template machine of the refinement theorems: two slots of two pages, two
-/// vCPUs under shadow paging, one linear address each, and the two shadow pages
-/// that their last SPTEs stand in. Every register, guest entry and SPTE is free.
+/// vCPUs, one address each, and the two shadow pages that their last SPTEs stand in.
+/// Every register, guest entry and SPTE is free. The machine without a paging mode
+/// is the direct one, under two-dimensional paging: addresses are the guest's physical
+/// ones, and no table of the guest is shadowed.
 ///
 /// What is a formula here is a function of impl/ or of spec/; what holds formulas
 /// together (which SPTE, which slot) is written down again, without lists, hashes
@@ -32,7 +34,16 @@ inline constexpr std::size_t vcpu_count = 2;
 
 /// Levels of tables that the walk reads. PAE begins at its PDPTE register.
 constexpr unsigned levels_of(PagingMode mode) {
-  return mode == PagingMode::level4 ? 4 : mode == PagingMode::level5 ? 5 : 2;
+  switch (mode) {
+    case PagingMode::none:
+      return 1;
+    case PagingMode::level4:
+      return 4;
+    case PagingMode::level5:
+      return 5;
+    default:
+      return 2;
+  }
 }
 
 /// Registers of a vCPU, as the guest sees them.
@@ -48,13 +59,13 @@ struct ShadowLeaf {
   using B = typename P::Bool;
   using W = typename P::Word;
   B exists;
-  W table;                  ///< gfn of the guest's table
+  W table;  ///< gfn of the guest's table
   impl::RoleFields<W> role;
-  W guest;                  ///< the guest's entry behind the SPTE, as memory is now
+  W guest;  ///< the guest's entry behind the SPTE, as memory is now
   B unsync;
   W spte;
-  W gfn;                    ///< ShadowPage::gfn_at()
-  W seen;                   ///< ghost: the entry that the SPTE was made from
+  W gfn;   ///< ShadowPage::gfn_at(); of the index where direct
+  W seen;  ///< ghost: the entry that the SPTE was made from
 };
 
 template <typename P>
@@ -62,13 +73,13 @@ struct Cpu {
   using B = typename P::Bool;
   using W = typename P::Word;
   Registers<P> registers;
-  std::array<W, 6> upper;   ///< the guest's entries at levels 2 and up, by level
-  W upper_table;            ///< gfn of the table at level 2
+  std::array<W, 6> upper;  ///< the guest's entries at levels 2 and up, by level
+  W upper_table;           ///< gfn of the table at level 2
   W quadrant;
-  B linked;                 ///< shadow tables lead to the leaf page
-  B cached;                 ///< the TLB has a translation
-  W tlb;                    ///< its SPTE
-  B owed;                   ///< a flush was requested, and is due at the next entry
+  B linked;  ///< shadow tables lead to the leaf page
+  B cached;  ///< the TLB has a translation
+  W tlb;     ///< its SPTE
+  B owed;    ///< a flush was requested, and is due at the next entry
   /// Ghost, by shadow page: the model of history (spec/x86/translations.h) admits
   /// what the page's SPTE was made from, though memory may say otherwise now.
   std::array<B, 2> admits;
@@ -86,8 +97,9 @@ struct Machine {
   std::array<B, gfn_count> refused;  ///< the host lets nobody write the page
   std::array<B, gfn_count> dirty;    ///< bitmap
   std::array<B, gfn_count> written;  ///< ghost: written since the bitmap was read
-  std::array<B, gfn_count> tracked;  ///< an upper table of the guest is shadowed there
-  B dirty_bits;                      ///< the log is kept by D bits, not write protection
+  /// An upper table of the guest is shadowed there, or somebody follows its writes.
+  std::array<B, gfn_count> tracked;
+  B dirty_bits;  ///< the log is kept by D bits, not write protection
   W generation;
   std::array<ShadowLeaf<P>, 2> pages;
   std::array<Cpu<P>, vcpu_count> cpus;
@@ -109,6 +121,17 @@ struct Machine {
     for (std::size_t i = 0; i < gfn_count; ++i) array[i] = ite(when && gfn == W(i), to, array[i]);
   }
 
+  /// Under two-dimensional paging.
+  bool direct() const { return mode == PagingMode::none; }
+  /// The page shadows the guest's table at the gfn.
+  B shadows(const ShadowLeaf<P>& page, const W& gfn) const {
+    return !direct() && page.exists && page.table == gfn;
+  }
+  /// The vCPU's walk reads a table of a higher level there.
+  B walks_through(const Cpu<P>& cpu, const W& gfn) const {
+    return !direct() && cpu.linked && cpu.upper_table == gfn;
+  }
+
   // Who uses which page.
 
   B uses(std::size_t cpu, std::size_t page) const {
@@ -122,7 +145,7 @@ struct Machine {
   /// Whether a write needs no walk that sets the dirty flag: it is set, or stands
   /// in a read-only slot, where nobody can set it.
   B counts_as_dirty(const ShadowLeaf<P>& page) const {
-    return (page.seen & entry::dirty) != 0 || of_slot(read_only, page.table);
+    return direct() || (page.seen & entry::dirty) != 0 || of_slot(read_only, page.table);
   }
 
   // Registers and formats, for either side.
@@ -164,9 +187,17 @@ struct Machine {
         base, {.level = 1, .direct = false, .access = access, .quadrant = cpu.quadrant});
   }
 
+  /// Gfn of what a page's SPTE was made from, by the architecture.
+  W target_of(const ShadowLeaf<P>& page) const {
+    if (direct()) return page.gfn;
+    const auto read = format(page.role.efer_nx, page.role.cr4_pse);
+    return spec::entry_target(read, TableLevel::pt, page.seen) >> page_shift;
+  }
+
   // What the architecture says of a leaf entry below entries that grant `access`.
 
   spec::Grant<B> grant_of(const W& access, const W& leaf, const B& nx) const {
+    if (direct()) return {true, true, true};
     const spec::Grant<B> above = {.writable = (access & impl::rights::writable) != 0,
                                   .user = (access & impl::rights::user) != 0,
                                   .executable = (access & impl::rights::executable) != 0};
@@ -183,13 +214,13 @@ Machine<P> any_machine(PagingMode mode);
 template <typename P>
 struct Invariants {
   using B = typename P::Bool;
-  B sptes_follow_guest = true;    ///< an SPTE was made from the guest's entry, or lags and may
-  B sptes_grant_no_more = true;   ///< than that entry, the role, the host and the slot
-  B writes_are_seen = true;       ///< writable: logged, no table that the MMU would not hear of
-  B mmio_entries_true = true;     ///< an MMIO entry of this generation has no slot
-  B links_follow_guest = true;    ///< a link has the role and table of the guest's walk
-  B tlbs_covered = true;          ///< a cached translation is covered by the SPTE, or a flush owed
-  B written_is_reported = true;   ///< what was written is in the bitmap, or in a D bit
+  B sptes_follow_guest = true;   ///< an SPTE was made from the guest's entry, or lags and may
+  B sptes_grant_no_more = true;  ///< than that entry, the role, the host and the slot
+  B writes_are_seen = true;      ///< writable: logged, no table that the MMU would not hear of
+  B mmio_entries_true = true;    ///< an MMIO entry of this generation has no slot
+  B links_follow_guest = true;   ///< a link has the role and table of the guest's walk
+  B tlbs_covered = true;         ///< a cached translation is covered by the SPTE, or a flush owed
+  B written_is_reported = true;  ///< what was written is in the bitmap, or in a D bit
 
   B all() const {
     return sptes_follow_guest && sptes_grant_no_more && writes_are_seen && mmio_entries_true &&

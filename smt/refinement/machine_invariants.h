@@ -39,7 +39,7 @@ Machine<P> any_machine(PagingMode mode) {
     page.role.level = 1;
     page.role.quadrant = word(name + ".role.quadrant");
     page.role.access = word(name + ".role.access");
-    page.role.direct = false;
+    page.role.direct = m.direct();
     page.role.has_4_byte_gpte = m.narrow();
     page.role.cr0_wp = flag(name + ".role.cr0.wp");
     page.role.smep_andnot_wp = flag(name + ".role.smep-andnot-wp");
@@ -84,8 +84,9 @@ typename P::Bool well_formed(const Machine<P>& m) {
   good = good && m.generation < (1ull << 62) && (m.generation & 1) == 0;
   const W limit = m.narrow() ? W(1ull << 32) : W(~0ull);
   for (const auto& page : m.pages) {
-    good = good && page.guest <= limit && page.seen <= limit && page.role.quadrant <= 3 &&
-           page.role.access <= impl::rights::all && page.table < (1ull << 52);
+    good = good && page.gfn < (1ull << 39) && page.guest <= limit && page.seen <= limit &&
+           page.role.quadrant <= 3 && page.role.access <= impl::rights::all &&
+           page.table < (1ull << 52);
     if (m.narrow()) good = good && page.guest < limit && page.seen < limit && !page.role.efer_nx;
   }
   for (const auto& cpu : m.cpus) {
@@ -93,8 +94,8 @@ typename P::Bool well_formed(const Machine<P>& m) {
     // MAXPHYADDR counts 4-level walks; large pages of the guest are left out.
     const auto format = m.format(cpu.registers.nx, cpu.registers.pse);
     for (unsigned level = 2; level <= levels_of(m.mode); ++level) {
-      good = good && !spec::entry_maps_page(format, static_cast<TableLevel>(level),
-                                            cpu.upper[level]);
+      good =
+          good && !spec::entry_maps_page(format, static_cast<TableLevel>(level), cpu.upper[level]);
       if (m.narrow()) good = good && cpu.upper[level] < limit;
     }
   }
@@ -113,8 +114,7 @@ Invariants<P> invariants(const Machine<P>& m) {
     const B mmio = !present && impl::is_mmio<W>(impl::mmio::layout<W>(), page.spte);
     const B used = present || mmio;
     const auto format = m.format(role.efer_nx, role.cr4_pse);
-    const W target =
-        spec::entry_target(format, TableLevel::pt, page.seen) >> page_shift;
+    const W target = m.target_of(page);
 
     // Made from a usable entry, which is the guest's still unless the page lags.
     // Not accessed where the table stands in a read-only slot.
@@ -125,17 +125,18 @@ Invariants<P> invariants(const Machine<P>& m) {
       follows = follows && implies(m.uses(v, i) && m.cpus[v].linked,
                                    m.cpus[v].admits[i] || same_but_flags<W>(page.seen, page.guest));
     }
+    if (m.direct()) follows = true;
     inv.sptes_follow_guest = inv.sptes_follow_guest && implies(used, page.exists && follows) &&
                              implies(!used, page.spte == 0) &&
-                             implies(page.exists, m.in_slot(page.table)) &&
+                             implies(page.exists && !m.direct(), m.in_slot(page.table)) &&
                              implies(!page.exists, !page.unsync) &&
                              implies(role.cr0_wp, !role.smep_andnot_wp && !role.smap_andnot_wp);
 
     const auto guest = m.grant_of(role.access, page.seen, role.efer_nx);
     const auto given = hardware_grant<P>(page.spte);
     const B dirty = m.counts_as_dirty(page);
-    const B plain = implies(given.writable, guest.writable && dirty) &&
-                    given.user == guest.user && given.executable == guest.executable;
+    const B plain = implies(given.writable, guest.writable && dirty) && given.user == guest.user &&
+                    given.executable == guest.executable;
     // CR0.WP=0: the supervisor writes a read-only page, which is no user page then,
     // nor after write access was taken again.
     const B exchanged = !guest.writable && !given.user && implies(given.writable, dirty) &&
@@ -152,12 +153,15 @@ Invariants<P> invariants(const Machine<P>& m) {
         inv.sptes_grant_no_more && implies(present, (plain || exchanged) && place);
 
     // Whoever can write a table without a fault must lag behind by his own account.
-    B seen = implies(m.of_slot(m.log, target) && !m.dirty_bits, m.at(m.dirty, target)) &&
-             !m.at(m.tracked, target);
+    // So does who may give write access back without asking.
+    const B logged = implies(m.of_slot(m.log, target) && !m.dirty_bits, m.at(m.dirty, target));
+    B untracked = !m.at(m.tracked, target);
     for (const auto& table : m.pages) {
-      seen = seen && implies(table.exists && table.table == target, table.unsync);
+      untracked = untracked && implies(m.shadows(table, target), table.unsync);
     }
-    inv.writes_are_seen = inv.writes_are_seen && implies(present && given.writable, seen);
+    const B restorable = (page.spte & impl::spte::mmu_writable) != 0;
+    inv.writes_are_seen = inv.writes_are_seen && implies(present && given.writable, logged) &&
+                          implies(present && (given.writable || restorable), untracked && host);
 
     const W layout_gfn = impl::decode_mmio_gfn<W>(impl::mmio::layout<W>(), page.spte);
     const W rights = impl::decode_mmio_access<W>(impl::mmio::layout<W>(), page.spte);
@@ -167,9 +171,10 @@ Invariants<P> invariants(const Machine<P>& m) {
     const W now = m.generation & impl::mmio::generation_mask;
     inv.mmio_entries_true =
         inv.mmio_entries_true &&
-        implies(mmio, layout_gfn == target && made <= now && implies(current, !m.in_slot(target)) &&
-                          implies((rights & impl::rights::writable) != 0, guest.writable && dirty) &&
-                          ((rights & impl::rights::user) != 0) == guest.user);
+        implies(mmio,
+                layout_gfn == target && made <= now && implies(current, !m.in_slot(target)) &&
+                    implies((rights & impl::rights::writable) != 0, guest.writable && dirty) &&
+                    ((rights & impl::rights::user) != 0) == guest.user);
   }
 
   for (std::size_t v = 0; v < vcpu_count; ++v) {
@@ -185,8 +190,17 @@ Invariants<P> invariants(const Machine<P>& m) {
     }
     const W table = spec::entry_target(format, TableLevel::pd, cpu.upper[2]) >> page_shift;
     const auto role = m.role_of(cpu, access);
+    if (m.direct()) {
+      B exists = true;
+      for (std::size_t i = 0; i < 2; ++i) {
+        exists = exists && implies(m.uses(v, i), m.pages[i].exists);
+      }
+      inv.links_follow_guest = inv.links_follow_guest && implies(cpu.linked, exists);
+    }
     B link = walk && m.in_slot(cpu.upper_table) && m.at(m.tracked, cpu.upper_table);
-    B covered = impl::spte_present(cpu.tlb);
+    // Hardware caches nothing that has a reserved bit.
+    B covered = impl::spte_present(cpu.tlb) &&
+                (cpu.tlb & (entry::present | impl::spte::mmio)) == entry::present;
     for (std::size_t i = 0; i < 2; ++i) {
       const auto& page = m.pages[i];
       link = link && implies(m.uses(v, i), page.exists && page.table == table && page.role == role);
@@ -194,17 +208,18 @@ Invariants<P> invariants(const Machine<P>& m) {
                                                      !impl::loses_rights<W>(cpu.tlb, page.spte) &&
                                                      !impl::loses_dirty<W>(cpu.tlb, page.spte));
     }
-    inv.links_follow_guest = inv.links_follow_guest && implies(cpu.linked, link);
-    inv.tlbs_covered = inv.tlbs_covered &&
-                       implies(cpu.cached && !cpu.owed, cpu.linked && covered);
+    if (!m.direct()) {
+      inv.links_follow_guest = inv.links_follow_guest && implies(cpu.linked, link);
+    }
+    inv.tlbs_covered = inv.tlbs_covered && implies(cpu.cached && !cpu.owed, cpu.linked && covered);
   }
 
   for (std::size_t gfn = 0; gfn < gfn_count; ++gfn) {
     B reported = m.dirty[gfn];
     for (const auto& page : m.pages) {
-      reported = reported || (m.dirty_bits && impl::spte_present(page.spte) &&
-                              impl::spte_writable(page.spte) && page.gfn == W(gfn) &&
-                              (page.spte & entry::dirty) != 0);
+      reported = reported ||
+                 (m.dirty_bits && impl::spte_present(page.spte) && impl::spte_writable(page.spte) &&
+                  page.gfn == W(gfn) && (page.spte & entry::dirty) != 0);
     }
     inv.written_is_reported =
         inv.written_is_reported && implies(m.written[gfn] && m.log[gfn / 2], reported);

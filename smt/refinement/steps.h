@@ -23,7 +23,9 @@ class Steps {
   }
 
   /// DirtyMarker::mark().
-  void mark(const W& gfn, const B& when) { m.set(m.dirty, gfn, when && m.of_slot(m.log, gfn), true); }
+  void mark(const W& gfn, const B& when) {
+    m.set(m.dirty, gfn, when && m.of_slot(m.log, gfn), true);
+  }
 
   /// ShadowMmu::keep_dirty().
   void keep_dirty(const ShadowLeaf<P>& page, const W& old, const W& now, const B& when) {
@@ -64,6 +66,15 @@ class Steps {
     return any;
   }
 
+  /// Vcpu::fast_fault(): whether write access came back.
+  B fast_fault(const B& when, bool logs) {
+    auto& page = m.pages[0];
+    const B restores = when && impl::spte_present(page.spte) && impl::may_restore_write(page.spte);
+    page.spte = ite(restores, impl::with_write(page.spte), page.spte);
+    if (logs) mark(page.gfn, restores);
+    return restores;
+  }
+
   /// ShadowMmu::take_dirty_bits().
   B take_dirty_bits(const W& gfn, const B& when) {
     B any = false;
@@ -94,11 +105,11 @@ class Steps {
   B try_to_unsync(const W& gfn, const B& can_unsync, const B& prefetch, const B& when) {
     B denied = m.at(m.tracked, gfn);
     for (const auto& page : m.pages) {
-      denied = denied || (page.exists && page.table == gfn &&
+      denied = denied || (m.shadows(page, gfn) &&
                           impl::forbids_write<W>(can_unsync, prefetch, 1, page.unsync));
     }
     for (auto& page : m.pages) {
-      page.unsync = page.unsync || (when && !denied && page.exists && page.table == gfn);
+      page.unsync = page.unsync || (when && !denied && m.shadows(page, gfn));
     }
     return !denied;
   }
@@ -107,6 +118,7 @@ class Steps {
   struct Mapping {
     W gfn, frame, access;
     B host_writable;
+    bool tracking_ignored = false;  ///< a twin
   };
 
   /// ShadowMmu::make_leaf().
@@ -118,17 +130,16 @@ class Steps {
         .host_writable = mapping.host_writable && !m.of_slot(m.read_only, mapping.gfn)};
     const B asks = impl::asks_for_write<W>(leaf, old);
     denied = asks && !try_to_unsync(mapping.gfn, !sync, sync, when && asks);
-    leaf.tracked = denied;
+    leaf.tracked = mapping.tracking_ignored ? B(false) : denied;
     const W spte = impl::leaf_spte<W>(leaf);
     mark(mapping.gfn, when && impl::spte_writable(spte));
     return spte;
   }
 
-  /// ShadowMmu::map(); true where write access had to go.
+  /// ShadowMmu::map(), TdpMmu::map(); true where write access had to go.
   B map(std::size_t i, const Mapping& mapping, const W& guest, const B& when) {
     auto& page = m.pages[i];
-    const B same =
-        impl::maps_same<W>(page.spte, 1, mapping.frame, page.gfn == mapping.gfn);
+    const B same = impl::maps_same<W>(page.spte, 1, mapping.frame, page.gfn == mapping.gfn);
     clear(i, when && page.spte != 0 && !same);
     B denied = false;
     const W old = page.spte;
@@ -142,9 +153,8 @@ class Steps {
   /// ShadowMmu::map_mmio().
   void map_mmio(std::size_t i, const W& gfn, const W& access, const W& guest, const B& when) {
     clear(i, when);
-    write(m.pages[i],
-          impl::encode_mmio<W>(impl::mmio::layout<W>(), gfn, access, m.generation), gfn, guest,
-          when);
+    write(m.pages[i], impl::encode_mmio<W>(impl::mmio::layout<W>(), gfn, access, m.generation), gfn,
+          guest, when);
   }
 
   /// ShadowMmu::sync_entries() of a page that the vCPU may judge.
@@ -152,8 +162,8 @@ class Steps {
     auto& page = m.pages[i];
     const auto masks = m.masks(page.role.efer_nx, page.role.cr4_pse);
     const W guest = page.guest;
-    const B usable = m.in_slot(page.table) &&
-                     impl::sync_usable<W>(guest, m.mask_of(masks, 1, guest));
+    const B usable =
+        m.in_slot(page.table) && impl::sync_usable<W>(guest, m.mask_of(masks, 1, guest));
     const W rights =
         page.role.access &
         impl::rights_if_clean<W>(impl::entry_rights<W>(guest, m.nx_mask(page.role.efer_nx)), guest);
@@ -161,13 +171,13 @@ class Steps {
     const W old = page.spte;
     const B present = impl::spte_present(old);
     const B kept = present && usable && gfn == page.gfn && m.in_slot(gfn);
-    const W mmio = impl::synced_mmio<W>(impl::mmio::layout<W>(), old, usable, gfn, rights,
-                                        m.generation);
+    const W mmio =
+        impl::synced_mmio<W>(impl::mmio::layout<W>(), old, usable, gfn, rights, m.generation);
     clear(i, when && present && !kept);
     write(page, mmio, page.gfn, guest, when && !present);
     B denied = false;
     const Mapping mapping = {gfn, impl::spte_frame<W>(old), rights,
-                             (old & impl::spte::host_writable) != 0};
+                             (old & impl::spte::host_writable) != 0, false};
     const W now = make_leaf(mapping, old, /*sync=*/true, when && kept, denied);
     keep_dirty(page, old, now, when && kept);
     request_flush(when && kept && impl::loses_rights<W>(old, now));
@@ -188,6 +198,12 @@ class Steps {
   void link(const W& access, const W& table, const B& when) {
     auto& cpu = m.cpus[0];
     const B now = when && !cpu.linked;
+    if (m.direct()) {
+      m.pages[0].spte = ite(now && !m.pages[0].exists, W(0), m.pages[0].spte);
+      m.pages[0].exists = m.pages[0].exists || now;
+      cpu.linked = cpu.linked || now;
+      return;
+    }
     // A page that lags behind cannot stay where a table of a higher level is.
     for (std::size_t i = 0; i < 2; ++i) {
       const auto& page = m.pages[i];
@@ -218,7 +234,7 @@ class Steps {
   void store(const W& gfn, const std::array<W, 2>& entries, const B& when, const B& told) {
     for (std::size_t i = 0; i < 2; ++i) {
       auto& page = m.pages[i];
-      const B here = when && page.exists && page.table == gfn;
+      const B here = when && m.shadows(page, gfn);
       // The old entry may have been cached until the guest flushes.
       for (auto& cpu : m.cpus) {
         cpu.admits[i] = cpu.admits[i] || (here && same_but_flags<W>(page.seen, page.guest));
@@ -227,7 +243,7 @@ class Steps {
       clear(i, here && told);
     }
     for (auto& cpu : m.cpus) {
-      const B upper = when && told && cpu.linked && cpu.upper_table == gfn;
+      const B upper = when && told && m.walks_through(cpu, gfn);
       cpu.linked = cpu.linked && !upper;
       request_flush(upper);
     }
@@ -251,7 +267,7 @@ class Steps {
   static void write(ShadowLeaf<P>& page, const W& spte, const W& gfn, const W& guest,
                     const B& when) {
     page.spte = ite(when, spte, page.spte);
-    page.gfn = ite(when, gfn, page.gfn);
+    page.gfn = ite(when, gfn, page.gfn);  // the same where direct
     page.seen = ite(when, guest, page.seen);
   }
 
