@@ -118,6 +118,7 @@ class AccessStep {
                        impl::must_emulate<B>(attempt_.write, read_only, m.at(m.tracked, gfn));
     const B emulated = software || (through && hit);
     const B exits = through && (!slot || (emulated && attempt_.write && read_only));
+    // What software stores to a page that the host protects is left open.
     const B store = emulated && slot && attempt_.write && !read_only && !refused;
     const B fast = m.direct() ? steps_.fast_fault(through && slot && !software && !reserved &&
                                                       attempt_.write && cpu.linked,
@@ -285,7 +286,12 @@ class AccessStep {
     const auto& cpu = m.cpus[0];
     const auto& page = m.pages[0];
     const W target = m.target_of(page);
-    const auto grant = m.grant_of(page.role.access, page.seen, page.role.efer_nx);
+    // By the manual, of the vCPU's own path: nothing that a role says.
+    spec::Grant<B> grant = {true, true, true};
+    for (unsigned level = levels_of(m.mode); level >= 2; --level) {
+      grant = spec::combine<W>(grant, cpu.upper[level], !m.narrow());
+    }
+    grant = spec::combine<W>(grant, page.seen, !m.narrow());
     auto with_ac = attempt_;
     with_ac.ac = true;
     // Named in spec/kvm: Looseness::wp_exchange, SMAP against an exchanged page.
