@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/// Variables and invariants of the template machine; included by its header.
+/// Variables and invariants of the template machine.
 #pragma once
 
 #include "smt/refinement/machine.h"
 
 namespace lockstep::smt::refinement {
 
+/// The machine with a variable for everything.
 template <typename P>
 Machine<P> any_machine(PagingMode mode) {
   using B = typename P::Bool;
@@ -101,6 +102,24 @@ typename P::Bool well_formed(const Machine<P>& m) {
   }
   return good;
 }
+
+/// The invariants, each by a name that a counterexample shows.
+template <typename P>
+struct Invariants {
+  using B = typename P::Bool;
+  B sptes_follow_guest = true;   ///< an SPTE was made from the guest's entry, or lags and may
+  B sptes_grant_no_more = true;  ///< than that entry, the role, the host and the slot
+  B writes_are_seen = true;      ///< writable: logged, no table that the MMU would not hear of
+  B mmio_entries_true = true;    ///< an MMIO entry of this generation has no slot
+  B links_follow_guest = true;   ///< a link has the role and table of the guest's walk
+  B tlbs_covered = true;         ///< a cached translation is covered by the SPTE, or a flush owed
+  B written_is_reported = true;  ///< what was written is in the bitmap, or in a D bit
+
+  B all() const {
+    return sptes_follow_guest && sptes_grant_no_more && writes_are_seen && mmio_entries_true &&
+           links_follow_guest && tlbs_covered && written_is_reported;
+  }
+};
 
 template <typename P>
 Invariants<P> invariants(const Machine<P>& m) {

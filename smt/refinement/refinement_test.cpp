@@ -7,6 +7,7 @@
 #include <set>
 
 #include "smt/refinement/commands.h"
+#include "smt/refinement/machine_invariants.h"
 #include "smt/refinement/theorems.h"
 #include "smt/solver.h"
 

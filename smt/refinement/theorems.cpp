@@ -4,6 +4,7 @@
 #include <string>
 
 #include "smt/refinement/commands.h"
+#include "smt/refinement/machine_invariants.h"
 
 namespace lockstep::smt {
 namespace {
