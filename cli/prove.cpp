@@ -193,7 +193,8 @@ void add_prove(CLI::App& app, int& exit) {
   verb->footer(footer);
   verb->add_option("NAME", options->names, "Which theorems or subjects (default: all)");
   verb->add_option("--only", options->only, "The same as NAME")->type_name("NAME");
-  verb->add_option("--time-limit", options->time, "CPU time of one query: 500ms, 20s")
+  verb->add_option("--time-limit", options->time,
+                   "CPU time of one query: 500ms, 20s; four times that for cvc5")
       ->type_name("TIME")
       ->capture_default_str();
   verb->add_option("--memory-limit", options->memory, "Of one query, in MiB")
