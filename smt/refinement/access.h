@@ -97,6 +97,9 @@ class AccessStep {
     // Vcpu::injected().
     const B permission = (walk.code & fault::present) != 0 && (walk.code & fault::reserved) == 0;
     steps_.clear(0, injected && permission && cpu.linked && page.unsync);
+    // The fault drops the address from history; where no entry is present, or a bit is
+    // reserved, KVM does not, and spec/kvm/machine_access.cpp names that.
+    cpu.admits[0] = cpu.admits[0] && !(injected && permission);
 
     // Vcpu::walk() sets flags, where the table may be written.
     const B through = faults && !walk.faults;
