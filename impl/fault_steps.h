@@ -101,11 +101,10 @@ constexpr W synced_mmio(const MmioLayout<W>& layout, std::type_identity_t<W> old
   return ite(same, encode_mmio<W>(layout, gfn, access, generation), W(0));
 }
 
-/// Rights that are kept in the MMIO entry of a walk: a write to a clean entry
-/// must still set its flag.
+/// Rights of a walk that are kept for MMIO: software fetches nothing from there.
 template <typename W>
-constexpr W mmio_access(W access, std::type_identity_t<W> leaf) {
-  return rights_if_clean<W>(access, leaf) & (rights::writable | rights::user);
+constexpr W mmio_access(W access) {
+  return access & (rights::writable | rights::user);
 }
 
 /// An SPTE after write protection: the same value if nothing is to be taken. KVM:

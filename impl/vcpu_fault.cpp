@@ -81,10 +81,13 @@ std::optional<FaultOutcome> Vcpu::mmio_fault(std::uint64_t address, bool is_gpa)
 FaultOutcome Vcpu::no_slot(const GuestWalk* walk, Gva gva, Gpa gpa) {
   const Gfn gfn = gpa_to_gfn(gpa);
   const std::uint64_t leaf = walk != nullptr ? walk->entry[walk->leaf_level] : entry::dirty;
+  // A write must still mark an entry that is clean. Direct pages above the entry have
+  // execution in their role, which the entry has no room for.
   const auto access = static_cast<Rights>(
-      mmio_access<std::uint64_t>(walk != nullptr ? walk->access : rights::all, leaf));
+      rights_if_clean<std::uint64_t>(walk != nullptr ? walk->access : rights::all, leaf));
   const bool linear = walk != nullptr && shadow_paging();
-  cache_mmio(linear ? std::optional<Gva>(gva & page_mask) : std::nullopt, gfn, access);
+  cache_mmio(linear ? std::optional<Gva>(gva & page_mask) : std::nullopt, gfn,
+             static_cast<Rights>(mmio_access<std::uint64_t>(access)));
   if (gfn >= mmio::end_gfn || !root_frame()) return NeedsEmulation{};
   if (auto stocked = stock(); !stocked) return RunError{stocked.error()};
   const Target target{.gfn = gfn, .access = access};

@@ -141,7 +141,8 @@ class AccessStep {
     const B marks_mmio = through && !slot && !hit;
     const W path = walk.access;
     steps_.link(upper.access, m.impl_gfn(cpu.upper[2]), marks_mmio || mapped);
-    steps_.map_mmio(0, gfn, impl::mmio_access<W>(path, now), now, marks_mmio);
+    steps_.map_mmio(0, gfn, impl::mmio_access<W>(impl::rights_if_clean<W>(path, now)), now,
+                    marks_mmio);
     const W rights = rights_to_map(path, now, gfn);
     const B denied =
         steps_.map(0,
