@@ -213,7 +213,8 @@ void add_prove(CLI::App& app, int& exit) {
                  "and every short program");
   verb->add_option("--engine", options->engines,
                    "Replay programs of counterexamples on it, too (default: kvm if it runs)")
-      ->type_name("E");
+      ->type_name("E")
+      ->allow_extra_args(false);
   verb->add_option("--depth", options->depth, "Commands of such a program")
       ->type_name("K")
       ->check(CLI::Range(1u, 6u))
