@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "impl/tdp_mmu.h"
 
+#include "impl/fault_steps.h"
 #include "impl/mutants.h"
 
 namespace lockstep::impl {
@@ -230,9 +231,9 @@ bool TdpMmu::age_range(Gfn first, Gfn end) {
 bool TdpMmu::write_protect(Gfn first, Gfn end, unsigned least, bool for_good) {
   bool any = false;
   each_leaf(first, end, [&](ShadowPage& page, unsigned entry, std::uint64_t spte) {
-    const bool restorable = for_good && may_restore_write(spte);
-    if (page.role.level < least || (!spte_writable(spte) && !restorable)) return;
-    set(page, entry, without_write(spte, for_good));
+    const std::uint64_t now = write_protected(spte, for_good);
+    if (page.role.level < least || now == spte) return;
+    set(page, entry, now);
     ++shadow_->events().write_protected;
     any |= spte_writable(spte);
   });
@@ -242,9 +243,10 @@ bool TdpMmu::write_protect(Gfn first, Gfn end, unsigned least, bool for_good) {
 bool TdpMmu::take_dirty_bits(Gfn gfn) {
   bool dirty = false;
   each_leaf(gfn, gfn + 1, [&](ShadowPage& page, unsigned entry, std::uint64_t spte) {
-    if (page.role.level != 1 || (spte & entry::dirty) == 0 || !spte_writable(spte)) return;
+    const std::uint64_t now = without_dirty(spte);
+    if (page.role.level != 1 || now == spte) return;
     dirty = true;
-    page.set(entry, spte & ~entry::dirty);
+    page.set(entry, now);
   });
   return dirty;
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /// Vcpu: guest walks over guest memory, and accesses done in software.
+#include "impl/fault_steps.h"
 #include "impl/mutants.h"
 #include "impl/vcpu.h"
 
@@ -104,11 +105,10 @@ std::optional<GuestLeaf> Vcpu::leaf(const ShadowPage& page, unsigned entry) {
   const Vm::Place place = vm_->place(at);
   if (!place) return std::nullopt;
   const std::uint64_t value = vm_->memory().load(place.hva, bytes);
-  if ((value & entry::present) == 0 || (value & entry::accessed) == 0) return std::nullopt;
-  if ((value & tables_.reserved[(value >> 7) & 1][1]) != 0) return std::nullopt;
+  if (!sync_usable(value, tables_.reserved[(value >> 7) & 1][1])) return std::nullopt;
   Rights access = detail::rights_of(tables_, value);
-  if ((value & entry::dirty) == 0 && !mutant(Mutant::clean_entry_writable)) {
-    access &= static_cast<Rights>(~rights::writable);
+  if (!mutant(Mutant::clean_entry_writable)) {
+    access = static_cast<Rights>(rights_if_clean<std::uint64_t>(access, value));
   }
   return GuestLeaf{gpa_to_gfn(value & tables_.address_mask), access};
 }

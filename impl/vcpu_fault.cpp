@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /// Vcpu: page faults, up to what is to be mapped.
+#include "impl/fault_steps.h"
 #include "impl/mutants.h"
 #include "impl/spte.h"
 #include "impl/vcpu.h"
@@ -16,11 +17,9 @@ Rights exchanged(Rights access, bool smep) {
   return mutant(Mutant::wp0_leaves_user) ? now | (access & rights::user) : now;
 }
 
-/// Reads of a clean page in a logged slot map it read-only: the write that
-/// follows is the one to log. Rings remember no pages: every write access is
-/// one.
+/// Rings remember no pages: every write access is the one to log.
 bool must_stay_clean(const MemorySlot& slot, Gfn gfn, AccessKind kind) {
-  return slot.log && kind != AccessKind::write && !slot.is_dirty(gfn);
+  return impl::must_stay_clean(slot.log, kind == AccessKind::write, slot.is_dirty(gfn));
 }
 
 Rights without_write(Rights access) { return access & static_cast<Rights>(~rights::writable); }
@@ -81,13 +80,14 @@ std::optional<FaultOutcome> Vcpu::mmio_fault(std::uint64_t address, bool is_gpa)
 
 FaultOutcome Vcpu::no_slot(const GuestWalk* walk, Gva gva, Gpa gpa) {
   const Gfn gfn = gpa_to_gfn(gpa);
-  Rights access = walk != nullptr ? walk->access : rights::all;
-  if (walk != nullptr && (walk->entry[walk->leaf_level] & entry::dirty) == 0) {
-    access = without_write(access);  // a write must still mark the entry
-  }
+  const std::uint64_t leaf = walk != nullptr ? walk->entry[walk->leaf_level] : entry::dirty;
+  // A write must still mark an entry that is clean. Direct pages above the entry have
+  // execution in their role, which the entry has no room for.
+  const auto access = static_cast<Rights>(
+      rights_if_clean<std::uint64_t>(walk != nullptr ? walk->access : rights::all, leaf));
   const bool linear = walk != nullptr && shadow_paging();
   cache_mmio(linear ? std::optional<Gva>(gva & page_mask) : std::nullopt, gfn,
-             access & (rights::writable | rights::user));
+             static_cast<Rights>(mmio_access<std::uint64_t>(access)));
   if (gfn >= mmio::end_gfn || !root_frame()) return NeedsEmulation{};
   if (auto stocked = stock(); !stocked) return RunError{stocked.error()};
   const Target target{.gfn = gfn, .access = access};
@@ -141,7 +141,7 @@ FaultOutcome Vcpu::page_fault(Gva gva, const GuestAccess& access, bool reserved)
   if (mmio_.page == (gva & page_mask)) mmio_.page.reset();
   if (slot->invalid) return Fixed{};  // about to go: try again
   const bool write = access.kind == AccessKind::write;
-  if (write && (slot->read_only || slot->is_tracked(gfn))) return NeedsEmulation{};
+  if (must_emulate(write, slot->read_only, slot->is_tracked(gfn))) return NeedsEmulation{};
   const Vm::Place place = vm_->place(walked.gpa);
   if (!place) return RunError{Error::bad_address};
   // KVM: kvm_handle_error_pfn().
@@ -150,10 +150,13 @@ FaultOutcome Vcpu::page_fault(Gva gva, const GuestAccess& access, bool reserved)
   if (auto stocked = stock(); !stocked) return RunError{stocked.error()};
 
   Rights leaf = walked.access;
-  const bool clean = (walked.entry[walked.leaf_level] & entry::dirty) == 0 &&
-                     !mutant(Mutant::clean_entry_writable);
-  if (!write && (clean || must_stay_clean(*slot, gfn, access.kind))) leaf = without_write(leaf);
-  if (write && (leaf & rights::writable) == 0) {
+  // The walk of a write has set the dirty flag, where the table may be written.
+  if (!write && !mutant(Mutant::clean_entry_writable)) {
+    leaf =
+        static_cast<Rights>(rights_if_clean<std::uint64_t>(leaf, walked.entry[walked.leaf_level]));
+  }
+  if (must_stay_clean(*slot, gfn, access.kind)) leaf = without_write(leaf);
+  if (needs_exchange<std::uint64_t>(leaf, write)) {
     leaf = exchanged(leaf, state_.paging.control.has(ControlBit::cr4_smep));
   }
   const Target target{.slot = slot,
@@ -191,7 +194,7 @@ FaultOutcome Vcpu::direct_fault(Gpa gpa, AccessKind kind, bool reserved) {
   if (slot == nullptr) return no_slot(nullptr, 0, gpa);
   if (slot->invalid) return Fixed{};
   const bool write = kind == AccessKind::write;
-  if (write && (slot->read_only || slot->is_tracked(gfn))) return NeedsEmulation{};
+  if (must_emulate(write, slot->read_only, slot->is_tracked(gfn))) return NeedsEmulation{};
   const Vm::Place place = vm_->place(gpa);
   if (!place) return RunError{Error::bad_address};
   if (!reserved && fast_fault(gpa, kind)) return Fixed{};
