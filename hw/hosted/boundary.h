@@ -20,6 +20,12 @@ extern "C" {
 /* The last word of a stack that the image made: callers are sought no further. */
 #define HOSTED_STACK_END 0x646e652d6b636174ull
 
+/* Symbols of the kernel that nobody provides: each has so many bytes of addresses, above
+ * every image, where nothing is. */
+#define HOSTED_ABSENT_SYMBOLS 0x78000000ull
+#define HOSTED_ABSENT_BYTES 0x10000ull
+#define HOSTED_ABSENT_END 0x7c000000ull
+
 typedef unsigned long long hosted_u64; /* 64 bits on both sides */
 
 /* ---- memory ------------------------------------------------------------ */
@@ -99,7 +105,8 @@ enum hosted_exit_reason {
 #define HOSTED_NESTED_WRITE 2u
 #define HOSTED_NESTED_FETCH 16u
 #define HOSTED_NESTED_RESERVED 8u
-#define HOSTED_NESTED_TABLE 32u /* during the guest's own page walk; else the final address */
+#define HOSTED_NESTED_TABLE 32u    /* during the guest's own page walk; else the final address */
+#define HOSTED_NESTED_REGISTER 64u /* with TABLE: an entry that MOV to CR loads into a register */
 #define HOSTED_NESTED_ACCESS_RIGHTS_SHIFT 8 /* EPT: R W X of the entry that faulted */
 
 /* Why the guest stopped, as the software processor says. gpr, rip, cr2, cr3 of

@@ -124,6 +124,8 @@ Result<void> HostedEngine::begin(const Configuration& configuration, bool /*fres
   root_entries_ = harness_root_entries(configuration.paging);
   roots_planted_ = false;
   met_mmio_ = false;
+  aliases_.clear();
+  session_->forget_warnings();
   session_->contend(configuration.host.contended.value_or(false));
   const auto& failing = configuration.host.fail_allocation;
   session_->host().set_faults(failing ? FaultPlan::nth(*failing) : faults_);
@@ -262,6 +264,7 @@ Result<Observation> HostedEngine::set_slot(const Command& command) {
   }
   counts_.hit(Path::slot_ok);
   slots_.accept(region);
+  aliases_.add(region.gpa, region.hva, region.size);
   roots_planted_ = false;
   return Done{};
 }

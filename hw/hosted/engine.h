@@ -13,6 +13,7 @@
 #include <string_view>
 #include <vector>
 
+#include "hw/hosted/aliases.h"
 #include "hw/hosted/cpus.h"
 #include "hw/hosted/fault_plan.h"
 #include "hw/hosted/machine.h"
@@ -189,6 +190,7 @@ class HostedEngine final : public Engine {
   const Instructions* code_ = nullptr;
   bool roots_planted_ = false;
   bool met_mmio_ = false;  ///< this program, in any command
+  Aliases aliases_;        ///< of this program
   DirtyPages full_rings_;  ///< taken because a ring was full
   FaultPlan faults_;
   InvariantChecks checks_ = invariant_checks_wanted();

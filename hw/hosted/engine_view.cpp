@@ -46,7 +46,7 @@ std::string HostedEngine::broken_invariants() {
   }
   std::string text;
   const Circumstances met{
-      .shadow = !platform_.tdp, .met_mmio = met_mmio_, .aliases = aliased(*seen)};
+      .shadow = !platform_.tdp, .met_mmio = met_mmio_, .aliases = aliases_.met()};
   for (const spec::Violation& violation : spec::violations(*seen)) {
     if (const auto name = known(violation, met); !name.empty()) {
       session_->count_known(name);

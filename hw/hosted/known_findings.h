@@ -3,6 +3,7 @@
 /// that what is new stands out.
 #pragma once
 
+#include <array>
 #include <span>
 #include <string_view>
 
@@ -16,6 +17,8 @@ struct KnownFinding {
   std::string_view file;
   unsigned line = 0;
   unsigned drift = 0;  ///< lines by which patches may move it, short of the next warning
+  /// Where the compiler may leave its code: the function, and one that it is inlined into.
+  std::array<std::string_view, 2> functions;
   std::string_view name;
   std::string_view reason;
 };
@@ -26,11 +29,8 @@ std::span<const KnownFinding> known_findings();
 struct Circumstances {
   bool shadow = false;    ///< shadow paging
   bool met_mmio = false;  ///< in any command so far
-  bool aliases = false;   ///< two slots lead to one host page (see aliased())
+  bool aliases = false;   ///< one host page had two guest addresses (Aliases::met())
 };
-
-/// Two of the slots have a host page in common.
-bool aliased(const spec::View& view);
 
 /// Name of a violation that every known kernel shows under shadow paging, in these
 /// circumstances alone: corpus/bugs/mmio-entry-escapes-write-protection, and the record of

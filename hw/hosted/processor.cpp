@@ -241,7 +241,8 @@ void Processors::exit_nested(const Vcpu& vcpu, const spec::NestedFault& fault, h
               (fault.kind == AccessKind::write ? HOSTED_NESTED_WRITE : 0) |
               (fault.kind == AccessKind::fetch ? HOSTED_NESTED_FETCH : 0) |
               (fault.reserved ? HOSTED_NESTED_RESERVED : 0) |
-              (fault.table_walk ? HOSTED_NESTED_TABLE : 0);
+              (fault.table_walk ? HOSTED_NESTED_TABLE : 0) |
+              (fault.register_load ? HOSTED_NESTED_REGISTER : 0);
   const unsigned rights = (fault.rights.user ? 1u : 0) | (fault.rights.writable ? 2u : 0) |
                           (fault.rights.executable ? 4u : 0);
   exit.code |= rights << HOSTED_NESTED_ACCESS_RIGHTS_SHIFT;

@@ -361,6 +361,33 @@ TEST_F(NestedProcessorTest, InterceptedInstructionsExit) {
   EXPECT_EQ(entry.gpr[2], 1u);
 }
 
+/// SDM "Accessed and Dirty Flags for EPT": walks write guest tables, loads of the PDPTE
+/// registers read them, and have no linear address.
+TEST_F(NestedProcessorTest, LoadsOfPdpteRegistersAreReads) {
+  constexpr unsigned log = 10;
+  restart(PagingMode::pae);
+  entry.format = HOSTED_FORMAT_EPT;
+  entry.ept_accessed_dirty = 1;
+  entry.log = 1;
+  entry.log_page = (first_table + log) << page_shift;
+  entry.log_index = 511;
+  entry.efer = efer::nx;
+  ASSERT_TRUE(arena->store(0x1000, 0x3000 | entry::present, 8));
+  constexpr std::uint64_t readable = 1, dirty = 1u << 9;
+  map(0x1000, 1, readable);
+  Operation load = operation(Operation::Kind::mov_cr, 0, 0x1000);
+  load.number = 3;
+  EXPECT_EQ(go(load).reason, unsigned{HOSTED_EXIT_LEAVE});
+  EXPECT_EQ(seen().kind, Outcome::Kind::done);
+  EXPECT_EQ(entry.pdpte[0], 0x3000u | entry::present);
+  EXPECT_EQ(entry.log_index, 511u);
+  EXPECT_EQ(table(3)[1] & dirty, 0u);
+  map(0x1000, 1, 0);
+  const hosted_exit exit = go(load);
+  EXPECT_EQ(exit.reason, unsigned{HOSTED_EXIT_NESTED_FAULT});
+  EXPECT_EQ(exit.code & 0xff, HOSTED_NESTED_TABLE | HOSTED_NESTED_REGISTER);
+}
+
 TEST_F(NestedProcessorTest, PaeLoadsPdptesOnceAndChecksThem) {
   restart(PagingMode::pae);
   entry.efer = efer::nx;

@@ -87,6 +87,17 @@ TEST_F(SnapshotTest, AnImageThatWasLeftGoesOn) {
   EXPECT_EQ(ioctl(6), before);
 }
 
+/// WARN_ONCE() of one program hides nothing from the next.
+TEST_F(SnapshotTest, WarningsGivenOnceAreGivenToEachProgram) {
+  EXPECT_EQ(ioctl(27), 7);
+  EXPECT_NE(session->findings(), "");
+  EXPECT_EQ(ioctl(27), 0);
+  EXPECT_EQ(session->findings(), "");
+  session->forget_warnings();
+  EXPECT_EQ(ioctl(27), 7);
+  EXPECT_NE(session->findings(), "");
+}
+
 TEST_F(SnapshotTest, AfterTheLastTimeAResetMendsEverything) {
   Snapshot snapshot(*session);
   ASSERT_TRUE(session->arena().store(0x3000, 0xff, 8));

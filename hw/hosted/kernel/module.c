@@ -112,10 +112,14 @@ long hosted_shrink(unsigned long objects) {
 }
 
 /* ---- per-CPU counters of one CPU */
+static int no_memory_for_counters(unsigned long caller) {
+  return hosted_host.should_fail(hosted_host.context, HOSTED_SLAB, caller);
+}
 #ifdef HOSTED_PERCPU_COUNTER_MANY
 int __percpu_counter_init_many(struct percpu_counter *counter, s64 amount, gfp_t gfp, u32 count,
                                struct lock_class_key *key) {
   u32 at;
+  if (no_memory_for_counters((unsigned long)__builtin_return_address(0))) return -ENOMEM;
   for (at = 0; at < count; ++at) counter[at].count = amount;
   return 0;
 }
@@ -123,6 +127,7 @@ void percpu_counter_destroy_many(struct percpu_counter *counter, u32 count) {}
 #else
 int __percpu_counter_init(struct percpu_counter *counter, s64 amount, gfp_t gfp,
                           struct lock_class_key *key) {
+  if (no_memory_for_counters((unsigned long)__builtin_return_address(0))) return -ENOMEM;
   counter->count = amount;
   return 0;
 }

@@ -202,11 +202,13 @@ static void write_back(struct kvm_vcpu *vcpu, const struct hosted_entry *entry) 
 static u64 violation(const struct hosted_entry *entry, const struct hosted_exit *exit) {
   u64 qualification =
       exit->code & HOSTED_NESTED_WRITE ? 2 : exit->code & HOSTED_NESTED_FETCH ? 4 : 1;
+  qualification |= ((exit->code >> HOSTED_NESTED_ACCESS_RIGHTS_SHIFT) & 7) << 3;
+  /* A load of PDPTE registers has no linear address. */
+  if (exit->code & HOSTED_NESTED_REGISTER) return qualification;
   if (exit->code & HOSTED_NESTED_TABLE)
-    qualification = entry->ept_accessed_dirty ? 3 : qualification;
+    qualification |= entry->ept_accessed_dirty ? 3 : 0;
   else
     qualification |= 1 << 8;
-  qualification |= ((exit->code >> HOSTED_NESTED_ACCESS_RIGHTS_SHIFT) & 7) << 3;
   return qualification | 1 << 7;
 }
 
@@ -237,7 +239,7 @@ static void leave(struct kvm_vcpu *vcpu, const struct hosted_entry *entry,
       break;
     case HOSTED_EXIT_NESTED_FAULT:
       set(GUEST_PHYSICAL_ADDRESS, exit->address);
-      set(GUEST_LINEAR_ADDRESS, exit->linear);
+      if (!(exit->code & HOSTED_NESTED_REGISTER)) set(GUEST_LINEAR_ADDRESS, exit->linear);
       if (exit->code & HOSTED_NESTED_RESERVED) {
         set(VM_EXIT_REASON, EXIT_REASON_EPT_MISCONFIG);
       } else {

@@ -31,6 +31,10 @@ static struct {
 } cpu_state = {0, 0x200};
 static int awaited, shared_lock;
 static volatile int shared_word;
+static char said_once __attribute__((section("hosted_once")));
+/* Sections of such names have these from the linker, if somebody asks. */
+extern char __start_hosted_once[], __stop_hosted_once[];
+static char *const once[] __attribute__((used)) = {__start_hosted_once, __stop_hosted_once};
 static long interrupted = -1;
 static const struct hosted_schedule *schedule;
 static void listen(const struct hosted_schedule *who) { schedule = who; }
@@ -48,6 +52,10 @@ static const struct hosted_scheduling scheduling = {
     .become = become,
     .grace = grace,
 };
+
+/* Addresses where nothing is, from the linker. */
+extern volatile long toy_absent_data[];
+extern long toy_absent_call(void);
 
 static const struct hosted_host *host;
 static long counter = 41;
@@ -136,6 +144,14 @@ static long ioctl(int file, unsigned command, unsigned long argument) {
     case 24:
       shared_word = (int)argument;
       return 0;
+    case 27: /* a warning that is given once */
+      if (said_once) return 0;
+      said_once = 1;
+      return toy_warn();
+    case 25:
+      return *toy_absent_data;
+    case 26:
+      return toy_absent_call() + 1;
     case 11:
       host->log(host->context, "hello");
       return 0;
