@@ -109,6 +109,11 @@ Memory::Possibles Memory::load(Hva hva, unsigned size) const {
 }
 
 void Memory::learn(Hva hva, unsigned size, std::uint64_t value, std::uint64_t flags) {
+  if (!cells_.contains(cell_of(hva))) {
+    // That a fresh page holds what fresh pages do is known.
+    const std::uint64_t known = fresh(hva).values.front() >> shift_of(hva);
+    if (((known ^ value) & mask_of(size)) == 0) return;
+  }
   Version& version = cell(hva).back();
   const std::uint64_t mask = mask_of(size) << shift_of(hva);
   const std::uint64_t seen = (value << shift_of(hva)) & mask;

@@ -7,6 +7,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <span>
 #include <vector>
 
 #include "spec/kvm/dirty_log.h"
@@ -167,9 +168,9 @@ struct Machine::State {
 
   /// Effects of a translation on accessed and dirty flags; only possible ones
   /// if it is not `certain` that it completed.
-  void apply_flags(const std::vector<const Candidate*>& consistent, bool write, bool certain);
+  void apply_flags(std::span<const Candidate* const> consistent, bool write, bool certain);
   /// Flags that walks of these ways may have set, whatever was shown.
-  void apply_possible_flags(const std::vector<const Candidate*>& walks, bool write);
+  void apply_possible_flags(std::span<const Candidate* const> walks, bool write);
   void log_write(Gpa gpa, bool certain);
   void log_map(Gpa gpa);
   /// Flags that the way has set in the bytes [hva, hva + size) before the access
@@ -228,7 +229,15 @@ struct Machine::State {
     boost::container::flat_set<Gfn> gfns;  ///< through which walks met it
   };
   std::map<Hfn, TablePage> table_pages;  ///< host pages that ever held a page table
-  std::set<Gpa> exchanged;               ///< leaf entries that a write used under CR0.WP=0
+  /// What remember_table() was told last, by page: it is told the same again and again.
+  struct Remembered {
+    Hfn page = ~0ull;
+    Gfn gfn = 0;
+    TableLevel level = TableLevel::pt;
+    bool operator==(const Remembered&) const = default;
+  };
+  std::array<Remembered, 16> remembered;
+  std::set<Gpa> exchanged;  ///< leaf entries that a write used under CR0.WP=0
   /// An MMIO entry in a shadow page table, as far as it may exist.
   struct MmioLeaf {
     bool unsync = false;        ///< the guest stored to its table since
