@@ -15,6 +15,8 @@ namespace {
 using Kind = ViewEntry::Kind;
 
 constexpr unsigned entries_of_a_table = 512;
+/// Pages that one command writes: its own, and tables with accessed and dirty flags.
+constexpr unsigned most_written = 8;
 
 /// The page that has this table before and after: same gfn, same role.
 const ViewPage* same_page(const View& after, const ViewPage& page) {
@@ -140,17 +142,25 @@ void splits_preserve(const View& before, const View& after, Complaints& complain
           std::ranges::all_of(small, [](const ViewEntry& e) { return e.kind == Kind::leaf; });
       if (!split) continue;
       const std::uint64_t size = 1ull << level_shift(page.role.level - 1);
+      const std::string whole = print(ViewPlace{table, huge.index});
+      unsigned gained = 0;
       for (const ViewEntry& piece : small) {
         const std::string place = print(ViewPlace{link->frame, piece.index});
         const Hfn wanted = huge.frame + piece.index * size;
         if (piece.frame != wanted) {
           complaints.add(fmt::format("{}, a piece of the huge leaf {}, maps frame {:#x}, not {:#x}",
-                                     place, print(ViewPlace{table, huge.index}), piece.frame,
-                                     wanted));
-        } else if ((piece.writable && !huge.writable) ||
-                   (piece.host_writable && !huge.host_writable)) {
-          complaints.add(fmt::format("{}, a piece of the huge leaf {}, gained write access", place,
-                                     print(ViewPlace{table, huge.index})));
+                                     place, whole, piece.frame, wanted));
+        }
+        // The fault that split the page may have got back for some pieces what the
+        // dirty log took from all of them.
+        if (piece.writable && !huge.writable && ++gained > most_written) {
+          complaints.add(
+              fmt::format("{} pieces of the huge leaf {} gained write access", gained, whole));
+        }
+        if ((piece.writable && !huge.writable && !huge.mmu_writable) ||
+            (piece.host_writable && !huge.host_writable)) {
+          complaints.add(
+              fmt::format("{}, a piece of the huge leaf {}, gained write access", place, whole));
         }
       }
     }

@@ -397,6 +397,13 @@ const std::vector<StepPlant>& step_plants() {
       {33, "a piece that gains write access",
        [](View& before, View& after) {
          split(after);
+         for (ViewEntry& piece : after.pages.at(0x110).entries) piece.writable = false;
+         entry(after, 0x110, 3).writable = true;
+         entry(before, 0x102, 1).writable = entry(before, 0x102, 1).mmu_writable = false;
+       }},
+      {33, "more pieces that gain write access than one command writes",
+       [](View& before, View& after) {
+         split(after);
          entry(before, 0x102, 1).writable = false;
        }},
   };
@@ -431,6 +438,11 @@ TEST(Invariants, HoldForSoundSteps) {
   View after = healthy();
   split(after);
   sound(healthy(), after);
+  // A write fault splits what the dirty log had protected.
+  View logged = healthy();
+  entry(logged, 0x102, 1).writable = false;
+  for (ViewEntry& piece : after.pages.at(0x110).entries) piece.writable = piece.index == 5;
+  sound(logged, after);
   after = healthy();
   reclaim(after, 0x103);
   sound(healthy(), after);
