@@ -3,6 +3,7 @@
 /// on the same software processor.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdlib>
 
 #include "bench/fault_program.h"
@@ -50,6 +51,21 @@ tl::expected<Time, std::string> time_of(Engine& engine, const Program& program,
   return time;
 }
 
+/// The least of some runs after a first one, which finds no memory in use yet:
+/// whoever else has the processor meanwhile is in all but that.
+tl::expected<Time, std::string> best_of(Engine& engine, const Program& program,
+                                        std::vector<Observation>& shown) {
+  constexpr unsigned runs = 4;
+  auto best = time_of(engine, program, shown);
+  for (unsigned run = 0; best && run < runs; ++run) {
+    const auto time = time_of(engine, program, shown);
+    if (!time) return time;
+    best->whole = run == 0 ? time->whole : std::min(best->whole, time->whole);
+    best->mmu = run == 0 ? time->mmu : std::min(best->mmu, time->mmu);
+  }
+  return best;
+}
+
 }  // namespace
 
 std::vector<Row> impl_against_hosted(const Options& options) {
@@ -72,9 +88,9 @@ std::vector<Row> impl_against_hosted(const Options& options) {
     std::vector<double> whole;
     rows.push_back(repeat(std::move(row), options, [&]() -> tl::expected<double, std::string> {
       std::vector<Observation> of_impl, of_hosted;
-      const auto kernel = time_of(**hosted, program, of_hosted);
+      const auto kernel = best_of(**hosted, program, of_hosted);
       if (!kernel) return tl::unexpected(kernel.error());
-      const auto ours = time_of(**impl, program, of_impl);
+      const auto ours = best_of(**impl, program, of_impl);
       if (!ours) return tl::unexpected(ours.error());
       if (of_impl != of_hosted) return tl::unexpected(std::string("the two do not show the same"));
       whole.push_back(kernel->whole / ours->whole);

@@ -20,6 +20,7 @@
 #include "impl/vcpu.h"
 #include "impl/vm.h"
 #include "spec/cpu/processor.h"
+#include "spec/cpu/ticks.h"
 #include "spec/engine.h"
 #include "spec/engine_insides.h"
 #include "spec/kvm/view.h"
@@ -298,7 +299,7 @@ class ImplEngine final : public Engine, public ExportsTables, public CountsMemor
     Timed(const Timed&) = delete;
     Timed& operator=(const Timed&) = delete;
     ~Timed() {
-      if (engine_ != nullptr) engine_->ticks_ += __rdtsc();
+      if (engine_ != nullptr) engine_->ticks_ += __rdtsc() - spec::tick_cost();
     }
 
    private:
