@@ -166,7 +166,8 @@ void Memory::versions(Hva hva, unsigned size, Moment since, Moment from, Moment 
 
 std::span<const Hva> Memory::written_in(Hfn page) const {
   const auto found = written_.find(page);
-  return found == written_.end() ? std::span<const Hva>() : found->second;
+  if (found == written_.end()) return {};
+  return {found->second.data(), found->second.size()};
 }
 
 }  // namespace lockstep::spec

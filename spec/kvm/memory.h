@@ -63,7 +63,8 @@ class Memory {
     Values values;            ///< any of them
     std::uint64_t maybe = 0;  ///< bits that may be set besides
   };
-  using Cell = std::vector<Version>;  ///< oldest first, never empty
+  /// Oldest first, never empty. Most cells are stored to once or never.
+  using Cell = boost::container::small_vector<Version, 2>;
 
   /// Cells that were looked for last: a command asks for the same few again and
   /// again. Cells never move and never go; a copy has cells of its own.
@@ -98,7 +99,8 @@ class Memory {
 
   std::unordered_map<Hva, Cell> cells_;
   mutable Recent recent_;
-  std::unordered_map<Hfn, std::vector<Hva>> written_;  ///< keys of cells_, by page
+  /// Keys of cells_, by page.
+  std::unordered_map<Hfn, boost::container::small_vector<Hva, 2>> written_;
 };
 
 }  // namespace lockstep::spec

@@ -8,6 +8,7 @@
 #include <optional>
 #include <set>
 #include <span>
+#include <unordered_set>
 #include <vector>
 
 #include "spec/kvm/dirty_log.h"
@@ -244,10 +245,10 @@ struct Machine::State {
     bool refreshed = false;     ///< ... and KVM synchronized it since slots changed last
     bool synchronized = false;  ///< KVM synchronized tables since slots changed last
   };
-  std::set<Gfn> stored_tables;          ///< to which the guest stored; of no use under TDP
-  std::map<Gpa, MmioLeaf> mmio_leaves;  ///< by the guest's leaf entry
-  std::set<Hfn> poked;                  ///< of those, rewritten by user space while live
-  std::set<Hfn> unprotected;            ///< of those, mapped writable: mmio_unprotects
+  std::unordered_set<Gfn> stored_tables;  ///< to which the guest stored; of no use under TDP
+  std::map<Gpa, MmioLeaf> mmio_leaves;    ///< by the guest's leaf entry
+  std::set<Hfn> poked;                    ///< of those, rewritten by user space while live
+  std::set<Hfn> unprotected;              ///< of those, mapped writable: mmio_unprotects
   std::array<std::uint64_t, looseness_count> used{};
   bool page_size_changed = false;   ///< CR4.PSE was set and clear
   bool no_execute_was_off = false;  ///< EFER.NX was clear at some time
