@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <set>
 
 #include "jobs/corpus_programs.h"
@@ -20,6 +21,24 @@ using Clock = std::chrono::steady_clock;
 constexpr int wall_factor = 8;
 /// CPU time that the sound implementation gets, to find what it shows itself.
 constexpr std::chrono::milliseconds base_budget{3'000};
+
+/// Engines that are opened meanwhile look at their inside after each command, unless
+/// somebody wished otherwise.
+class EveryCommand {
+ public:
+  EveryCommand() : ours_(std::getenv(name) == nullptr) {
+    if (ours_) setenv(name, "step", 1);
+  }
+  EveryCommand(const EveryCommand&) = delete;
+  EveryCommand& operator=(const EveryCommand&) = delete;
+  ~EveryCommand() {
+    if (ours_) unsetenv(name);
+  }
+
+ private:
+  static constexpr const char* name = "LOCKSTEP_INVARIANTS";
+  bool ours_;
+};
 
 class Job {
  public:
@@ -161,6 +180,8 @@ tl::expected<KernelMutantsReport, std::string> run_impl_mutants(const ImplMutant
   if (!props::has_impl_mutants()) {
     return tl::unexpected(std::string("this build of impl has no seeded defects"));
   }
+  // Some defects show inside alone, and only until the next command mends it.
+  const EveryCommand looking;
   auto report = Job(options).run();
   report.release = "compiled with LOCKSTEP_IMPL_MUTANTS";
   return report;
