@@ -14,6 +14,7 @@
 #include "impl/mmio_encoding.h"
 #include "impl/range_math.h"
 #include "impl/shadow_page.h"
+#include "impl/shared_flag.h"
 #include "impl/thread_line.h"
 #include "spec/vocabulary/address.h"
 
@@ -52,20 +53,6 @@ class ZeroedArray {
     void operator()(T* data) const noexcept { std::free(data); }
   };
   std::unique_ptr<T, Free> data_;
-};
-
-/// A flag that vCPUs read while user space's thread changes it.
-class SharedFlag {
- public:
-  SharedFlag(bool on = false) : on_(on) {}
-  operator bool() const { return std::atomic_ref(on_).load(std::memory_order_acquire); }
-  SharedFlag& operator=(bool on) {
-    std::atomic_ref(on_).store(on, std::memory_order_release);
-    return *this;
-  }
-
- private:
-  mutable bool on_;
 };
 
 /// Numbers of the levels that leaves may have.

@@ -163,7 +163,7 @@ class Builder {
     view.tdp_mmu = page.tdp_mmu;
     view.unsync = page.unsync;
     view.no_huge = page.no_huge;
-    view.obsolete = page.tdp_mmu ? page.invalid : mmu_.is_obsolete(page);
+    view.obsolete = page.tdp_mmu ? bool{page.invalid} : mmu_.is_obsolete(page);
     view.valid_generation = page.valid_generation ? 1 : 0;
     view.root_count = static_cast<long>(page.roots.value());
     view.unsync_children = page.unsync_children.count();

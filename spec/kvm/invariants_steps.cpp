@@ -157,10 +157,9 @@ void splits_preserve(const View& before, const View& after, Complaints& complain
           complaints.add(
               fmt::format("{} pieces of the huge leaf {} gained write access", gained, whole));
         }
-        if ((piece.writable && !huge.writable && !huge.mmu_writable) ||
-            (piece.host_writable && !huge.host_writable)) {
+        if (piece.host_writable && !huge.host_writable) {
           complaints.add(
-              fmt::format("{}, a piece of the huge leaf {}, gained write access", place, whole));
+              fmt::format("{}, a piece of the huge leaf {}, became host-writable", place, whole));
         }
       }
     }

@@ -394,12 +394,12 @@ const std::vector<StepPlant>& step_plants() {
          split(after);
          entry(after, 0x110, 7).frame = 0x200;
        }},
-      {33, "a piece that gains write access",
+      {33, "a piece that the host lets be written, and not the whole",
        [](View& before, View& after) {
          split(after);
          for (ViewEntry& piece : after.pages.at(0x110).entries) piece.writable = false;
-         entry(after, 0x110, 3).writable = true;
-         entry(before, 0x102, 1).writable = entry(before, 0x102, 1).mmu_writable = false;
+         ViewEntry& huge = entry(before, 0x102, 1);
+         huge.writable = huge.mmu_writable = huge.host_writable = false;
        }},
       {33, "more pieces that gain write access than one command writes",
        [](View& before, View& after) {
