@@ -184,6 +184,7 @@ int run_impl(const Options& options, std::chrono::milliseconds budget) {
   job.budget = budget;
   job.seed = options.seed;
   job.failures = options.failures;
+  job.corpus = source_tree() / "corpus";
   job.stop = &stop_on_interrupt();
   job.progress = [&line](std::string_view text) { line.show(std::string(text)); };
   job.done = [&line](const jobs::MutantRow& row) { show_row(line, row); };

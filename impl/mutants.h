@@ -61,6 +61,13 @@ enum class Mutant : std::uint8_t {
   tdp_zap_without_flush,
   tdp_skips_last_entry,
   tdp_root_kept,
+  quarters_as_top_table,
+  last_used_slot_kept,
+  mmio_gfn_cut,
+  nx_recovery_without_flush,
+  reclaim_zaps_roots,
+  move_loses_dirty_bits,
+  fault_keeps_mmio_address,
   count
 };
 

@@ -40,6 +40,7 @@ bool Vcpu::set_entry_bits(Gpa at, std::uint64_t bits) {
 }
 
 Emulated Vcpu::emulate(Gva gva, const GuestAccess& access, unsigned size, std::uint64_t value) {
+  const Reading reading(*this);
   Gpa gpa = gva;
   const bool write = access.kind == AccessKind::write;
   if (state_.paging.mode != PagingMode::none) {
@@ -67,6 +68,7 @@ Emulated Vcpu::emulate(Gva gva, const GuestAccess& access, unsigned size, std::u
 }
 
 Vcpu::Window Vcpu::window_store(Gpa gpa, unsigned size, std::uint64_t value) {
+  const Reading reading(*this);
   const Vm::Place at = vm_->place(gpa);
   if (!at || at.slot->read_only) return Window::mmio;
   const Gfn gfn = gpa_to_gfn(gpa);
@@ -114,6 +116,7 @@ std::optional<GuestLeaf> Vcpu::leaf(const ShadowPage& page, unsigned entry) {
 }
 
 std::optional<Gpa> Vcpu::translate(Gva gva) {
+  const Reading reading(*this);
   if (state_.paging.mode == PagingMode::none) return gva;
   const GuestAccess supervisor_read{.kind = AccessKind::read, .cpl = Cpl::supervisor};
   const GuestWalk walked = walk(gva, supervisor_read);

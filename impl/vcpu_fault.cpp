@@ -73,7 +73,8 @@ std::optional<FaultOutcome> Vcpu::mmio_fault(std::uint64_t address, bool is_gpa)
     return std::nullopt;
   }
   ++events_.mmio_cached;
-  cache_mmio(is_gpa ? std::nullopt : std::optional<Gva>(address & page_mask), mmio_gfn(*spte),
+  const Gfn cut = mutant(Mutant::mmio_gfn_cut) ? (1ull << (32 - page_shift)) - 1 : ~0ull;
+  cache_mmio(is_gpa ? std::nullopt : std::optional<Gva>(address & page_mask), mmio_gfn(*spte) & cut,
              mmio_rights(*spte));
   return NeedsEmulation{};
 }
@@ -117,12 +118,15 @@ FaultOutcome Vcpu::no_slot(const GuestWalk* walk, Gva gva, Gpa gpa) {
 void Vcpu::injected(Gva gva, std::uint32_t code) {
   if (direct() || (code & fault::present) == 0 || (code & fault::reserved) != 0) return;
   // KVM: vcpu_clear_mmio_info() in __kvm_mmu_invalidate_addr().
-  if (mmio_.page == (gva & page_mask)) mmio_.page.reset();
+  if (mmio_.page == (gva & page_mask) && !mutant(Mutant::fault_keeps_mmio_address)) {
+    mmio_.page.reset();
+  }
   const auto held = vm_->exclusive();
   if (ShadowPage* root = roots_.start(gva)) held.mmu().invalidate_address(*root, gva);
 }
 
 FaultOutcome Vcpu::page_fault(Gva gva, const GuestAccess& access, bool reserved) {
+  const Reading reading(*this);
   if (state_.paging.mode == PagingMode::none) return direct_fault(gva, access.kind, reserved);
   const std::scoped_lock caching(caches_mutex_);
   if (reserved) {
@@ -180,6 +184,7 @@ FaultOutcome Vcpu::page_fault(Gva gva, const GuestAccess& access, bool reserved)
 }
 
 FaultOutcome Vcpu::tdp_fault(Gpa gpa, AccessKind kind, bool reserved) {
+  const Reading reading(*this);
   return direct_fault(gpa, kind, reserved);
 }
 

@@ -93,6 +93,7 @@ Expected<ShadowMmu::Mapped> Vcpu::finish(ShadowMmu& mmu, ShadowPage& page, unsig
 Expected<Vcpu::Installed> Vcpu::install(ShadowMmu& mmu, const GuestWalk& walk, Gva gva,
                                         const Target& target) {
   if (roots_.start(gva) == nullptr) {
+    if (!roots_.quartered()) return Installed::retry;
     if (auto loaded = load_quarter(mmu, gva); !loaded) return fail(loaded.error());
   }
   ShadowPage* page = roots_.start(gva);

@@ -39,6 +39,7 @@ Expected<void> Vcpu::prepare_entry() {
     request(Request::free_obsolete_roots);
   }
   if (requests_ == 0 && root_frame()) return {};
+  const Reading reading(*this);
   const std::scoped_lock caching(caches_mutex_);
   if (take_request(Request::free_obsolete_roots)) {
     const auto held = vm_->exclusive();
@@ -136,6 +137,7 @@ void Vcpu::sync_roots(bool earlier) {
 }
 
 void Vcpu::unload() {
+  const Reading reading(*this);
   const std::scoped_lock caching(caches_mutex_);
   const auto held = vm_->exclusive();
   roots_.clear();

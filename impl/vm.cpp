@@ -124,13 +124,14 @@ Expected<std::unique_ptr<MemorySlot>> Vm::make_slot(const MemoryRegion& region) 
 }
 
 Expected<void> Vm::create(const MemoryRegion& region) {
+  const std::scoped_lock arch(slots_arch_mutex_);
   auto slot = make_slot(region);
   if (!slot) return fail(slot.error());
   if (auto logging = set_logging(**slot, region.log); !logging) return logging;
   auto room = slots_.room();
   if (!room) return fail(room.error());
   slots_.begin_change();
-  slots_.insert(std::move(*slot), *std::move(room));
+  slots_.insert(std::move(*slot), *std::move(room), [this] { slot_readers_.wait(); });
   publish();
   return {};
 }
@@ -141,6 +142,8 @@ Expected<void> Vm::create(const MemoryRegion& region) {
 void Vm::begin_removal(MemorySlot& slot) {
   slots_.begin_change();
   slot.invalid = true;
+  // Who still takes it for a slot maps it before the zap, not after.
+  slot_readers_.wait();
   publish();
   if (settings_.slot_zap_all) {
     zap_everything();
@@ -154,11 +157,12 @@ void Vm::begin_removal(MemorySlot& slot) {
 void Vm::remove(std::uint64_t id) {
   begin_removal(*slots_.by_id(id));
   slots_.begin_change();
-  slots_.extract(id).reset();
+  slots_.extract(id, [this] { slot_readers_.wait(); }).reset();
   publish();
 }
 
 Expected<void> Vm::move(const MemoryRegion& region) {
+  const std::scoped_lock arch(slots_arch_mutex_);
   MemorySlot& old = *slots_.by_id(region.id);
   auto moved = make_slot(region);
   if (!moved) return fail(moved.error());
@@ -167,7 +171,7 @@ Expected<void> Vm::move(const MemoryRegion& region) {
   MemorySlot& slot = **moved;
   if (region.log && old.log) {
     // What is unmapped below takes its dirty bits along.
-    harvest(old);
+    if (!mutant(Mutant::move_loses_dirty_bits)) harvest(old);
     slot.dirty = std::move(old.dirty);  // the bitmap moves along
     slot.log = true;
   } else if (auto logging = set_logging(slot, region.log); !logging) {
@@ -179,8 +183,8 @@ Expected<void> Vm::move(const MemoryRegion& region) {
   }
   begin_removal(old);
   slots_.begin_change();
-  slots_.extract(region.id).reset();
-  slots_.insert(std::move(*moved), *std::move(room));
+  slots_.replace(region.id, std::move(*moved), *std::move(room), [this] { slot_readers_.wait(); })
+      .reset();
   publish();
   return {};
 }
@@ -209,6 +213,8 @@ Expected<void> Vm::change_flags(const MemoryRegion& region) {
 Expected<void> Vm::set_logging(MemorySlot& slot, bool log) {
   const bool bitmap = settings_.dirty_log != DirtyLogMode::ring;
   if (!log) {
+    slot.log = false;
+    slot_readers_.wait();
     slot.dirty.reset();
   } else if (!slot.dirty && bitmap) {
     const bool all_set = settings_.dirty_log == DirtyLogMode::manual_all_set;
@@ -216,6 +222,15 @@ Expected<void> Vm::set_logging(MemorySlot& slot, bool log) {
   }
   slot.log = log;
   return {};
+}
+
+std::uint64_t Vm::bytes() const {
+  TableArena& pages = arena();
+  std::uint64_t sum = pages.in_use() * (page_size + sizeof(ShadowPage)) +
+                      pages.translations().in_use() * sizeof(Translations) +
+                      pages.rmaps().in_use() * sizeof(RmapDescriptor);
+  for (const auto& slot : slots_.all()) sum += slot->bytes();
+  return sum;
 }
 
 Expected<void> Vm::set_page_limit(std::uint64_t pages) {
@@ -240,6 +255,8 @@ std::uint64_t Vm::shrink(std::uint64_t objects) {
 }
 
 Expected<void> Vm::enable_tracking() {
+  // Two may register at once; the second finds it done.
+  const std::scoped_lock arch(slots_arch_mutex_);
   if (tracking_enabled()) return {};
   for (const auto& slot : slots_.all()) {
     // What was allocated stays, and is found when this is tried again.

@@ -140,8 +140,13 @@ class Vm {
   std::uint64_t flush_generation() const { return mmu_.flush_generation(); }
   std::uint64_t obsolete_generation() const { return mmu_.obsolete_generation(); }
   TableArena& arena() const { return mmu_.arena(); }
+  /// vCPUs that look at slots. KVM: kvm->srcu.
+  Walkers& slot_readers() { return slot_readers_; }
   Walkers& walkers() { return mmu_.walkers(); }
   SlotTable& slots() { return slots_; }
+  /// Bytes of shadow pages, of what stands beside them, and of slots' metadata that
+  /// are in use; vCPUs' caches count.
+  std::uint64_t bytes() const;
   /// Stores to gfns that shadow pages follow.
   std::uint64_t tracked_stores() const { return tracked_stores_; }
   void count_tracked_store() { ++tracked_stores_; }
@@ -173,12 +178,16 @@ class Vm {
   HostMemory memory_;
   VmSettings settings_;
   SlotTable slots_;
+  Walkers slot_readers_;
   GuardedMmu mmu_;
   DirtyMarker marker_;  ///< of stores that no vCPU makes
   MemoryCache split_pages_;
   SplitRmapCache split_rmaps_;
   std::mutex vcpus_mutex_;
   std::vector<Vcpu*> vcpus_;
+  /// KVM: slots_arch_lock. From the question whether a slot needs tracking to the
+  /// moment at which others find the slot.
+  std::mutex slots_arch_mutex_;
   std::atomic<bool> tracking_ = false;
   std::atomic<std::uint64_t> invalidations_ = 0;
   bool invalidating_ = false;

@@ -116,6 +116,7 @@ std::optional<Observation> ImplEngine::handle(VirtualCpu& cpu, const Access& com
     return Unexpected{spec::print(*stale)};
   }
   impl::FaultOutcome handled;
+  const Timed timed(*this);
   if (const auto* nested = std::get_if<spec::NestedFault>(&outcome)) {
     handled = cpu.mmu.tdp_fault(nested->gpa, nested->kind, nested->reserved);
   } else if (platform_.tdp) {
@@ -147,8 +148,11 @@ Result<Observation> ImplEngine::run(const Access& command) {
   if (long_mode(mode) && !spec::canonical(mode, command.gva)) return Exception{13};
   const spec::AccessRights access{command.kind, command.cpl, command.ac};
   for (unsigned faults = 0; faults < livelock_bound; ++faults) {
-    if (const auto entered = cpu.mmu.prepare_entry(); !entered) {
-      return Errno{number(entered.error())};
+    {
+      const Timed timed(*this);
+      if (const auto entered = cpu.mmu.prepare_entry(); !entered) {
+        return Errno{number(entered.error())};
+      }
     }
     synchronize(cpu);
     const spec::ProcessorState state = processor_state(cpu);

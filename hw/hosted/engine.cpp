@@ -108,6 +108,7 @@ Result<void> HostedEngine::begin(const Configuration& configuration, bool /*fres
   abandoned_.clear();
   full_rings_ = {};
   commands_ = 0;
+  before_.reset();
   check_commands_ = checks_commands();
   if (configuration.smm) return tl::unexpected(EngineError{"this engine has no guest for SMM"});
   if (configuration.vcpus == 0 || configuration.vcpus > harness_max_vcpus ||

@@ -102,6 +102,11 @@ class Host {
   /// System calls that were made again after ENOMEM, over all plans.
   std::uint64_t retries() const { return retries_; }
   void count_retry() { ++retries_; }
+  /// Bytes that the kernel has from its slab allocator, pages apart.
+  std::uint64_t heap_bytes() const { return heap_.bytes(); }
+  /// Count ticks of the time-stamp counter inside the kernel, the processor apart.
+  void time_kernel(bool on) { timed_ = on; }
+  std::uint64_t kernel_ticks() const { return ticks_; }
   /// What the kernel printed since the last call of this.
   std::string take_log();
 
@@ -146,6 +151,8 @@ class Host {
   std::array<Inside, HOSTED_CPUS> insides_{};
   Inside* now_ = &insides_[0];  ///< of the CPU that runs
   bool tainted_ = false;
+  bool timed_ = false;
+  std::uint64_t ticks_ = 0;
   unsigned noted_ = 0;  ///< more than most_notes are counted only
   Note notes_[most_notes];
   std::size_t log_used_ = 0;

@@ -73,11 +73,4 @@ const Slot* Memslots::find(unsigned id) const {
   return found == slots.end() ? nullptr : &found->second;
 }
 
-std::optional<Memslots::Backing> Memslots::backing_in(const Layout& layout, Gpa gpa) {
-  for (const auto& [id, slot] : layout.slots) {
-    if (slot.contains(gpa)) return Backing{id, &slot, slot.hva + (gpa - slot.gpa)};
-  }
-  return std::nullopt;
-}
-
 }  // namespace lockstep::spec

@@ -84,7 +84,12 @@ class Memslots {
     Moment since = 0;
     ById slots;
   };
-  static std::optional<Backing> backing_in(const Layout& layout, Gpa gpa);
+  static std::optional<Backing> backing_in(const Layout& layout, Gpa gpa) {
+    for (const auto& [id, slot] : layout.slots) {
+      if (slot.contains(gpa)) return Backing{id, &slot, slot.hva + (gpa - slot.gpa)};
+    }
+    return std::nullopt;
+  }
 
   Gfn max_gfn_;
   std::vector<Layout> layouts_;  ///< oldest first, never empty
