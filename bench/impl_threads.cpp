@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <sched.h>
 
+#include <algorithm>
 #include <barrier>
 #include <optional>
 #include <thread>
@@ -86,20 +87,35 @@ void pin(int cpu) {
   (void)pthread_setaffinity_np(pthread_self(), sizeof(set), &set);
 }
 
-/// Faults a second, of all threads together.
-std::optional<double> throughput(const std::vector<int>& cpus, unsigned threads,
-                                 std::uint64_t count, unsigned rounds) {
+/// Of the calling thread.
+double cpu_seconds() {
+  timespec time{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) / 1e9;
+}
+
+/// Faults a second, of all threads together: by the clock, and as if no other process
+/// had taken the processors.
+struct Throughput {
+  double by_clock = 0;
+  double by_cpu = 0;
+};
+std::optional<Throughput> throughput(const std::vector<int>& cpus, unsigned threads,
+                                     std::uint64_t count, unsigned rounds) {
   World world(threads);
   std::barrier together(static_cast<std::ptrdiff_t>(threads));
   std::atomic<bool> sound = true;
   double seconds = 0;
+  std::vector<double> cpu(threads);
   const auto work = [&](unsigned self) {
     pin(cpus[self]);
     for (unsigned round = 0; round < rounds; ++round) {
       if (self == 0 && !world.add_slots()) sound = false;
       together.arrive_and_wait();
       const auto start = Clock::now();
+      const double before = cpu_seconds();
       if (!world.fault(self, count)) sound = false;
+      cpu[self] += cpu_seconds() - before;
       together.arrive_and_wait();
       if (self != 0) continue;
       seconds += seconds_since(start);
@@ -110,7 +126,8 @@ std::optional<double> throughput(const std::vector<int>& cpus, unsigned threads,
   for (unsigned i = 0; i < threads; ++i) all.emplace_back(work, i);
   all.clear();
   if (!sound) return std::nullopt;
-  return static_cast<double>(threads * count * rounds) / seconds;
+  const auto faults = static_cast<double>(threads * count * rounds);
+  return Throughput{faults / seconds, faults / *std::ranges::max_element(cpu)};
 }
 
 }  // namespace
@@ -127,14 +144,21 @@ std::vector<Row> impl_threads(const Options& options) {
   }
   const std::uint64_t count = World::pages / options.scale;
   double best = 0;
+  std::vector<double> by_cpu;
   row = repeat(std::move(row), options, [&]() -> tl::expected<double, std::string> {
     const auto one = throughput(cpus, 1, count, 4);
     const auto two = throughput(cpus, 2, count, 4);
     if (!one || !two) return tl::unexpected(std::string("a fault was not fixed"));
-    best = std::max(best, *one);
-    return *two / *one;
+    best = std::max(best, one->by_clock);
+    by_cpu.push_back(two->by_cpu / one->by_cpu);
+    return two->by_clock / one->by_clock;
   });
-  row.note = fmt::format("one thread: {:.2f} M faults/s", best / 1e6);
+  if (by_cpu.empty()) return {row};
+  const Ratio cpu = summarize(by_cpu);
+  row.note = fmt::format(
+      "one thread: {:.2f} M faults/s; by the threads' CPU time, whatever else "
+      "ran: {:.2f}, {:.2f}, {:.2f}",
+      best / 1e6, cpu.min, cpu.median, cpu.max);
   return {row};
 }
 

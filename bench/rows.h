@@ -16,6 +16,7 @@ std::vector<Row> impl_threads(const Options& options);
 std::vector<Row> side_by_side(const Options& options);
 std::vector<Row> mapped_pages(const Options& options);
 std::vector<Row> kvm_against_ioctl(const Options& options);
+std::vector<Row> memory_of_pages(const Options& options);
 
 using Clock = std::chrono::steady_clock;
 

@@ -87,6 +87,10 @@ tl::expected<double, std::string> seconds_a_command(std::uint64_t pages, std::ui
   const Program program = mapped_program(pages, commands, mmu, from);
   // As props::Lockstep does, without the bound on a program's text.
   for (const auto& engine : *opened) {
+    // An engine's first program is looked at after each command, as a replay is.
+    if (!engine->begin({}, /*fresh=*/false) || !engine->end()) {
+      return tl::unexpected(std::string("an engine broke"));
+    }
     if (auto begun = engine->begin(program.configuration, /*fresh=*/false); !begun) {
       return tl::unexpected(begun.error().message);
     }

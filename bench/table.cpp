@@ -125,6 +125,7 @@ const std::vector<Bench>& benches() {
       {"impl-threads", "faults of impl on two threads against one", impl_threads},
       {"side-by-side", "commands of spec and impl in lockstep, a second and core", side_by_side},
       {"mapped-pages", "... at 100,000 mapped pages against 100", mapped_pages},
+      {"memory", "bytes of impl for each mapped page against the kernel's", memory_of_pages},
       {"kvm-ioctl", "the kvm engine against a loop of ioctls", kvm_against_ioctl},
   };
   return all;

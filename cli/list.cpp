@@ -13,6 +13,7 @@
 #include "hw/kernels/cache.h"
 #include "hw/kernels/tree.h"
 #include "jobs/hosted_scenarios.h"
+#include "jobs/looseness_evidence.h"
 #include "jobs/prove.h"
 #include "props/campaign.h"
 #include "props/engine_factory.h"
@@ -64,6 +65,10 @@ std::vector<Item> properties() {
           {"schedules-exhaustive",
            "the same, every program of two threads and two commands each, every schedule of at "
            "most three preemptions (run --property schedules-exhaustive)"},
+          {"tables-on-hardware",
+           "shadow tables that impl made, loaded into a real vCPU's CR3: what its processor shows "
+           "agrees with the rules over the same bytes, and the model admits what it gets at (run "
+           "--property tables-on-hardware [--engines impl,kvm])"},
           {"canary", "a seeded lie that each run must find before its pass counts (run)"}};
 }
 
@@ -71,7 +76,10 @@ std::vector<Item> loosenesses() {
   std::vector<Item> items;
   for (unsigned i = 0; i < spec::looseness_count; ++i) {
     const auto looseness = static_cast<spec::Looseness>(i);
-    items.push_back({std::string(spec::name(looseness)), std::string(spec::reason(looseness))});
+    const auto& evidence = jobs::looseness_evidence()[i];
+    items.push_back({std::string(spec::name(looseness)),
+                     fmt::format("{}\n    needed by corpus/{}; must not hide {}",
+                                 spec::reason(looseness), evidence.program, evidence.mutant)});
   }
   return items;
 }

@@ -46,7 +46,8 @@ constexpr auto footer =
     "side with spec until one finds what the kernel without it does not show;\n"
     "then the corpus, for what those did not detect.\n"
     "`reached`: a line that the mutant changes has run. --budget is CPU time for\n"
-    "each mutant. Needs Coccinelle and what a kernel's build needs.\n"
+    "each mutant; where only schedules show it, for each system of threads.\n"
+    "Needs Coccinelle and what a kernel's build needs.\n"
     "\n"
     "With --schedules, each is a defect between threads of a system (list systems):\n"
     "found under random schedules, made small, and run again 100 times from its text.\n"
@@ -183,6 +184,7 @@ int run_impl(const Options& options, std::chrono::milliseconds budget) {
   job.budget = budget;
   job.seed = options.seed;
   job.failures = options.failures;
+  job.corpus = source_tree() / "corpus";
   job.stop = &stop_on_interrupt();
   job.progress = [&line](std::string_view text) { line.show(std::string(text)); };
   job.done = [&line](const jobs::MutantRow& row) { show_row(line, row); };

@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "cli/budget.h"
+#include "cli/engines.h"
 #include "cli/interrupt.h"
 #include "cli/json_output.h"
 #include "cli/terminal.h"
@@ -25,6 +26,7 @@ struct Options {
   std::string dump;
   std::string programs;
   std::string failures = "failures";
+  std::vector<std::string> engines;
   bool no_second_opinion = false;
   bool twins = false;
   bool refinement = false;
@@ -38,8 +40,8 @@ constexpr auto footer =
     "twin is the same statement about a rule broken on purpose and must be\n"
     "refuted. Each counterexample is executed: the compiled functions on its\n"
     "numbers, or a protocol step by step. Where our language can say it, it\n"
-    "becomes a program, too, which spec and impl must pass. Seconds are CPU time\n"
-    "of Z3 for both.\n"
+    "becomes a program, too, which spec and impl must pass, and kvm and each\n"
+    "--engine where they can run it. Seconds are CPU time of Z3 for both.\n"
     "\n"
     "Results: proved; refuted; bounded(k), nothing said beyond k steps; timeout;\n"
     "unknown; vacuous, no input meets the precondition.\n"
@@ -47,68 +49,49 @@ constexpr auto footer =
     "Exit: 0 if all are proved and all twins refuted, 1 FAIL, 2 wrong usage, 3 no\n"
     "verdict: no Z3 in this build, time or memory ran out.\n"
     "\n"
-    "--refinement is no theorem: it enumerates programs of at most --depth\n"
-    "commands on a machine of two vCPUs and four pages, checks every answer\n"
-    "against the model and every invariant after each command, and says the bound.\n"
+    "--refinement states a theorem a command and paging mode: from every state of\n"
+    "a machine of two vCPUs, two slots and four pages that meets the invariants,\n"
+    "with any page-table entries, one step of impl's functions answers what the\n"
+    "model admits and keeps the invariants: bounded(1). Then it runs impl itself,\n"
+    "from the start: every program of at most --depth commands on such a machine,\n"
+    "each answer and each invariant checked: bounded(depth). Neither is in the\n"
+    "default, whose theorems are not bounded.\n"
     "\n"
     "Examples:\n"
     "  lockstep prove\n"
     "  lockstep prove --refinement --depth 4\n"
     "  lockstep prove permissions --twins\n"
-    "  lockstep prove --only mmio-spte-round-trip --dump queries\n";
+    "  lockstep prove --only mmio-spte-round-trip --dump queries\n"
+    "  lockstep prove --engine kvm --engine hosted:6.12\n";
 
-/// Programs on a small machine in place of theorems.
-int run_refinement(const Options& options) {
-  const auto& json = options.json;
-  if (const auto reason = json.unwritable()) return input_error({}, *reason);
-  if (!options.names.empty() || !options.only.empty()) {
-    return input_error(json.target(), "--refinement takes no names of theorems");
-  }
-  ProgressLine line;
-  jobs::RefinementOptions job;
-  job.depth = options.depth;
-  job.stop = &stop_on_interrupt();
-  job.progress = [&line](std::string_view text) { line.show(std::string(text)); };
-  const auto started = std::chrono::steady_clock::now();
-  const auto report = jobs::refine(job);
-  line.clear();
-  for (const auto& row : report.rows) fmt::print(json.page(), "{}", jobs::text_row(report, row));
-  const auto verdict = jobs::verdict_of(report);
-  const auto reason = jobs::reason_of(report);
-  fmt::print(json.page(), "{}: {}\n", props::headline(verdict), reason);
-  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - started;
-  auto object = base_object(verdict, seconds.count(), reason);
-  object["findings"] = nlohmann::json::array();
-  for (const auto& row : report.rows) {
-    if (row.verdict != props::Verdict::fail) continue;
-    object["findings"].push_back({{"engine", "impl"},
-                                  {"kind", "refinement"},
-                                  {"invariant", nullptr},
-                                  {"title", row.machine + ": " + row.reason},
-                                  {"program", ""},
-                                  {"new", true}});
-  }
-  object["theorems"] = nlohmann::json::array();
-  object["refinement"] = jobs::json_rows(report);
-  return json.write(object, verdict);
-}
+struct Proved {
+  jobs::ProveReport report;
+  props::Verdict verdict;
+  std::string reason;
+};
 
-int run(const Options& options) {
-  if (options.refinement) return run_refinement(options);
-  const auto& json = options.json;
+/// Prove, print a row each, then what came out of all. The error is of input.
+tl::expected<Proved, std::string> prove_all(const Options& options,
+                                            std::vector<smt::Theorem> theorems) {
   const auto time = parse_budget(options.time);
-  if (!time) return input_error(json.target(), "--time-limit: " + time.error());
-  if (const auto reason = json.unwritable()) return input_error({}, *reason);
-  auto names = options.names;
-  names.insert(names.end(), options.only.begin(), options.only.end());
-  auto chosen = jobs::choose_theorems(names);
-  if (!chosen) return input_error(json.target(), chosen.error());
-
+  if (!time) return tl::unexpected("--time-limit: " + time.error());
+  for (const auto& engine : options.engines) {
+    if (engine == "spec" || engine == "impl") {
+      return tl::unexpected(fmt::format("--engine {}: it takes part anyway", engine));
+    }
+  }
+  auto engines = choose_engines(options.engines, props::make_engine);
+  if (!engines) return tl::unexpected(engines.error());
+  const auto& json = options.json;
   ProgressLine line;
   jobs::ProveOptions job;
-  job.theorems = *std::move(chosen);
+  job.theorems = std::move(theorems);
   job.limits = {.time = *time, .memory_mib = options.memory, .stop = &stop_on_interrupt()};
   job.second_opinion = !options.no_second_opinion;
+  for (const auto& name : engines->names) {
+    if (name != "spec" && name != "impl") job.engines.push_back(name);
+  }
+  job.engines_asked = engines->asked;
   job.dump = options.dump;
   job.programs = options.programs;
   job.failures = options.failures;
@@ -119,20 +102,87 @@ int run(const Options& options) {
                options.twins && jobs::holds(row) ? jobs::text_twin(row) : "");
     std::fflush(json.page());
   };
-  const auto report = jobs::prove(job);
+  auto report = jobs::prove(job);
   line.clear();
-  if (!report) return input_error(json.target(), report.error());
-  const auto verdict = jobs::verdict_of(*report);
-  const auto reason = jobs::reason_of(*report);
-  fmt::print(json.page(), "{}{}{}{}\n", jobs::text_summary(*report), props::headline(verdict),
-             reason.empty() ? "" : ": ", reason);
-  auto object = base_object(verdict, report->seconds, reason);
-  object["findings"] = jobs::json_findings(*report);
-  object["theorems"] = jobs::json_rows(*report);
-  object["solver"] = report->solver;
-  object["solver_seconds"] = report->cpu_seconds;
-  object["second_solver_seconds"] = report->second_seconds;
+  if (!report) return tl::unexpected(report.error());
+  fmt::print(json.page(), "{}{}", jobs::text_summary(*report), not_run_lines(*engines));
+  Proved proved{.report = *std::move(report), .verdict = {}, .reason = {}};
+  proved.verdict = jobs::verdict_of(proved.report);
+  proved.reason = jobs::reason_of(proved.report);
+  return proved;
+}
+
+void add_theorems(nlohmann::json& object, const jobs::ProveReport& report) {
+  object["findings"] = jobs::json_findings(report);
+  object["theorems"] = jobs::json_rows(report);
+  object["solver"] = report.solver;
+  object["solver_seconds"] = report.cpu_seconds;
+  object["second_solver_seconds"] = report.second_seconds;
+}
+
+/// The theorems of refinement, then programs on a small machine.
+int run_refinement(const Options& options) {
+  const auto& json = options.json;
+  if (const auto reason = json.unwritable()) return input_error({}, *reason);
+  if (!options.names.empty() || !options.only.empty()) {
+    return input_error(json.target(), "--refinement takes no names of theorems");
+  }
+  const auto started = std::chrono::steady_clock::now();
+  auto theorems = jobs::choose_theorems({"refinement"});
+  if (!theorems) return input_error(json.target(), theorems.error());
+  const auto proved = prove_all(options, *std::move(theorems));
+  if (!proved) return input_error(json.target(), proved.error());
+  ProgressLine line;
+  jobs::RefinementOptions job;
+  job.depth = options.depth;
+  job.failures = options.failures;
+  job.stop = &stop_on_interrupt();
+  job.progress = [&line](std::string_view text) { line.show(std::string(text)); };
+  const auto report = jobs::refine(job);
+  line.clear();
+  for (const auto& row : report.rows) fmt::print(json.page(), "{}", jobs::text_row(report, row));
+  // What failed says more than what was not decided, programs more than formulas.
+  auto verdict = jobs::verdict_of(report);
+  auto reason = jobs::reason_of(report);
+  const bool theorems_speak =
+      proved->verdict == props::Verdict::fail ||
+      (proved->verdict != props::Verdict::pass && verdict == props::Verdict::pass);
+  if (verdict != props::Verdict::fail && theorems_speak) {
+    verdict = proved->verdict;
+    reason = proved->reason;
+  }
+  fmt::print(json.page(), "{}: {}\n", props::headline(verdict), reason);
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - started;
+  auto object = base_object(verdict, seconds.count(), reason);
+  add_theorems(object, proved->report);
+  for (const auto& row : report.rows) {
+    if (row.verdict != props::Verdict::fail) continue;
+    object["findings"].push_back({{"engine", "impl"},
+                                  {"kind", "refinement"},
+                                  {"invariant", nullptr},
+                                  {"title", row.machine + ": " + row.reason},
+                                  {"program", row.path.string()},
+                                  {"new", true}});
+  }
+  object["refinement"] = jobs::json_rows(report);
   return json.write(object, verdict);
+}
+
+int run(const Options& options) {
+  if (options.refinement) return run_refinement(options);
+  const auto& json = options.json;
+  if (const auto reason = json.unwritable()) return input_error({}, *reason);
+  auto names = options.names;
+  names.insert(names.end(), options.only.begin(), options.only.end());
+  auto chosen = jobs::choose_theorems(names);
+  if (!chosen) return input_error(json.target(), chosen.error());
+  const auto proved = prove_all(options, *std::move(chosen));
+  if (!proved) return input_error(json.target(), proved.error());
+  fmt::print(json.page(), "{}{}\n", props::headline(proved->verdict),
+             proved->reason.empty() ? "" : ": " + proved->reason);
+  auto object = base_object(proved->verdict, proved->report.seconds, proved->reason);
+  add_theorems(object, proved->report);
+  return json.write(object, proved->verdict);
 }
 
 }  // namespace
@@ -143,7 +193,8 @@ void add_prove(CLI::App& app, int& exit) {
   verb->footer(footer);
   verb->add_option("NAME", options->names, "Which theorems or subjects (default: all)");
   verb->add_option("--only", options->only, "The same as NAME")->type_name("NAME");
-  verb->add_option("--time-limit", options->time, "CPU time of one query: 500ms, 20s")
+  verb->add_option("--time-limit", options->time,
+                   "CPU time of one query: 500ms, 20s; four times that for cvc5")
       ->type_name("TIME")
       ->capture_default_str();
   verb->add_option("--memory-limit", options->memory, "Of one query, in MiB")
@@ -158,7 +209,12 @@ void add_prove(CLI::App& app, int& exit) {
       ->type_name("DIR")
       ->capture_default_str();
   verb->add_flag("--refinement", options->refinement,
-                 "impl against the model: every short program on a small machine");
+                 "impl against the model on a small machine: a step from every state, "
+                 "and every short program");
+  verb->add_option("--engine", options->engines,
+                   "Replay programs of counterexamples on it, too (default: kvm if it runs)")
+      ->type_name("E")
+      ->allow_extra_args(false);
   verb->add_option("--depth", options->depth, "Commands of such a program")
       ->type_name("K")
       ->check(CLI::Range(1u, 6u))

@@ -19,6 +19,7 @@
 #include "cli/interrupt.h"
 #include "cli/json_output.h"
 #include "cli/run_matrix.h"
+#include "cli/run_tables.h"
 #include "cli/schedules.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
@@ -54,6 +55,7 @@ constexpr auto footer =
     "  lockstep run --property failed-allocations --engines spec,hosted:6.12\n"
     "  lockstep run --property parallel --engines spec,kvm\n"
     "  lockstep run --property schedules --budget 20s\n"
+    "  lockstep run --property tables-on-hardware --budget 20s\n"
     "  lockstep run --seed 42 --json result.json\n";
 
 /// A whole number in 64 bits, all of the word.
@@ -109,6 +111,11 @@ int run(const Options& options) {
   }
   if (options.property == "page-walk-matrix") {
     return run_matrix(
+        {.engines = options.engines, .budget = *budget, .seed = seed, .failures = options.failures},
+        json);
+  }
+  if (options.property == "tables-on-hardware") {
+    return run_tables(
         {.engines = options.engines, .budget = *budget, .seed = seed, .failures = options.failures},
         json);
   }
@@ -186,7 +193,7 @@ void add_run(CLI::App& app, int& exit) {
   verb->add_option("--property", options->property, "What to check; see `lockstep list properties`")
       ->type_name("NAME")
       ->check(CLI::IsMember({"side-by-side", "page-walk-matrix", "failed-allocations", "parallel",
-                             "schedules", "schedules-exhaustive"}))
+                             "schedules", "schedules-exhaustive", "tables-on-hardware"}))
       ->capture_default_str();
   verb->add_option("--engines", options->engines,
                    "Engines, with commas: spec, impl, kvm, hosted:6.12")

@@ -7,6 +7,7 @@
 #include <array>
 #include <cstdint>
 
+#include "impl/fault_steps.h"
 #include "impl/permission_bitmap.h"
 #include "impl/walk_tables.h"
 #include "spec/vocabulary/address.h"
@@ -82,13 +83,11 @@ GuestWalk walk_guest(const WalkTables& tables, const WalkRoot& root, Gva gva,
     std::uint64_t value = 0;
     walk.leaf_level = level;
     walk.entry_gpa[level] = at;
-    if (!read(at, tables.entry_bytes, value) || (value & entry::present) == 0) {
-      walk.code = base_code;
-      return walk;
-    }
+    if (!read(at, tables.entry_bytes, value)) value = 0;
     const unsigned large = (value >> 7) & 1;
-    if ((value & tables.reserved[large][level]) != 0) {
-      walk.code = base_code | fault::present | fault::reserved;
+    const auto stop = entry_stop<std::uint64_t>(value, tables.reserved[large][level], base_code);
+    if (stop.stops) {
+      walk.code = static_cast<std::uint32_t>(stop.code);
       return walk;
     }
     granted &= detail::rights_of(tables, value);

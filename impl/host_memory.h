@@ -18,9 +18,10 @@ namespace lockstep::impl {
 
 /// A view of one contiguous range of host memory; hva 0 is its first byte.
 /// Owns no memory. Each page has two frames, its home and one `away`: to
-/// migrate it is to move it to the other. Every store to a home frame is marked
-/// in `touched`, so that the owner can restore a program's memory without
-/// visiting pages nobody wrote.
+/// migrate it is to move it to the other. No byte moves with it: the frame where
+/// the page is names its bytes, and the other one reads as garbage and keeps
+/// nothing. Every store is marked in `touched`, so that the owner can restore a
+/// program's memory without visiting pages nobody wrote.
 class HostMemory {
  public:
   /// The frame away from home of page `n` is `n | away_frame`: far above any
@@ -29,12 +30,9 @@ class HostMemory {
   /// Frames of both kinds lie below.
   static constexpr Hfn end_frame = 1ull << 27;
 
-  /// `home` and `away` have the same size; `touched` has one bit a home page.
-  /// All outlive this view. Without `away` (empty) nothing may migrate.
-  HostMemory(std::span<std::byte> home, std::span<std::byte> away, std::span<std::uint64_t> touched)
-      : home_(home), away_(away), touched_(touched), regions_(home.size() >> huge_shift) {}
+  /// `touched` has one bit a page. Both outlive this view.
   HostMemory(std::span<std::byte> home, std::span<std::uint64_t> touched)
-      : HostMemory(home, {}, touched) {}
+      : home_(home), touched_(touched), regions_(home.size() >> huge_shift) {}
 
   std::uint64_t size() const { return home_.size(); }
   /// Whether `size` bytes at `hva` exist.
@@ -43,20 +41,32 @@ class HostMemory {
   }
   /// Load 1, 2, 4 or 8 bytes that exist, little endian, zero-extended.
   std::uint64_t load(Hva hva, unsigned size) const {
-    return load_frame(frame(hva), hva & ~page_mask, size);
+    std::uint64_t value = 0;
+    std::memcpy(&value, home_.data() + hva, size);
+    return value;
   }
   /// Store the low 1, 2, 4 or 8 bytes of `value` at bytes that exist.
   void store(Hva hva, unsigned size, std::uint64_t value) {
-    store_frame(frame(hva), hva & ~page_mask, size, value);
+    touch(hva >> page_shift);
+    std::memcpy(home_.data() + hva, &value, size);
   }
   std::uint64_t load_frame(Hfn frame, std::uint64_t offset, unsigned size) const {
-    std::uint64_t value = 0;
-    std::memcpy(&value, at(frame) + offset, size);
-    return value;
+    if (!holds_page(frame)) return size == 8 ? garbage : garbage & ((1ull << (size * 8)) - 1);
+    return load(hva_of(frame) + offset, size);
   }
   void store_frame(Hfn frame, std::uint64_t offset, unsigned size, std::uint64_t value) {
-    if (frame < away_frame) touched_[frame / 64] |= 1ull << (frame % 64);
-    std::memcpy(at(frame) + offset, &value, size);
+    if (holds_page(frame)) store(hva_of(frame) + offset, size, value);
+  }
+  /// Fill whole pages that exist: `content(hfn)` is every 8 bytes of a page.
+  template <typename Content>
+  void fill(Hva hva, std::uint64_t size, Content&& content) {
+    for (Hva at = hva; at < hva + size; at += page_size) {
+      touch(at >> page_shift);
+      const std::uint64_t cell = content(at >> page_shift);
+      for (Hva byte = at; byte < at + page_size; byte += sizeof cell) {
+        std::memcpy(home_.data() + byte, &cell, sizeof cell);
+      }
+    }
   }
 
   /// Frame behind a page that exists.
@@ -64,6 +74,8 @@ class HostMemory {
     const Hfn page = hva >> page_shift;
     return page < is_away_.size() && is_away_[page] ? page | away_frame : page;
   }
+  /// Whether a frame of either kind exists.
+  bool has_frame(Hfn frame) const { return contains(hva_of(frame), page_size); }
   /// The host lets pages be written.
   bool writable(Hva hva) const {
     const Hfn page = hva >> page_shift;
@@ -87,7 +99,6 @@ class HostMemory {
 
   /// Other frames, same contents. The old frame holds garbage from then on.
   void migrate(Hva hva, std::uint64_t size) {
-    if (away_.empty()) return;
     for (Hva at = hva; at < hva + size; at += page_size) move(at, !is_away(at));
   }
   void protect(Hva hva, std::uint64_t size, bool on) {
@@ -136,22 +147,16 @@ class HostMemory {
   void move(Hva hva, bool away) {
     if (is_away(hva) == away) return;
     const Hfn page = hva >> page_shift;
-    const Hfn from = frame(hva);
     if (is_away_.size() <= page) is_away_.resize(page + 1);
     is_away_[page] = away;
-    touched_[page / 64] |= 1ull << (page % 64);
-    std::memcpy(at(frame(hva)), at(from), page_size);
-    std::memset(at(from), garbage, page_size);
     if (Region* region = region_of(page)) region->away += away ? 1u : ~0u;
   }
-  std::byte* at(Hfn frame) const {
-    return (frame < away_frame ? home_.data() + (frame << page_shift)
-                               : away_.data() + ((frame & ~away_frame) << page_shift));
-  }
+  static Hva hva_of(Hfn frame) { return (frame & ~away_frame) << page_shift; }
+  bool holds_page(Hfn frame) const { return is_away(hva_of(frame)) == ((frame & away_frame) != 0); }
+  void touch(Hfn page) { touched_[page / 64] |= 1ull << (page % 64); }
 
-  static constexpr int garbage = 0xdd;
+  static constexpr std::uint64_t garbage = 0xdddd'dddd'dddd'dddd;
   std::span<std::byte> home_;
-  std::span<std::byte> away_;
   std::span<std::uint64_t> touched_;
   std::vector<bool> is_away_;    ///< by page; absent is false
   std::vector<bool> protected_;  ///< likewise

@@ -71,8 +71,8 @@ MemorySlot* SlotTable::by_id(std::uint64_t id) {
 MemorySlot* SlotTable::by_gfn(Gfn gfn) {
   MemorySlot* last = last_used_.mine().load(std::memory_order_relaxed);
   if (last != nullptr && last->contains(gfn)) return last;
-  schedule::announce(active_tag_, schedule::Access::read, std::memory_order_acquire);
-  const Lookup& slots = lookup_[active_.load(std::memory_order_acquire)];
+  schedule::announce(read_tag_, schedule::Access::read, std::memory_order_acquire);
+  const auto& slots = published_[read_.load(std::memory_order_acquire)];
   const auto behind = first_behind(slots, gfn);
   if (behind == slots.begin()) return nullptr;
   MemorySlot* slot = *std::prev(behind);
@@ -83,47 +83,60 @@ MemorySlot* SlotTable::by_gfn(Gfn gfn) {
 
 Expected<SlotTable::Room> SlotTable::room() {
   if (plan_.fails_now()) return fail(Error::no_memory);
-  const auto full = [&](std::size_t capacity) { return capacity <= slots_.size(); };
-  if (!full(slots_.capacity()) && !full(inactive().capacity())) return Room{};
+  const std::size_t wanted = slots_.size() + 1;
+  auto& next = published_[1 - read_.load(std::memory_order_relaxed)];
   const auto grown = or_no_memory([&] {
-    slots_.reserve(2 * slots_.size() + 4);
-    inactive().reserve(2 * slots_.size() + 4);
+    if (slots_.capacity() < wanted) slots_.reserve(2 * wanted + 2);
+    if (next.capacity() < wanted) next.reserve(2 * wanted + 2);
   });
   if (!grown) return fail(grown.error());
   return Room{};
 }
 
-MemorySlot& SlotTable::insert(std::unique_ptr<MemorySlot> slot, Room&& /*room*/) {
-  MemorySlot& inserted = **slots_.insert(first_behind(slots_, slot->base), std::move(slot));
-  activate();
-  return inserted;
+MemorySlot& SlotTable::put(std::unique_ptr<MemorySlot> slot, Room&& /*room*/) {
+  return **slots_.insert(first_behind(slots_, slot->base), std::move(slot));
 }
 
-/// Readers find the slots as they are now. There is room: see room(), and what is taken
-/// out makes some.
-void SlotTable::activate() {
-  Lookup& next = inactive();
-  next.clear();
-  for (const auto& slot : slots_) next.push_back(slot.get());
-  schedule::announce(active_tag_, schedule::Access::write, std::memory_order_release);
-  active_.store(1 - active_.load(std::memory_order_relaxed), std::memory_order_release);
-}
-
-std::unique_ptr<MemorySlot> SlotTable::extract(std::uint64_t id) {
+std::unique_ptr<MemorySlot> SlotTable::take(std::uint64_t id) {
   const auto found =
       std::find_if(slots_.begin(), slots_.end(), [&](const auto& slot) { return slot->id == id; });
   if (found == slots_.end()) return nullptr;
   std::unique_ptr<MemorySlot> slot = std::move(*found);
   slots_.erase(found);
-  activate();
-  forget(*slot);
   return slot;
 }
 
-void SlotTable::forget(const MemorySlot& slot) {
+/// Let lookups see the slots as they are now. There is room: Room made it for one
+/// more, and one less had it when the array was read last.
+void SlotTable::publish() {
+  const unsigned next = 1 - read_.load(std::memory_order_relaxed);
+  published_[next].clear();
+  for (const auto& slot : slots_) published_[next].push_back(slot.get());
+  schedule::announce(read_tag_, schedule::Access::write, std::memory_order_release);
+  read_.store(next, std::memory_order_release);
+}
+
+std::unique_ptr<MemorySlot> SlotTable::forget(std::unique_ptr<MemorySlot> slot) {
+  if (mutant(Mutant::last_used_slot_kept) && slot != nullptr) {
+    // Never freed: what it shows is stale, not garbage.
+    static std::vector<std::unique_ptr<MemorySlot>> kept;
+    kept.push_back(std::move(slot));
+    return nullptr;
+  }
   last_used_.each([&](std::atomic<MemorySlot*>& last) {
-    if (last == &slot) last = nullptr;
+    if (last == slot.get()) last = nullptr;
   });
+  return slot;
+}
+
+std::uint64_t MemorySlot::bytes() const {
+  std::uint64_t sum = sizeof(MemorySlot) + (tracked ? pages * sizeof(tracked[0]) : 0) +
+                      (dirty ? dirty_words() * sizeof(dirty[0]) : 0);
+  for (unsigned level = 1; level <= leaf_levels; ++level) {
+    if (has_rmaps()) sum += entries(level) * sizeof(RmapHead);
+    if (level > 1) sum += entries(level) * sizeof(no_huge[0][0]);
+  }
+  return sum;
 }
 
 Expected<void> allocate_rmaps(MemorySlot& slot, FaultPlan& plan) {

@@ -14,7 +14,7 @@
 #include "impl/mmio_encoding.h"
 #include "impl/range_math.h"
 #include "impl/shadow_page.h"
-#include "impl/slot_readers.h"
+#include "impl/shared_flag.h"
 #include "impl/thread_line.h"
 #include "spec/vocabulary/address.h"
 
@@ -64,10 +64,10 @@ struct MemorySlot {
   Gfn base = 0;
   std::uint64_t pages = 0;
   Hva hva = 0;
-  std::atomic<bool> log = false;
+  SharedFlag log;
   bool read_only = false;
   /// It is about to go: nothing new may be mapped. KVM: KVM_MEMSLOT_INVALID.
-  std::atomic<bool> invalid = false;
+  SharedFlag invalid;
   /// Leaf SPTEs of each gfn, by level - 1; absent if no shadow page may exist.
   std::array<ZeroedArray<RmapHead>, leaf_levels> rmap;
   /// How many reasons forbid a huge page, by level - 2: edges of the slot, hva
@@ -89,6 +89,8 @@ struct MemorySlot {
   std::uint64_t entries(unsigned level) const {
     return array_size<std::uint64_t>(base, pages, level);
   }
+  /// Of the slot and what it keeps for each gfn.
+  std::uint64_t bytes() const;
   bool has_rmaps() const { return static_cast<bool>(rmap[0]); }
   RmapHead& rmap_of(Gfn gfn, unsigned level) { return rmap[level - 1][index_of(gfn, level)]; }
   std::int32_t& no_huge_of(Gfn gfn, unsigned level) {
@@ -114,7 +116,9 @@ struct MemorySlot {
 /// What a region does to the slots. KVM: enum kvm_mr_change.
 enum class SlotChange : std::uint8_t { nothing, create, remove, move, flags };
 
-/// The slots of one address space, by gfn and by id.
+/// The slots of one address space, by gfn and by id. One thread changes them, and
+/// vCPUs look them up meanwhile: who changes says how to wait until nobody looks at
+/// what was there before. KVM: kvm_swap_active_memslots(), synchronize_srcu().
 class SlotTable {
  public:
   /// Bounds of what a region may name, checked before anything else.
@@ -132,8 +136,8 @@ class SlotTable {
 
   MemorySlot* by_id(std::uint64_t id);
   const MemorySlot* by_id(std::uint64_t id) const;
-  /// Slot of the gfn, or null. O(log slots), O(1) if it was the last one. Beside changes
-  /// of the slots: inside a section of SlotReaders.
+  /// Slot of the gfn, or null. O(log slots), O(1) if it was the last one. From any
+  /// thread whose reading the waits wait for: inside a section of SlotReaders.
   MemorySlot* by_gfn(Gfn gfn);
 
   /// Room for one more slot: what may fail, before anything is changed.
@@ -142,14 +146,30 @@ class SlotTable {
     Room() = default;
   };
   Expected<Room> room();
-  /// Insert a slot that overlaps none; stable address until erased. Readers must have
-  /// been waited for since the last change.
-  MemorySlot& insert(std::unique_ptr<MemorySlot> slot, Room&& room);
-  /// Take a slot out; null if there is none. It must live until readers have been waited
-  /// for, and then be forgotten.
-  std::unique_ptr<MemorySlot> extract(std::uint64_t id);
-  /// Readers are gone: nobody may find the slot by having used it last.
-  void forget(const MemorySlot& slot);
+  /// Insert a slot that overlaps none; stable address until it is taken out.
+  template <typename Wait>
+  MemorySlot& insert(std::unique_ptr<MemorySlot> slot, Room&& room, Wait&& wait) {
+    MemorySlot& there = put(std::move(slot), std::move(room));
+    publish();
+    wait();
+    return there;
+  }
+  /// Take a slot out, which nobody sees any more; null if there is none.
+  template <typename Wait>
+  std::unique_ptr<MemorySlot> extract(std::uint64_t id, Wait&& wait) {
+    std::unique_ptr<MemorySlot> slot = take(id);
+    publish();
+    return retire(std::move(slot), wait);
+  }
+  /// Both at once: every lookup finds the old slot or the new one.
+  template <typename Wait>
+  std::unique_ptr<MemorySlot> replace(std::uint64_t id, std::unique_ptr<MemorySlot> by, Room&& room,
+                                      Wait&& wait) {
+    std::unique_ptr<MemorySlot> slot = take(id);
+    put(std::move(by), std::move(room));
+    publish();
+    return retire(std::move(slot), wait);
+  }
   bool empty() const { return slots_.empty(); }
 
   /// Grows with every change of the slots; bit 63 is set while one goes on.
@@ -161,14 +181,16 @@ class SlotTable {
   /// KVM: kvm_swap_active_memslots().
   void begin_change() {
     schedule::announce(generation_tag_, schedule::Access::write);
-    generation_ = generation_ | in_progress;
+    set_generation(generation() | in_progress);
   }
   void end_change() {
     schedule::announce(generation_tag_, schedule::Access::write);
-    generation_ = next_generation<std::uint64_t>(generation_, address_spaces);
+    set_generation(next_generation<std::uint64_t>(generation(), address_spaces));
   }
   /// Tests only: start from a generation near the wrap.
-  void set_generation(std::uint64_t generation) { generation_ = generation; }
+  void set_generation(std::uint64_t generation) {
+    generation_.store(generation, std::memory_order_release);
+  }
 
   /// Which allocation for slots fails: fault injection.
   FaultPlan& plan() { return plan_; }
@@ -177,18 +199,28 @@ class SlotTable {
   const std::vector<std::unique_ptr<MemorySlot>>& all() const { return slots_; }
 
  private:
-  using Lookup = std::vector<MemorySlot*>;
-  Lookup& inactive() { return lookup_[1 - active_.load(std::memory_order_relaxed)]; }
-  void activate();
   bool overlaps(std::uint64_t id, Gfn first, Gfn end) const;
+  MemorySlot& put(std::unique_ptr<MemorySlot> slot, Room&& room);
+  std::unique_ptr<MemorySlot> take(std::uint64_t id);
+  void publish();
+  std::unique_ptr<MemorySlot> forget(std::unique_ptr<MemorySlot> slot);
+  /// Nobody finds the slot among the others any more. Who began before may remember it
+  /// as used last, and who begins now may find it there: wait for both.
+  template <typename Wait>
+  std::unique_ptr<MemorySlot> retire(std::unique_ptr<MemorySlot> slot, Wait&& wait) {
+    wait();
+    slot = forget(std::move(slot));
+    wait();
+    return slot;
+  }
 
   Limits limits_;
   std::vector<std::unique_ptr<MemorySlot>> slots_;
-  /// What readers search: one of the two, while the other is made ready.
+  /// What lookups see, by gfn: one array is read, the other one is written next.
   /// KVM: kvm_memslots, active and inactive.
-  std::array<Lookup, 2> lookup_;
-  std::atomic<unsigned> active_ = 0;
-  schedule::Tag active_tag_{"slots"};
+  std::array<std::vector<MemorySlot*>, 2> published_;
+  std::atomic<unsigned> read_ = 0;
+  schedule::Tag read_tag_{"slots"};
   schedule::Tag generation_tag_{"generation"};
   FaultPlan plan_;
   PerThread<std::atomic<MemorySlot*>> last_used_;  ///< KVM: kvm_vcpu::last_used_slot

@@ -84,7 +84,9 @@ void Roots::free_pcid(unsigned pcid) {
 }
 
 std::optional<Hfn> Roots::frame() const {
-  if (quartered_) return top_->frame();
+  if (quartered_) {
+    return mutant(Mutant::quarters_as_top_table) ? upper_->frame() : top_->frame();
+  }
   if (whole_[0].root.usable()) return whole_[0].root.page().frame();
   return std::nullopt;
 }

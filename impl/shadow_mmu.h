@@ -270,7 +270,7 @@ class ShadowMmu {
   /// that are no root. KVM: kvm_mmu_change_mmu_pages().
   void set_page_limit(std::uint64_t pages);
   bool is_obsolete(const ShadowPage& page) const {
-    return impl::is_obsolete(page.invalid, page.valid_generation, valid_generation_);
+    return impl::is_obsolete<bool>(page.invalid, page.valid_generation, valid_generation_);
   }
 
   /// Every TLB that may hold translations of this VM must forget them.
@@ -352,7 +352,7 @@ class ShadowMmu {
   PageList zapped_roots_;
   MmuEvents events_;
   LeafCounts leaves_;
-  bool valid_generation_ = false;
+  SharedFlag valid_generation_;
   std::atomic<std::uint64_t> flush_generation_ = 0;
   std::atomic<std::uint64_t> obsolete_generation_ = 0;
 };

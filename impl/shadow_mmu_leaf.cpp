@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /// ShadowMmu: leaf SPTEs and the lists of them that each gfn has.
+#include "impl/fault_steps.h"
 #include "impl/mutants.h"
 #include "impl/shadow_mmu.h"
 
@@ -16,8 +17,7 @@ constexpr unsigned longest_rmap = 1000;
 void ShadowMmu::keep_dirty(MemorySlot& slot, Gfn gfn, unsigned level, std::uint64_t old,
                            std::uint64_t now) const {
   if (!options_.dirty_bits || !slot.log || level != 1) return;
-  const bool written = spte_writable(old) && (old & entry::dirty) != 0;
-  if (written && (now & entry::dirty) == 0) slot.set_dirty(gfn);
+  if (loses_dirty(old, now)) slot.set_dirty(gfn);
 }
 
 void ShadowMmu::drop_leaf(ShadowPage& page, unsigned entry) {
@@ -46,8 +46,7 @@ std::uint64_t ShadowMmu::make_leaf(FaultContext& context, ShadowPage& page, std:
       .access = mapping.access,
       .host_writable = mapping.host_writable && !mapping.slot.read_only,
       .nx_huge = options_.nx_huge_pages && !mutant(Mutant::nx_huge_executable)};
-  const bool wants_write = leaf.host_writable && (mapping.access & rights::writable) != 0;
-  if (wants_write && !spte_writable(old) &&
+  if (asks_for_write(leaf, old) &&
       !try_to_unsync(mapping.slot, mapping.gfn, /*can_unsync=*/!sync, /*prefetch=*/sync)) {
     denied = true;
     leaf.tracked = true;
@@ -62,9 +61,7 @@ Expected<ShadowMmu::Mapped> ShadowMmu::map(FaultContext& context, ShadowPage& pa
   const unsigned level = page.role.level;
   std::uint64_t old = page.spte(entry);
   if (old != 0) {
-    const bool same = spte_present(old) && spte_leaf(old, level) &&
-                      spte_frame(old) == mapping.frame && page.gfn_at(entry) == mapping.gfn;
-    if (!same) {
+    if (!maps_same(old, level, mapping.frame, page.gfn_at(entry) == mapping.gfn)) {
       clear(page, entry);
       old = 0;
     }
@@ -148,9 +145,10 @@ bool ShadowMmu::take_dirty_bits(MemorySlot& slot, Gfn gfn) {
   slot.rmap_of(gfn, 1).for_each(rmaps(), [&](SpteRef ref) {
     ShadowPage& page = page_of(ref);
     const std::uint64_t spte = page.spte(ref.entry());
-    if ((spte & entry::dirty) == 0 || !spte_writable(spte)) return;
+    const std::uint64_t now = without_dirty(spte);
+    if (now == spte) return;
     dirty = true;
-    write(page, ref.entry(), spte & ~entry::dirty);
+    write(page, ref.entry(), now);
   });
   return dirty;
 }
@@ -162,9 +160,9 @@ bool ShadowMmu::write_protect(MemorySlot& slot, Gfn gfn, unsigned least, bool fo
     slot.rmap_of(gfn, level).for_each(rmaps(), [&](SpteRef ref) {
       ShadowPage& page = page_of(ref);
       const std::uint64_t spte = page.spte(ref.entry());
-      const bool restorable = for_good && may_restore_write(spte);
-      if (!spte_writable(spte) && !restorable) return;
-      const std::uint64_t old = write(page, ref.entry(), without_write(spte, for_good));
+      const std::uint64_t now = write_protected(spte, for_good);
+      if (now == spte) return;
+      const std::uint64_t old = write(page, ref.entry(), now);
       // What the bit has told already must not be lost with it.
       if (options_.dirty_bits && slot.log && level == 1 && (old & entry::dirty) != 0) {
         slot.set_dirty(gfn);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /// ShadowMmu: level-1 pages that may lag behind the guest's table, and stores to
 /// tables that may not.
+#include "impl/fault_steps.h"
 #include "impl/mutants.h"
 #include "impl/shadow_mmu.h"
 
@@ -12,11 +13,7 @@ bool ShadowMmu::try_to_unsync(MemorySlot& slot, Gfn gfn, bool can_unsync, bool p
   bool denied = false;
   hash_.for_each(gfn, [&](ShadowPage& page) {
     if (is_obsolete(page) || !page.shadows_table()) return;
-    if (!can_unsync || page.role.level != 1) {
-      denied = true;
-    } else if (!page.unsync && prefetch) {
-      denied = true;
-    }
+    denied |= forbids_write<std::uint64_t>(can_unsync, prefetch, page.role.level, page.unsync);
   });
   if (denied) return false;
   hash_.for_each(gfn, [&](ShadowPage& page) {
@@ -72,12 +69,10 @@ ShadowMmu::Synced ShadowMmu::sync_entries(FaultContext& context, ShadowPage& pag
     const std::uint64_t old = page.spte(entry);
     const auto guest = context.tables.leaf(page, entry);
     if (!spte_present(old)) {
-      // An MMIO entry of an older generation must not be made young again: its gfn
-      // may have a slot by now.
-      const bool same = guest && is_mmio_spte(old) && mmio_gfn(old) == guest->gfn &&
-                        mmio_current(old, slots_->generation());
-      const Rights rights = guest ? page.role.access & guest->access : Rights{0};
-      write(page, entry, same ? mmio_spte(guest->gfn, rights, slots_->generation()) : 0);
+      const GuestLeaf said = guest.value_or(GuestLeaf{});
+      write(page, entry,
+            synced_mmio(mmio::layout<std::uint64_t>(), old, guest.has_value(), said.gfn,
+                        page.role.access & said.access, slots_->generation()));
       return;
     }
     const Rights access = guest ? page.role.access & guest->access : Rights{0};

@@ -71,7 +71,7 @@ std::uint64_t ShadowMmu::zap_oldest(std::uint64_t pages) {
   for (ShadowPage* page = active_.oldest(); page != nullptr && batch.pages() < pages;) {
     ShadowPage* younger = page->list_previous;
     const unsigned before = batch.pages();
-    if (!page->is_root()) zap(batch, *page);
+    if (!page->is_root() || mutant(Mutant::reclaim_zaps_roots)) zap(batch, *page);
     page = batch.pages() > before + 1 ? active_.oldest() : younger;
   }
   events_.recycled += batch.pages();

@@ -13,6 +13,7 @@
 #include "impl/rmap.h"
 #include "impl/role.h"
 #include "impl/shadow_geometry.h"
+#include "impl/shared_flag.h"
 #include "impl/spte.h"
 #include "spec/vocabulary/address.h"
 #include "spec/vocabulary/paging.h"
@@ -129,9 +130,10 @@ class ShadowPage {
 
   std::uint32_t index() const { return index_; }
   Hfn frame() const { return frame_; }
-  /// The SPTE, read as other threads may write it.
+  /// The SPTE, read as other threads may write it: who finds a table behind it finds
+  /// that table's page as it was made.
   std::uint64_t spte(unsigned entry) const {
-    return std::atomic_ref<std::uint64_t>(table_[entry]).load(std::memory_order_relaxed);
+    return std::atomic_ref<std::uint64_t>(table_[entry]).load(std::memory_order_acquire);
   }
   bool present(unsigned entry) const { return spte_present(spte(entry)); }
   /// The table itself, 512 entries.
@@ -209,7 +211,7 @@ class ShadowPage {
   Gfn gfn = 0;
   Role role;
   bool special = false;  ///< PAE root: no role, no parents, entries hold root references
-  bool invalid = false;  ///< zapped, and alive only until its last root reference goes
+  SharedFlag invalid;    ///< zapped, and alive only until its last root reference goes
   bool tdp_mmu = false;
   bool unsync = false;            ///< may lag behind the guest's table until the next flush
   bool no_huge = false;           ///< a huge page is forbidden here (nx_huge_page_disallowed)

@@ -40,15 +40,22 @@ template <typename W>
 constexpr BoolOf<W> spte_present(W value) {
   return (value & spte::shadow_present) != 0;
 }
-constexpr Hfn spte_frame(std::uint64_t value) { return (value & spte::address) >> page_shift; }
+template <typename W>
+constexpr W spte_frame(W value) {
+  return (value & spte::address) >> page_shift;
+}
 template <typename W>
 constexpr BoolOf<W> spte_writable(W value) {
   return (value & entry::writable) != 0;
 }
-constexpr bool spte_large(std::uint64_t value) { return (value & entry::page_size) != 0; }
+template <typename W>
+constexpr BoolOf<W> spte_large(W value) {
+  return (value & entry::page_size) != 0;
+}
 /// A present SPTE of the level is a leaf.
-constexpr bool spte_leaf(std::uint64_t value, unsigned level) {
-  return level == 1 || spte_large(value);
+template <typename W>
+constexpr BoolOf<W> spte_leaf(W value, std::type_identity_t<W> level) {
+  return level == W(1) || spte_large(value);
 }
 
 /// Entry that refers to a lower table. Grants everything: leaf SPTEs restrict.

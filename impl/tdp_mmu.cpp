@@ -8,9 +8,7 @@ namespace lockstep::impl {
 TdpMmu::~TdpMmu() {
   invalidate_roots();
   for (ShadowPage* root = roots_.newest(); root != nullptr; root = root->list_next) {
-    for (unsigned entry = 0; entry < 512; ++entry) {
-      if (root->spte(entry) != 0) set(*root, entry, 0);
-    }
+    root->for_each_used([&](unsigned entry) { set(*root, entry, 0); });
   }
   reap();
 }
@@ -75,11 +73,18 @@ void TdpMmu::changed(ShadowPage& page, unsigned entry, std::uint64_t old, std::u
 /// may still be filling it: each entry is frozen, so that it cannot.
 /// KVM: handle_removed_pt().
 void TdpMmu::take_down(ShadowPage& table, bool shared) {
-  for (unsigned entry = 0; entry < 512; ++entry) {
-    const std::uint64_t old = table.swap(entry, shared ? spte::removed : 0);
-    if (old != 0 && old != spte::removed) changed(table, entry, old, 0, shared);
+  if (!shared) {
+    // With the lock held alone, nobody fills it any more.
+    table.for_each_used([&](unsigned entry) {
+      const std::uint64_t old = table.swap(entry, 0);
+      if (old != spte::removed) changed(table, entry, old, 0, /*shared=*/false);
+    });
+  }
+  for (unsigned entry = 0; shared && entry < 512; ++entry) {
+    const std::uint64_t old = table.swap(entry, spte::removed);
+    if (old != 0 && old != spte::removed) changed(table, entry, old, 0, /*shared=*/true);
     // Nobody reads a frozen entry of a dead table as anything but that.
-    if (shared) table.set(entry, spte::removed);
+    table.set(entry, spte::removed);
   }
   shadow_->nx().remove(table);
   table.invalid = true;
@@ -243,23 +248,13 @@ bool TdpMmu::age_range(Gfn first, Gfn end) {
 bool TdpMmu::write_protect(Gfn first, Gfn end, unsigned least, bool for_good) {
   bool any = false;
   each_leaf(first, end, [&](ShadowPage& page, unsigned entry, std::uint64_t spte) {
-    const bool restorable = for_good && may_restore_write(spte);
-    if (page.role.level < least || (!spte_writable(spte) && !restorable)) return;
-    set(page, entry, without_write(spte, for_good));
+    const std::uint64_t now = write_protected(spte, for_good);
+    if (page.role.level < least || now == spte) return;
+    set(page, entry, now);
     ++shadow_->events().write_protected;
     any |= spte_writable(spte);
   });
   return any && !mutant(Mutant::write_protect_without_flush);
-}
-
-bool TdpMmu::take_dirty_bits(Gfn gfn) {
-  bool dirty = false;
-  each_leaf(gfn, gfn + 1, [&](ShadowPage& page, unsigned entry, std::uint64_t spte) {
-    if (page.role.level != 1 || (spte & entry::dirty) == 0 || !spte_writable(spte)) return;
-    dirty = true;
-    page.set(entry, spte & ~entry::dirty);
-  });
-  return dirty;
 }
 
 Expected<void> TdpMmu::split_range(MemoryCache& cache, Gfn first, Gfn end) {
@@ -293,7 +288,9 @@ Expected<void> TdpMmu::split_range(MemoryCache& cache, Gfn first, Gfn end) {
 void TdpMmu::zap(ShadowPage& page) {
   if (page.parent.none()) return;
   set(shadow_->arena().page(page.parent.page()), page.parent.entry(), 0);
-  if (!mutant(Mutant::tdp_zap_without_flush)) shadow_->request_flush();
+  const bool silent =
+      mutant(Mutant::tdp_zap_without_flush) || mutant(Mutant::nx_recovery_without_flush);
+  if (!silent) shadow_->request_flush();
 }
 
 }  // namespace lockstep::impl

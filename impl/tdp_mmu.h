@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "impl/fault_steps.h"
 #include "impl/mutex.h"
 #include "impl/shadow_mmu.h"
 #include "impl/walkers.h"
@@ -65,11 +66,12 @@ class TdpMmu {
   void zap_invalidated(Relax&& relax) {
     for (ShadowPage* root = roots_.newest(); root != nullptr; root = root->list_next) {
       if (!root->invalid || mutant(Mutant::tdp_root_kept)) continue;
-      for (unsigned entry = 0; entry < 512; ++entry) {
-        if (root->spte(entry) == 0) continue;
+      // Whoever is let in must not take it away.
+      const Token held(root->roots);
+      root->for_each_used([&](unsigned entry) {
         set(*root, entry, 0);
         relax();
-      }
+      });
     }
     reap();
   }
@@ -80,8 +82,13 @@ class TdpMmu {
   bool age_range(Gfn first, Gfn end);
   /// Take write access from leaves of at least this level. True if one had it.
   bool write_protect(Gfn first, Gfn end, unsigned least, bool for_good);
-  /// Take the dirty bit of the gfn's 4-KiB leaves; whether one was set.
-  bool take_dirty_bits(Gfn gfn);
+  /// Take the dirty bits of 4-KiB leaves of gfns [first, end) and call visit(gfn)
+  /// for each that was set; whether one was.
+  template <typename Visit>
+  bool take_dirty_bits(Gfn first, Gfn end, Visit&& visit);
+  bool take_dirty_bits(Gfn gfn) {
+    return take_dirty_bits(gfn, gfn + 1, [](Gfn) {});
+  }
   /// Replace huge leaves of the range by small ones, as far as `cache` lasts:
   /// no_memory asks for more, and for the same again.
   /// KVM: kvm_tdp_mmu_try_split_huge_pages().
@@ -162,6 +169,19 @@ void TdpMmu::each_leaf(ShadowPage& table, Gfn first, Gfn end, Visit&& visit) {
       each_leaf(child(table, entry), first, end, visit);
     }
   }
+}
+
+template <typename Visit>
+bool TdpMmu::take_dirty_bits(Gfn first, Gfn end, Visit&& visit) {
+  bool dirty = false;
+  each_leaf(first, end, [&](ShadowPage& page, unsigned entry, std::uint64_t spte) {
+    const std::uint64_t now = without_dirty(spte);
+    if (page.role.level != 1 || now == spte) return;
+    dirty = true;
+    page.set(entry, now);
+    visit(page.gfn_at(entry));
+  });
+  return dirty;
 }
 
 template <typename HostLevel>

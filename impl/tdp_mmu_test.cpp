@@ -176,6 +176,29 @@ TEST_P(Direct, TrackingIsAllOrNothingAndStopsWrites) {
   EXPECT_TRUE(fault(0x200000, AccessKind::write));
 }
 
+TEST_P(Direct, TrackingThatLacksMemoryIsOffAndMayBeTriedAgain) {
+  ASSERT_FALSE(guest->slot({.id = 1, .gpa = 0x1000000, .size = 0x1000}));
+  // Of the two slots the second gets nothing.
+  guest->vm.slots().plan().fail_after(1);
+  EXPECT_EQ(guest->vm.enable_tracking().error(), Error::no_memory);
+  EXPECT_FALSE(guest->vm.tracking_enabled());
+  EXPECT_EQ(guest->vm.track(0x200, true).error(), Error::invalid);
+  ASSERT_TRUE(guest->vm.enable_tracking());
+  EXPECT_TRUE(guest->vm.track(0x200, true));
+  EXPECT_TRUE(guest->vm.track(0x1000, true));
+  ASSERT_TRUE(guest->vm.track(0x200, false));
+  ASSERT_TRUE(guest->vm.track(0x1000, false));
+}
+
+TEST(WriteTracking, CostsTwoBytesAPage) {
+  // 39 bits of addresses, as a sandbox maps them: 256 MiB.
+  using Count = std::remove_reference_t<decltype(std::declval<MemorySlot&>().tracked_of(0))>;
+  static_assert((1ull << (39 - page_shift)) * sizeof(Count) == 256ull << 20);
+  Guest guest({.tdp = true});
+  ASSERT_FALSE(guest.slot({.id = 0, .gpa = 0, .size = Guest::memory_size}));
+  EXPECT_FALSE(guest.vm.slots().by_id(0)->tracked) << "nobody has asked for it";
+}
+
 TEST_P(Direct, TargetedZapSparesOtherSlots) {
   start({.slot_zap_all = false});
   ASSERT_FALSE(guest->slot({.id = 1, .gpa = 0x1000000, .size = 0x1000, .hva = 0x1000}));
@@ -210,6 +233,38 @@ TEST(TdpMmu, TwoVcpusFillOneTreeAtOnce) {
   EXPECT_EQ(guest.vm.exclusive().tdp().pages(), 1u + 1u + 1u + 4u);
   one.unload();
   other.unload();
+}
+
+// A fault that has found a slot may use it to its end; a slot that is gone is
+// mapped nowhere.
+TEST(TdpMmu, SlotsComeAndGoWhileAVcpuFaults) {
+  Guest guest({.tdp = true});
+  constexpr Gpa other = 0x10000000;
+  ASSERT_FALSE(guest.slot({.id = 0, .gpa = 0, .size = 0x100000}));
+  const MemoryRegion region{.id = 1, .gpa = other, .size = 0x100000, .hva = 0x100000, .log = true};
+  ASSERT_FALSE(guest.slot(region));
+  Vcpu cpu(guest.vm, {}, 0);
+  std::atomic<bool> over = false;
+  std::atomic<unsigned> rounds = 0;
+  std::thread thread([&] {
+    while (!over) {
+      for (Gpa gpa = other; gpa < other + 0x100000; gpa += page_size) {
+        if (!cpu.prepare_entry()) continue;
+        (void)cpu.tdp_fault(gpa, AccessKind::write);
+      }
+      ++rounds;
+    }
+  });
+  for (unsigned i = 0; i < 200 || rounds < 3; ++i) {
+    ASSERT_FALSE(guest.slot({.id = 1}));
+    EXPECT_EQ(guest.vm.exclusive().mmu().mapped_pages(), 0u);
+    ASSERT_FALSE(guest.slot(region));
+    MemoryRegion unlogged = region;
+    unlogged.log = false;
+    ASSERT_FALSE(guest.slot(unlogged));
+  }
+  over = true;
+  thread.join();
 }
 
 TEST(TdpMmu, ARootInUseOutlivesItsTree) {

@@ -94,6 +94,10 @@ class Vcpu final : private GuestTables {
   /// KVM_REQ_MMU_FREE_OBSOLETE_ROOTS is pending, as a bit or as a generation that
   /// this vCPU has not seen.
   bool drops_obsolete_roots() const;
+  /// ... and whether it loads a root: KVM_REQ_LOAD_MMU_PGD.
+  bool loads_root() const {
+    return ((requests_ >> static_cast<unsigned>(Request::load_root)) & 1u) != 0;
+  }
   /// Service requests and have a root; to be called before each guest entry.
   /// KVM: vcpu_enter_guest(), kvm_mmu_reload().
   Expected<void> prepare_entry();
@@ -124,6 +128,7 @@ class Vcpu final : private GuestTables {
   /// The role that its roots have, or would have.
   Role root_role() const;
   MemoryCache& cache() { return caches_.pages; }
+  const FaultCaches& caches() const { return caches_; }
   DirtyMarker& dirty() { return dirty_; }
   const FaultEvents& events() const { return events_; }
   /// Give back cached objects, unless a fault uses them now; how many pages.
@@ -139,6 +144,9 @@ class Vcpu final : private GuestTables {
     Rights access = 0;
     std::uint64_t generation = 0;
   };
+
+  /// Slots that are looked up stay as long as the section. KVM: kvm_vcpu_srcu_read_lock().
+  [[nodiscard]] SlotReaders::Section reading_slots() { return {vm_->slot_readers(), number_}; }
 
   bool can_judge(const Role& role) const override;
   std::optional<GuestLeaf> leaf(const ShadowPage& page, unsigned entry) override;

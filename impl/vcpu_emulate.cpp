@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /// Vcpu: guest walks over guest memory, and accesses done in software.
+#include "impl/fault_steps.h"
 #include "impl/mutants.h"
 #include "impl/vcpu.h"
 
@@ -39,7 +40,7 @@ bool Vcpu::set_entry_bits(Gpa at, std::uint64_t bits) {
 }
 
 Emulated Vcpu::emulate(Gva gva, const GuestAccess& access, unsigned size, std::uint64_t value) {
-  const SlotReaders::Section reading(vm_->slot_readers(), number_);
+  const auto reading = reading_slots();
   Gpa gpa = gva;
   const bool write = access.kind == AccessKind::write;
   if (state_.paging.mode != PagingMode::none) {
@@ -67,7 +68,7 @@ Emulated Vcpu::emulate(Gva gva, const GuestAccess& access, unsigned size, std::u
 }
 
 Vcpu::Window Vcpu::window_store(Gpa gpa, unsigned size, std::uint64_t value) {
-  const SlotReaders::Section reading(vm_->slot_readers(), number_);
+  const auto reading = reading_slots();
   const Vm::Place at = vm_->place(gpa);
   if (!at || at.slot->read_only) return Window::mmio;
   const Gfn gfn = gpa_to_gfn(gpa);
@@ -106,18 +107,17 @@ std::optional<GuestLeaf> Vcpu::leaf(const ShadowPage& page, unsigned entry) {
   const Vm::Place place = vm_->place(at);
   if (!place) return std::nullopt;
   const std::uint64_t value = vm_->memory().load(place.hva, bytes);
-  if ((value & entry::present) == 0 || (value & entry::accessed) == 0) return std::nullopt;
-  if ((value & tables_.reserved[(value >> 7) & 1][1]) != 0) return std::nullopt;
+  if (!sync_usable(value, tables_.reserved[(value >> 7) & 1][1])) return std::nullopt;
   Rights access = detail::rights_of(tables_, value);
-  if ((value & entry::dirty) == 0 && !mutant(Mutant::clean_entry_writable)) {
-    access &= static_cast<Rights>(~rights::writable);
+  if (!mutant(Mutant::clean_entry_writable)) {
+    access = static_cast<Rights>(rights_if_clean<std::uint64_t>(access, value));
   }
   return GuestLeaf{gpa_to_gfn(value & tables_.address_mask), access};
 }
 
 std::optional<Gpa> Vcpu::translate(Gva gva) {
+  const auto reading = reading_slots();
   if (state_.paging.mode == PagingMode::none) return gva;
-  const SlotReaders::Section reading(vm_->slot_readers(), number_);
   const GuestAccess supervisor_read{.kind = AccessKind::read, .cpl = Cpl::supervisor};
   const GuestWalk walked = walk(gva, supervisor_read);
   if (!walked.ok) return std::nullopt;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /// Vcpu: page faults, up to what is to be mapped.
+#include "impl/fault_steps.h"
 #include "impl/mutants.h"
 #include "impl/spte.h"
 #include "impl/vcpu.h"
@@ -16,11 +17,9 @@ Rights exchanged(Rights access, bool smep) {
   return mutant(Mutant::wp0_leaves_user) ? now | (access & rights::user) : now;
 }
 
-/// Reads of a clean page in a logged slot map it read-only: the write that
-/// follows is the one to log. Rings remember no pages: every write access is
-/// one.
+/// Rings remember no pages: every write access is the one to log.
 bool must_stay_clean(const MemorySlot& slot, Gfn gfn, AccessKind kind) {
-  return slot.log && kind != AccessKind::write && !slot.is_dirty(gfn);
+  return impl::must_stay_clean(slot.log, kind == AccessKind::write, slot.is_dirty(gfn));
 }
 
 Rights without_write(Rights access) { return access & static_cast<Rights>(~rights::writable); }
@@ -74,20 +73,22 @@ std::optional<FaultOutcome> Vcpu::mmio_fault(std::uint64_t address, bool is_gpa)
     return std::nullopt;
   }
   ++events_.mmio_cached;
-  cache_mmio(is_gpa ? std::nullopt : std::optional<Gva>(address & page_mask), mmio_gfn(*spte),
+  const Gfn cut = mutant(Mutant::mmio_gfn_cut) ? (1ull << (32 - page_shift)) - 1 : ~0ull;
+  cache_mmio(is_gpa ? std::nullopt : std::optional<Gva>(address & page_mask), mmio_gfn(*spte) & cut,
              mmio_rights(*spte));
   return NeedsEmulation{};
 }
 
 FaultOutcome Vcpu::no_slot(const GuestWalk* walk, Gva gva, Gpa gpa) {
   const Gfn gfn = gpa_to_gfn(gpa);
-  Rights access = walk != nullptr ? walk->access : rights::all;
-  if (walk != nullptr && (walk->entry[walk->leaf_level] & entry::dirty) == 0) {
-    access = without_write(access);  // a write must still mark the entry
-  }
+  const std::uint64_t leaf = walk != nullptr ? walk->entry[walk->leaf_level] : entry::dirty;
+  // A write must still mark an entry that is clean. Direct pages above the entry have
+  // execution in their role, which the entry has no room for.
+  const auto access = static_cast<Rights>(
+      rights_if_clean<std::uint64_t>(walk != nullptr ? walk->access : rights::all, leaf));
   const bool linear = walk != nullptr && shadow_paging();
   cache_mmio(linear ? std::optional<Gva>(gva & page_mask) : std::nullopt, gfn,
-             access & (rights::writable | rights::user));
+             static_cast<Rights>(mmio_access<std::uint64_t>(access)));
   if (gfn >= mmio::end_gfn || !root_frame()) return NeedsEmulation{};
   if (auto stocked = stock(); !stocked) return RunError{stocked.error()};
   const Target target{.gfn = gfn, .access = access};
@@ -117,13 +118,15 @@ FaultOutcome Vcpu::no_slot(const GuestWalk* walk, Gva gva, Gpa gpa) {
 void Vcpu::injected(Gva gva, std::uint32_t code) {
   if (direct() || (code & fault::present) == 0 || (code & fault::reserved) != 0) return;
   // KVM: vcpu_clear_mmio_info() in __kvm_mmu_invalidate_addr().
-  if (mmio_.page == (gva & page_mask)) mmio_.page.reset();
+  if (mmio_.page == (gva & page_mask) && !mutant(Mutant::fault_keeps_mmio_address)) {
+    mmio_.page.reset();
+  }
   const auto held = vm_->exclusive();
   if (ShadowPage* root = roots_.start(gva)) held.mmu().invalidate_address(*root, gva);
 }
 
 FaultOutcome Vcpu::page_fault(Gva gva, const GuestAccess& access, bool reserved) {
-  const SlotReaders::Section reading(vm_->slot_readers(), number_);
+  const auto reading = reading_slots();
   if (state_.paging.mode == PagingMode::none) return direct_fault(gva, access.kind, reserved);
   const std::scoped_lock caching(caches_mutex_);
   if (reserved) {
@@ -142,7 +145,7 @@ FaultOutcome Vcpu::page_fault(Gva gva, const GuestAccess& access, bool reserved)
   if (mmio_.page == (gva & page_mask)) mmio_.page.reset();
   if (slot->invalid) return Fixed{};  // about to go: try again
   const bool write = access.kind == AccessKind::write;
-  if (write && (slot->read_only || slot->is_tracked(gfn))) return NeedsEmulation{};
+  if (must_emulate(write, slot->read_only, slot->is_tracked(gfn))) return NeedsEmulation{};
   const Vm::Place place = vm_->place(walked.gpa);
   if (!place && slot->invalid) return Fixed{};
   if (!place) return RunError{Error::bad_address};
@@ -152,10 +155,13 @@ FaultOutcome Vcpu::page_fault(Gva gva, const GuestAccess& access, bool reserved)
   if (auto stocked = stock(); !stocked) return RunError{stocked.error()};
 
   Rights leaf = walked.access;
-  const bool clean = (walked.entry[walked.leaf_level] & entry::dirty) == 0 &&
-                     !mutant(Mutant::clean_entry_writable);
-  if (!write && (clean || must_stay_clean(*slot, gfn, access.kind))) leaf = without_write(leaf);
-  if (write && (leaf & rights::writable) == 0) {
+  // The walk of a write has set the dirty flag, where the table may be written.
+  if (!write && !mutant(Mutant::clean_entry_writable)) {
+    leaf =
+        static_cast<Rights>(rights_if_clean<std::uint64_t>(leaf, walked.entry[walked.leaf_level]));
+  }
+  if (must_stay_clean(*slot, gfn, access.kind)) leaf = without_write(leaf);
+  if (needs_exchange<std::uint64_t>(leaf, write)) {
     leaf = exchanged(leaf, state_.paging.control.has(ControlBit::cr4_smep));
   }
   const Target target{.slot = slot,
@@ -179,7 +185,7 @@ FaultOutcome Vcpu::page_fault(Gva gva, const GuestAccess& access, bool reserved)
 }
 
 FaultOutcome Vcpu::tdp_fault(Gpa gpa, AccessKind kind, bool reserved) {
-  const SlotReaders::Section reading(vm_->slot_readers(), number_);
+  const auto reading = reading_slots();
   return direct_fault(gpa, kind, reserved);
 }
 
@@ -194,7 +200,7 @@ FaultOutcome Vcpu::direct_fault(Gpa gpa, AccessKind kind, bool reserved) {
   if (slot == nullptr) return no_slot(nullptr, 0, gpa);
   if (slot->invalid) return Fixed{};
   const bool write = kind == AccessKind::write;
-  if (write && (slot->read_only || slot->is_tracked(gfn))) return NeedsEmulation{};
+  if (must_emulate(write, slot->read_only, slot->is_tracked(gfn))) return NeedsEmulation{};
   const Vm::Place place = vm_->place(gpa);
   if (!place && slot->invalid) return Fixed{};
   if (!place) return RunError{Error::bad_address};

@@ -103,6 +103,7 @@ bool Vcpu::entry_changed(const GuestWalk& walk, unsigned level) const {
 Expected<Vcpu::Installed> Vcpu::install(ShadowMmu& mmu, const GuestWalk& walk, Gva gva,
                                         const Target& target) {
   if (roots_.start(gva) == nullptr) {
+    if (!roots_.quartered()) return Installed::retry;
     if (auto loaded = load_quarter(mmu, gva); !loaded) return fail(loaded.error());
   }
   ShadowPage* page = roots_.start(gva);

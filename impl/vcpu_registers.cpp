@@ -50,7 +50,7 @@ std::optional<std::array<std::uint64_t, 4>> Vcpu::read_pdptes(std::uint64_t cr3)
 }
 
 bool Vcpu::set_cr3(std::uint64_t value) {
-  const SlotReaders::Section reading(vm_->slot_readers(), number_);
+  const auto reading = reading_slots();
   const PagingRegisters& paging = state_.paging;
   bool keep = false;
   if (long_mode(paging.mode)) {
@@ -94,6 +94,7 @@ bool Vcpu::set_cr3(std::uint64_t value) {
 
 void Vcpu::invalidate_pcid(unsigned pcid) {
   if (direct()) return;
+  const auto reading = reading_slots();
   if (!mutant(Mutant::mmio_cache_kept)) mmio_.page.reset();
   const bool pcide = state_.paging.control.has(ControlBit::cr4_pcide);
   if (!pcide || (state_.cr3 & cr3_low) == pcid) {
@@ -114,8 +115,8 @@ void Vcpu::flush_guest() {
 
 void Vcpu::invlpg(Gva gva) {
   if (direct()) return;
+  const auto reading = reading_slots();
   if (!mutant(Mutant::mmio_cache_kept)) mmio_.page.reset();
-  const SlotReaders::Section reading(vm_->slot_readers(), number_);
   const auto held = vm_->exclusive();
   // Global translations go whatever their PCID, so earlier roots count, too.
   roots_.each(/*earlier=*/true,
@@ -124,7 +125,7 @@ void Vcpu::invlpg(Gva gva) {
 }
 
 bool Vcpu::set_control(ControlBit bit, bool on) {
-  const SlotReaders::Section reading(vm_->slot_readers(), number_);
+  const auto reading = reading_slots();
   PagingRegisters& paging = state_.paging;
   if (bit == ControlBit::cr4_pke && on && !vm_->settings().tdp) return false;
   if (paging.control.has(bit) == on) return true;

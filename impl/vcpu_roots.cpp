@@ -39,7 +39,7 @@ Expected<void> Vcpu::prepare_entry() {
     request(Request::free_obsolete_roots);
   }
   if (requests_ == 0 && root_frame()) return {};
-  const SlotReaders::Section reading(vm_->slot_readers(), number_);
+  const auto reading = reading_slots();
   const std::scoped_lock caching(caches_mutex_);
   if (take_request(Request::free_obsolete_roots)) {
     const auto held = vm_->exclusive();
@@ -137,6 +137,7 @@ void Vcpu::sync_roots(bool earlier) {
 }
 
 void Vcpu::unload() {
+  const auto reading = reading_slots();
   const std::scoped_lock caching(caches_mutex_);
   const auto held = vm_->exclusive();
   roots_.clear();

@@ -124,15 +124,15 @@ Expected<std::unique_ptr<MemorySlot>> Vm::make_slot(const MemoryRegion& region) 
 }
 
 Expected<void> Vm::create(const MemoryRegion& region) {
+  const std::scoped_lock arch(slots_arch_mutex_);
   auto slot = make_slot(region);
   if (!slot) return fail(slot.error());
   if (auto logging = set_logging(**slot, region.log); !logging) return logging;
   auto room = slots_.room();
   if (!room) return fail(room.error());
   slots_.begin_change();
-  slots_.insert(std::move(*slot), *std::move(room));
+  slots_.insert(std::move(*slot), *std::move(room), [this] { slot_readers_.wait(); });
   publish();
-  slot_readers_.wait();
   return {};
 }
 
@@ -142,9 +142,9 @@ Expected<void> Vm::create(const MemoryRegion& region) {
 void Vm::begin_removal(MemorySlot& slot) {
   slots_.begin_change();
   slot.invalid = true;
-  publish();
-  // Who found the slot before maps what it found, and only then it is zapped.
+  // Who still takes it for a slot maps it before the zap, not after.
   if (!mutant(Mutant::zap_before_readers)) slot_readers_.wait();
+  publish();
   if (settings_.slot_zap_all) {
     zap_everything();
     return;
@@ -157,13 +157,12 @@ void Vm::begin_removal(MemorySlot& slot) {
 void Vm::remove(std::uint64_t id) {
   begin_removal(*slots_.by_id(id));
   slots_.begin_change();
-  const auto gone = slots_.extract(id);
+  slots_.extract(id, [this] { slot_readers_.wait(); }).reset();
   publish();
-  slot_readers_.wait();
-  slots_.forget(*gone);
 }
 
 Expected<void> Vm::move(const MemoryRegion& region) {
+  const std::scoped_lock arch(slots_arch_mutex_);
   MemorySlot& old = *slots_.by_id(region.id);
   auto moved = make_slot(region);
   if (!moved) return fail(moved.error());
@@ -180,17 +179,14 @@ Expected<void> Vm::move(const MemoryRegion& region) {
     return {};
   }
   // What is unmapped takes its dirty bits along.
-  if (region.log && old.log) harvest(old);
+  if (region.log && old.log && !mutant(Mutant::move_loses_dirty_bits)) harvest(old);
   begin_removal(old);
   // Nobody marks pages of an invalid slot: the bitmap moves along.
   if (region.log && old.log) slot.dirty = std::move(old.dirty);
   slots_.begin_change();
-  const auto gone = slots_.extract(region.id);
-  slot_readers_.wait();
-  slots_.forget(*gone);
-  slots_.insert(std::move(*moved), *std::move(room));
+  slots_.replace(region.id, std::move(*moved), *std::move(room), [this] { slot_readers_.wait(); })
+      .reset();
   publish();
-  slot_readers_.wait();
   return {};
 }
 
@@ -200,11 +196,6 @@ Expected<void> Vm::change_flags(const MemoryRegion& region) {
     harvest(slot);
   }
   slots_.begin_change();
-  if (!region.log) {
-    // Who is about to mark a page ends before the bitmap does.
-    slot.log = false;
-    slot_readers_.wait();
-  }
   const auto logging = set_logging(slot, region.log);
   publish();
   if (!logging) return logging;
@@ -223,13 +214,28 @@ Expected<void> Vm::change_flags(const MemoryRegion& region) {
 Expected<void> Vm::set_logging(MemorySlot& slot, bool log) {
   const bool bitmap = settings_.dirty_log != DirtyLogMode::ring;
   if (!log) {
+    if (!slot.log) return {};
+    slot.log = false;
+    // Who is about to mark a page ends before the bitmap does.
+    slot_readers_.wait();
     slot.dirty.reset();
-  } else if (!slot.dirty && bitmap) {
+    return {};
+  }
+  if (!slot.dirty && bitmap) {
     const bool all_set = settings_.dirty_log == DirtyLogMode::manual_all_set;
     if (auto made = allocate_dirty_bitmap(slot, all_set, slots_.plan()); !made) return made;
   }
-  slot.log = log;
+  slot.log = true;
   return {};
+}
+
+std::uint64_t Vm::bytes() const {
+  TableArena& pages = arena();
+  std::uint64_t sum = pages.in_use() * (page_size + sizeof(ShadowPage)) +
+                      pages.translations().in_use() * sizeof(Translations) +
+                      pages.rmaps().in_use() * sizeof(RmapDescriptor);
+  for (const auto& slot : slots_.all()) sum += slot->bytes();
+  return sum;
 }
 
 Expected<void> Vm::set_page_limit(std::uint64_t pages) {
@@ -254,6 +260,8 @@ std::uint64_t Vm::shrink(std::uint64_t objects) {
 }
 
 Expected<void> Vm::enable_tracking() {
+  // Two may register at once; the second finds it done.
+  const std::scoped_lock arch(slots_arch_mutex_);
   if (tracking_enabled()) return {};
   for (const auto& slot : slots_.all()) {
     // What was allocated stays, and is found when this is tried again.

@@ -14,6 +14,7 @@
 #include "impl/memslot.h"
 #include "impl/mutex.h"
 #include "impl/protocol_steps.h"
+#include "impl/slot_readers.h"
 #include "spec/vocabulary/configuration.h"
 
 namespace lockstep::impl {
@@ -140,10 +141,13 @@ class Vm {
   std::uint64_t flush_generation() const { return mmu_.flush_generation(); }
   std::uint64_t obsolete_generation() const { return mmu_.obsolete_generation(); }
   TableArena& arena() const { return mmu_.arena(); }
-  Walkers& walkers() { return mmu_.walkers(); }
-  SlotTable& slots() { return slots_; }
   /// Sections in which slots may be looked up beside changes of them.
   SlotReaders& slot_readers() { return slot_readers_; }
+  Walkers& walkers() { return mmu_.walkers(); }
+  SlotTable& slots() { return slots_; }
+  /// Bytes of shadow pages, of what stands beside them, and of slots' metadata that
+  /// are in use; vCPUs' caches count.
+  std::uint64_t bytes() const;
   /// Stores to gfns that shadow pages follow.
   std::uint64_t tracked_stores() const { return tracked_stores_; }
   void count_tracked_store() { ++tracked_stores_; }
@@ -184,6 +188,9 @@ class Vm {
   SplitRmapCache split_rmaps_;
   Mutex vcpus_mutex_{"vcpus-lock"};
   std::vector<Vcpu*> vcpus_;
+  /// KVM: slots_arch_lock. From the question whether a slot needs tracking to the
+  /// moment at which others find the slot.
+  Mutex slots_arch_mutex_{"slots-arch-lock"};
   std::atomic<bool> tracking_ = false;
   std::atomic<std::uint64_t> invalidations_ = 0;
   bool invalidating_ = false;

@@ -12,12 +12,13 @@ namespace lockstep::impl {
 void Vm::harvest(MemorySlot& slot) {
   if (!settings_.dirty_bits || !slot.dirty) return;
   const auto held = exclusive();
-  bool flush = false;
-  for (Gfn gfn = slot.base; gfn < slot.base + slot.pages; ++gfn) {
-    bool dirty = held.mmu().take_dirty_bits(slot, gfn);
-    dirty |= held.tdp().take_dirty_bits(gfn);
-    if (dirty) slot.set_dirty(gfn);
-    flush |= dirty;
+  const Gfn end = slot.base + slot.pages;
+  // As long as what is mapped, not as long as the slot.
+  bool flush = held.tdp().take_dirty_bits(slot.base, end, [&](Gfn gfn) { slot.set_dirty(gfn); });
+  for (Gfn gfn = slot.base; slot.has_rmaps() && gfn < end; ++gfn) {
+    if (!held.mmu().take_dirty_bits(slot, gfn)) continue;
+    slot.set_dirty(gfn);
+    flush = true;
   }
   if (flush) held.mmu().request_flush();
 }
@@ -62,7 +63,8 @@ void Vm::protect_slot(MemorySlot& slot) {
   if (settings_.eager_page_split) split_slot(slot, slot.base, slot.base + slot.pages);
   const auto held = exclusive();
   bool flush = false;
-  for (Gfn gfn = slot.base; gfn < slot.base + slot.pages; ++gfn) {
+  const Gfn end = slot.base + slot.pages;
+  for (Gfn gfn = slot.base; slot.has_rmaps() && gfn < end; ++gfn) {
     if (settings_.dirty_bits) {
       // Huge leaves have one bit for all their pages: those are protected.
       flush |= held.mmu().take_dirty_bits(slot, gfn);
@@ -71,9 +73,8 @@ void Vm::protect_slot(MemorySlot& slot) {
       flush |= held.mmu().write_protect(slot, gfn, 1, /*for_good=*/false);
     }
   }
-  const Gfn end = slot.base + slot.pages;
   if (settings_.dirty_bits) {
-    for (Gfn gfn = slot.base; gfn < end; ++gfn) flush |= held.tdp().take_dirty_bits(gfn);
+    flush |= held.tdp().take_dirty_bits(slot.base, end, [](Gfn) {});
     flush |= held.tdp().write_protect(slot.base, end, 2, /*for_good=*/false);
   } else {
     flush |= held.tdp().write_protect(slot.base, end, 1, /*for_good=*/false);

@@ -56,6 +56,35 @@ INSTANTIATE_TEST_SUITE_P(Mode, Plain, testing::Values(DirtyLogMode::plain));
 INSTANTIATE_TEST_SUITE_P(Mode, Manual, testing::Values(DirtyLogMode::manual));
 INSTANTIATE_TEST_SUITE_P(Mode, AllSet, testing::Values(DirtyLogMode::manual_all_set));
 
+// With many children below them, roots would go in one long batch (b28cb0cd2c5e).
+TEST(VmTest, ZapsEverythingInBatches) {
+  Guest guest;
+  ASSERT_FALSE(guest.slot({.id = 0, .gpa = 0, .size = Guest::memory_size}));
+  guest.entry(0x1000, 0, 0x2000 | pwu);
+  guest.entry(0x2000, 0, 0x3000 | pwu);
+  constexpr unsigned tables = 64;
+  for (unsigned i = 0; i < tables; ++i) {
+    guest.entry(0x3000, i, (0x10000 + i * page_size) | pwu);
+    guest.entry(0x10000 + i * page_size, 0, 0x400000 | pwu | entry::dirty);
+  }
+  Vcpu cpu(guest.vm, long_mode(), 0x1000);
+  for (Gva gva = 0; gva < tables << 21; gva += 1ull << 21) {
+    ASSERT_TRUE(fixed(take_fault(cpu, gva, user_read)));
+  }
+  const auto held = guest.vm.exclusive();
+  ShadowMmu& mmu = held.mmu();
+  std::uint64_t left = mmu.counter().used();
+  ASSERT_GT(left, tables);
+  unsigned pauses = 0;
+  mmu.zap_all([&] {
+    ++pauses;
+    EXPECT_LE(left - mmu.counter().used(), 10u);
+    left = mmu.counter().used();
+  });
+  EXPECT_GE(pauses, tables / 10);
+  EXPECT_EQ(mmu.events().batches, pauses);
+}
+
 TEST_P(Plain, DeleteLeavesNoSpte) {
   ASSERT_TRUE(write(0));
   const std::uint64_t flushes = cpu->flush_generation();

@@ -4,8 +4,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <set>
 
+#include "jobs/corpus_programs.h"
 #include "jobs/hunt.h"
 #include "props/engine_factory.h"
 #include "props/tester.h"
@@ -19,6 +21,24 @@ using Clock = std::chrono::steady_clock;
 constexpr int wall_factor = 8;
 /// CPU time that the sound implementation gets, to find what it shows itself.
 constexpr std::chrono::milliseconds base_budget{3'000};
+
+/// Engines that are opened meanwhile look at their inside after each command, unless
+/// somebody wished otherwise.
+class EveryCommand {
+ public:
+  EveryCommand() : ours_(std::getenv(name) == nullptr) {
+    if (ours_) setenv(name, "step", 1);
+  }
+  EveryCommand(const EveryCommand&) = delete;
+  EveryCommand& operator=(const EveryCommand&) = delete;
+  ~EveryCommand() {
+    if (ours_) unsetenv(name);
+  }
+
+ private:
+  static constexpr const char* name = "LOCKSTEP_INVARIANTS";
+  bool ours_;
+};
 
 class Job {
  public:
@@ -77,13 +97,45 @@ class Job {
     return campaign;
   }
 
-  bool fails(const props::CampaignFinding& found) const {
+  /// Runs programs in a process that has the defect which is switched on now.
+  props::Tester tester() const {
     props::TesterSetup setup;
     setup.engines = {"spec", "impl"};
     setup.factory = props::make_engine;
     setup.models = props::machine_models();
     setup.seed = options_.seed;
-    return jobs::fails(props::Tester(setup).run(found.program));
+    return props::Tester(std::move(setup));
+  }
+
+  bool fails(const props::CampaignFinding& found) const {
+    return jobs::fails(tester().run(found.program));
+  }
+
+  /// The first program of the corpus that fails with the defect alone, into the row.
+  void try_corpus(MutantRow& row) {
+    if (options_.corpus.empty()) return;
+    if (corpus_.empty()) corpus_ = corpus_programs(options_.corpus);
+    const double before = cpu_seconds_of_children();
+    (void)props::choose_impl_mutant(row.name);
+    auto mutated = tester();
+    for (const auto& [name, program] : corpus_) {
+      if (stopped()) break;
+      const auto outcome = mutated.run(program);
+      if (!jobs::fails(outcome)) continue;
+      (void)props::choose_impl_mutant({});
+      const bool on_base = jobs::fails(tester().run(program));
+      (void)props::choose_impl_mutant(row.name);
+      if (on_base) continue;
+      row.detected = true;
+      row.strategy = "corpus";
+      row.kind = props::name(outcome.finding->kind);
+      row.finding = outcome.finding->title;
+      row.program = options_.corpus / name.substr(0, name.find(' '));
+      row.steps = program.steps.size();
+      break;
+    }
+    (void)props::choose_impl_mutant({});
+    row.cpu_seconds += cpu_seconds_of_children() - before;
   }
 
   Trial trial(const props::CampaignFinding& found, const std::string& mutant) const {
@@ -112,6 +164,7 @@ class Job {
     report_.interrupted = found.interrupted;
     row.reached = reached_;
     tell(found, row);
+    if (!row.detected && !found.interrupted) try_corpus(row);
     return row;
   }
 
@@ -119,6 +172,7 @@ class Job {
   HuntWorld world_;
   bool reached_ = false;
   std::set<std::string> known_;
+  std::vector<NamedProgram> corpus_;  ///< read when first needed
   KernelMutantsReport report_;
 };
 
@@ -128,6 +182,8 @@ tl::expected<KernelMutantsReport, std::string> run_impl_mutants(const ImplMutant
   if (!props::has_impl_mutants()) {
     return tl::unexpected(std::string("this build of impl has no seeded defects"));
   }
+  // Some defects show inside alone, and only until the next command mends it.
+  const EveryCommand looking;
   auto report = Job(options).run();
   report.release = "compiled with LOCKSTEP_IMPL_MUTANTS";
   return report;

@@ -23,6 +23,7 @@ struct ImplMutantsOptions {
   std::chrono::milliseconds budget{20'000};  ///< CPU time of each
   std::uint64_t seed = 1;
   std::filesystem::path failures = "failures";
+  std::filesystem::path corpus;  ///< programs for what random ones do not detect; may be empty
   std::function<void(std::string_view)> progress;  ///< one line at a time; may be empty
   std::function<void(const MutantRow&)> done;      ///< may be empty
   const std::atomic<bool>* stop = nullptr;         ///< not owned

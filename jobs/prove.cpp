@@ -11,6 +11,7 @@
 #include "props/engine_factory.h"
 #include "props/lockstep.h"
 #include "smt/limited_child.h"
+#include "smt/refinement/theorems.h"
 #include "smt/second_solver.h"
 #include "smt/smtlib.h"
 #include "smt/theorems/theorems.h"
@@ -35,11 +36,11 @@ bool write_file(const fs::path& path, const std::string& text) {
   return static_cast<bool>(file);
 }
 
-/// Run a program on spec and impl, and say what came out: the verdict's word,
-/// then a few lines.
-std::string replay_text(const Program& program) {
+/// Run a program on the model and another engine, and say what came out: the
+/// verdict's word, then a few lines.
+std::string replay_text(const Program& program, const std::string& other) {
   std::vector<std::unique_ptr<Engine>> engines;
-  for (const char* name : {"spec", "impl"}) {
+  for (const auto& name : {std::string("spec"), other}) {
     auto engine = props::make_engine(name, /*seed=*/1);
     if (!engine) return fmt::format("no-verdict\n{}: {}", name, engine.error().message);
     engines.push_back(std::move(*engine));
@@ -65,34 +66,49 @@ props::Verdict verdict_named(std::string_view word) {
 }
 
 /// The replay in a child: a broken rule may take the implementation down.
-void replay(CounterexampleProgram& counterexample, const smt::Limits& limits) {
+EngineReplay replay_on(const std::string& engine, const Program& program,
+                       const smt::Limits& limits) {
+  const auto child = smt::run_limited_child(
+      [&](int fd) {
+        const std::string text = replay_text(program, engine);
+        if (write(fd, text.data(), text.size()) < 0) _exit(1);
+      },
+      limits.time, limits.stop);
+  const auto end = std::min(child.output.find('\n'), child.output.size());
+  EngineReplay replay{.engine = engine,
+                      .verdict = verdict_named(std::string_view(child.output).substr(0, end)),
+                      .shown = {}};
+  if (end < child.output.size()) replay.shown = child.output.substr(end + 1);
+  if (child.end == smt::ChildResult::End::killed) {
+    replay.verdict = props::Verdict::fail;
+    replay.shown = fmt::format("the replay died of signal {}", child.status);
+  }
+  if (child.end == smt::ChildResult::End::timed_out) replay.shown = "the replay ran out of time";
+  return replay;
+}
+
+void replay(CounterexampleProgram& counterexample, const ProveOptions& options) {
   const auto program = parse(counterexample.text);
   if (!program) {
     counterexample.verdict = props::Verdict::input_error;
     counterexample.shown = program.error().message("counterexample", counterexample.text);
     return;
   }
-  const auto child = smt::run_limited_child(
-      [&](int fd) {
-        const std::string text = replay_text(*program);
-        if (write(fd, text.data(), text.size()) < 0) _exit(1);
-      },
-      limits.time, limits.stop);
-  const auto end = std::min(child.output.find('\n'), child.output.size());
-  counterexample.verdict = verdict_named(std::string_view(child.output).substr(0, end));
-  if (end < child.output.size()) counterexample.shown = child.output.substr(end + 1);
-  if (child.end == smt::ChildResult::End::killed) {
-    counterexample.verdict = props::Verdict::fail;
-    counterexample.shown = fmt::format("the replay died of signal {}", child.status);
+  auto on_impl = replay_on("impl", *program, options.limits);
+  counterexample.verdict = on_impl.verdict;
+  counterexample.shown = std::move(on_impl.shown);
+  for (const auto& engine : options.engines) {
+    report(options, fmt::format("{} replays", engine));
+    counterexample.others.push_back(replay_on(engine, *program, options.limits));
   }
 }
 
 void make_program(SideRow& side, const smt::Theorem& theorem, const fs::path& folder,
-                  std::string_view suffix, const smt::Limits& limits) {
+                  std::string_view suffix, const ProveOptions& options) {
   if (side.proof.result != Result::refuted || !theorem.program) return;
   side.program.text = theorem.program(side.proof.counterexample);
   if (side.program.text.empty()) return;
-  replay(side.program, limits);
+  replay(side.program, options);
   if (folder.empty()) return;
   std::error_code error;
   fs::create_directories(folder, error);
@@ -100,11 +116,14 @@ void make_program(SideRow& side, const smt::Theorem& theorem, const fs::path& fo
   if (write_file(path, side.program.text)) side.program.path = path;
 }
 
+/// cvc5 is slower on shifts by a symbolic amount: so many times the time of Z3.
+constexpr unsigned second_patience = 4;
+
 void ask_second(TheoremRow& row, const ProveOptions& options) {
   for (const auto& answer : row.rule.proof.assumptions) {
     report(options, fmt::format("{}: cvc5 on the {}", row.theorem.name, answer.name));
-    const auto opinion =
-        smt::second_opinion(answer.terms, options.limits.time, options.limits.stop);
+    const auto opinion = smt::second_opinion(answer.terms, second_patience * options.limits.time,
+                                             options.limits.stop);
     row.second_seconds += opinion.cpu_seconds;
     switch (opinion.kind) {
       case smt::SecondOpinion::Kind::agrees:
@@ -140,12 +159,12 @@ TheoremRow prove_one(const smt::Theorem& theorem, const ProveOptions& options,
   report(options, theorem.name);
   row.rule.proof = smt::prove(theorem, smt::Side::true_rule, options.limits);
   row.rule.execution = smt::execute(theorem, smt::Side::true_rule, row.rule.proof);
-  make_program(row.rule, theorem, options.failures, "", options.limits);
+  make_program(row.rule, theorem, options.failures, "", options);
   if (row.rule.proof.absent || row.rule.proof.interrupted) return row;
   report(options, theorem.name + ": twin");
   row.twin.proof = smt::prove(theorem, smt::Side::broken_rule, options.limits);
   row.twin.execution = smt::execute(theorem, smt::Side::broken_rule, row.twin.proof);
-  make_program(row.twin, theorem, options.programs, ".twin", options.limits);
+  make_program(row.twin, theorem, options.programs, ".twin", options);
   if (second_opinion) ask_second(row, options);
   return row;
 }
@@ -155,8 +174,11 @@ TheoremRow prove_one(const smt::Theorem& theorem, const ProveOptions& options,
 tl::expected<std::vector<smt::Theorem>, std::string> choose_theorems(
     const std::vector<std::string>& names) {
   if (names.empty()) return smt::theorems();
+  std::vector<smt::Theorem> known = smt::theorems();
+  const auto& refinement = smt::refinement_theorems();
+  known.insert(known.end(), refinement.begin(), refinement.end());
   std::vector<std::string_view> valid;
-  for (const auto& theorem : smt::theorems()) {
+  for (const auto& theorem : known) {
     valid.push_back(theorem.name);
     if (std::ranges::find(valid, theorem.subject) == valid.end()) valid.push_back(theorem.subject);
   }
@@ -168,7 +190,7 @@ tl::expected<std::vector<smt::Theorem>, std::string> choose_theorems(
                     near.empty() ? "" : fmt::format("; did you mean '{}'?", near)));
   }
   std::vector<smt::Theorem> chosen;
-  for (const auto& theorem : smt::theorems()) {
+  for (const auto& theorem : known) {
     const auto wanted = [&](const std::string& name) {
       return name == theorem.name || name == theorem.subject;
     };
@@ -190,6 +212,8 @@ tl::expected<ProveReport, std::string> prove(const ProveOptions& options) {
   result.asked = options.theorems.size();
   result.solver = smt::solver_version();
   result.second_wanted = options.second_opinion;
+  result.engines = options.engines;
+  result.engines_asked = options.engines_asked;
   if (options.second_opinion) result.second_solver = smt::second_solver_path();
   for (const auto& theorem : options.theorems) {
     auto row = prove_one(theorem, options, !result.second_solver.empty());

@@ -20,12 +20,21 @@
 
 namespace lockstep::jobs {
 
+/// A program beside the model on one more engine: pass, fail, or no verdict where
+/// the engine skips it or cannot run, for the reason in `shown`.
+struct EngineReplay {
+  std::string engine;
+  props::Verdict verdict = props::Verdict::no_verdict;
+  std::string shown;
+};
+
 /// A counterexample as a program, and what became of it on engines.
 struct CounterexampleProgram {
   std::string text;  ///< empty: the counterexample has no program
   props::Verdict verdict = props::Verdict::no_verdict;  ///< of the replay
-  std::string shown;           ///< the replay's finding or reason, some lines
-  std::filesystem::path path;  ///< where it was saved; may be empty
+  std::string shown;                 ///< the replay's finding or reason, some lines
+  std::filesystem::path path;        ///< where it was saved; may be empty
+  std::vector<EngineReplay> others;  ///< of ProveOptions::engines
 };
 
 /// A theorem, or its twin.
@@ -54,6 +63,8 @@ struct ProveReport {
   std::string second_solver;  ///< path of cvc5; empty if absent or not wanted
   bool second_wanted = true;
   bool interrupted = false;
+  std::vector<std::string> engines;  ///< of ProveOptions
+  bool engines_asked = false;
   std::size_t asked = 0;  ///< theorems that were to be proved
 };
 
@@ -61,6 +72,10 @@ struct ProveOptions {
   std::vector<smt::Theorem> theorems;
   smt::Limits limits;
   bool second_opinion = true;
+  /// Programs of counterexamples run on these, too: "kvm", "hosted:6.12".
+  std::vector<std::string> engines;
+  /// Somebody named them: one that can run no program leaves no verdict.
+  bool engines_asked = false;
   std::filesystem::path dump;                      ///< folder for SMT-LIB files; may be empty
   std::filesystem::path programs;                  ///< folder for programs of twins; may be empty
   std::filesystem::path failures = "failures";     ///< for programs of refuted theorems
@@ -68,8 +83,8 @@ struct ProveOptions {
   std::function<void(const TheoremRow&)> done;     ///< may be empty
 };
 
-/// The theorems of these names, or whose subject is so named; all without a
-/// name. The error names what is unknown, with the nearest.
+/// The theorems of these names, or whose subject is so named; without a name all
+/// but those of refinement. The error names what is unknown, with the nearest.
 tl::expected<std::vector<smt::Theorem>, std::string> choose_theorems(
     const std::vector<std::string>& names);
 

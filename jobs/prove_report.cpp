@@ -27,9 +27,13 @@ bool proved(const TheoremRow& row) {
 }
 
 /// The program of a twin asks what the twin answers wrongly: engines that keep
-/// the rule must pass it.
+/// the rule must pass it; one that skips it says nothing.
 bool program_holds(const TheoremRow& row) {
-  return row.twin.program.text.empty() || row.twin.program.verdict == props::Verdict::pass;
+  const auto fails = [](const EngineReplay& replay) {
+    return replay.verdict == props::Verdict::fail;
+  };
+  return row.twin.program.text.empty() || (row.twin.program.verdict == props::Verdict::pass &&
+                                           std::ranges::none_of(row.twin.program.others, fails));
 }
 
 /// Whether the counterexample did, when it was executed, what the solver said.
@@ -100,6 +104,12 @@ std::string program_text(const SideRow& side) {
   out += indented(side.program.text, "      ");
   out += fmt::format("    replayed on spec and impl: {}\n", props::headline(side.program.verdict));
   out += indented(side.program.shown, "      ");
+  for (const auto& replay : side.program.others) {
+    const bool skipped = replay.verdict == props::Verdict::no_verdict;
+    out += fmt::format("    replayed on {}: {}\n", replay.engine,
+                       skipped ? "not comparable" : props::headline(replay.verdict));
+    out += indented(replay.shown, "      ");
+  }
   if (!side.program.path.empty()) {
     out += fmt::format("    lockstep replay {}\n", side.program.path.string());
   }
@@ -108,6 +118,46 @@ std::string program_text(const SideRow& side) {
 
 std::string paragraph(std::string_view name, std::string_view text) {
   return wrapped(fmt::format("    {}:", name), text, "     ");
+}
+
+/// What became of programs of counterexamples on one engine.
+struct ReplayCounts {
+  std::size_t pass = 0;
+  std::size_t fail = 0;
+  std::size_t other = 0;
+  std::string why;  ///< the last of `other`, a line
+};
+
+ReplayCounts count_replays(const ProveReport& report, std::string_view engine) {
+  ReplayCounts counts;
+  for (const auto& row : report.rows) {
+    for (const SideRow* side : {&row.rule, &row.twin}) {
+      for (const auto& replay : side->program.others) {
+        if (replay.engine != engine) continue;
+        if (replay.verdict == props::Verdict::pass) {
+          ++counts.pass;
+        } else if (replay.verdict == props::Verdict::fail) {
+          ++counts.fail;
+        } else {
+          ++counts.other;
+          const auto text = std::string_view(replay.shown);
+          const auto first = text.substr(text.starts_with('\n') ? 1 : 0);
+          counts.why = first.substr(0, first.find('\n'));
+        }
+      }
+    }
+  }
+  return counts;
+}
+
+/// The engine that was asked for and could run no program; empty if there is none.
+std::string silent_engine(const ProveReport& report) {
+  if (!report.engines_asked) return {};
+  for (const auto& engine : report.engines) {
+    const auto counts = count_replays(report, engine);
+    if (counts.other != 0 && counts.pass + counts.fail == 0) return engine + ": " + counts.why;
+  }
+  return {};
 }
 
 std::string counted(std::size_t count, std::string_view noun) {
@@ -124,7 +174,9 @@ bool holds(const TheoremRow& row) {
 props::Verdict verdict_of(const ProveReport& report) {
   if (std::ranges::any_of(report.rows, wrong)) return props::Verdict::fail;
   const bool whole = !report.interrupted && report.rows.size() == report.asked;
-  if (!whole || report.rows.empty()) return props::Verdict::no_verdict;
+  if (!whole || report.rows.empty() || !silent_engine(report).empty()) {
+    return props::Verdict::no_verdict;
+  }
   return std::ranges::all_of(report.rows, holds) ? props::Verdict::pass
                                                  : props::Verdict::no_verdict;
 }
@@ -156,7 +208,7 @@ std::string reason_of(const ProveReport& report) {
                ? proof.reason
                : fmt::format("{}: {}: {}", row.theorem.name, result_text(proof), proof.reason);
   }
-  return report.rows.empty() ? "no theorem" : "";
+  return report.rows.empty() ? "no theorem" : silent_engine(report);
 }
 
 std::string text_row(const TheoremRow& row) {
@@ -192,6 +244,19 @@ std::string text_twin(const TheoremRow& row) {
   return out + program_text(row.twin);
 }
 
+namespace {
+
+/// "kvm: 20 pass, 6 not comparable": programs of counterexamples on the engine.
+std::string replays_on(const ProveReport& report, std::string_view engine) {
+  const auto replays = count_replays(report, engine);
+  std::string out = fmt::format("  on {}: {} pass, {} FAIL, {} not comparable\n", engine,
+                                replays.pass, replays.fail, replays.other);
+  if (replays.other == 0) return out;
+  return out + indented(replays.why, "    the last one: ");
+}
+
+}  // namespace
+
 std::string text_summary(const ProveReport& report) {
   const auto count = [&](auto&& which) { return std::ranges::count_if(report.rows, which); };
   std::string out =
@@ -211,6 +276,7 @@ std::string text_summary(const ProveReport& report) {
       "counterexamples of twins: {} executed on numbers, {} step by step; {}\n"
       "replayed as programs on spec and impl\n",
       executions(smt::Execution::Kind::formula), executions(smt::Execution::Kind::run), programs);
+  for (const auto& engine : report.engines) out += replays_on(report, engine);
   if (!report.solver.empty()) {
     out += fmt::format("{}: {:.1f} CPU s\n", report.solver, report.cpu_seconds);
   }
@@ -220,12 +286,16 @@ std::string text_summary(const ProveReport& report) {
                              smt::second_solver_package);
   }
   unsigned agreed = 0, unconfirmed = 0;
+  std::string open;
   for (const auto& row : report.rows) {
     agreed += row.agreed;
     unconfirmed += row.unconfirmed;
+    if (row.unconfirmed != 0) open += wrapped("  no second opinion:", row.theorem.name, "    ");
   }
-  return out + fmt::format("cvc5: {} of {} unsatisfiable answers confirmed: {:.1f} CPU s\n", agreed,
-                           agreed + unconfirmed, report.second_seconds);
+  return out +
+         fmt::format("cvc5: {} of {} unsatisfiable answers confirmed: {:.1f} CPU s\n", agreed,
+                     agreed + unconfirmed, report.second_seconds) +
+         open;
 }
 
 namespace {
@@ -234,6 +304,21 @@ namespace {
 nlohmann::json execution_name(const smt::Execution& execution) {
   if (!execution.refutes) return nullptr;
   return execution.kind == smt::Execution::Kind::formula ? "formula" : "run";
+}
+
+}  // namespace
+
+namespace {
+
+nlohmann::json replays_json(const SideRow& side) {
+  auto replays = nlohmann::json::array();
+  for (const auto& replay : side.program.others) {
+    const bool skipped = replay.verdict == props::Verdict::no_verdict;
+    replays.push_back({{"engine", replay.engine},
+                       {"replay", props::name(replay.verdict)},
+                       {"reason", skipped ? replay.shown : ""}});
+  }
+  return replays;
 }
 
 }  // namespace
@@ -261,6 +346,7 @@ nlohmann::json json_rows(const ProveReport& report) {
                       {"executed", execution_name(row.twin.execution)},
                       {"numbers", row.twin.execution.text},
                       {"program", row.twin.program.text},
+                      {"engines", replays_json(row.twin)},
                       {"replay", row.twin.program.text.empty()
                                      ? nlohmann::json(nullptr)
                                      : nlohmann::json(props::name(row.twin.program.verdict))}}},

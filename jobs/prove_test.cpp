@@ -160,6 +160,54 @@ TEST_F(Prove, IsNoVerdictIfTimeRunsOut) {
   EXPECT_EQ(reason_of(report), "holds: timeout: no answer on the precondition in time");
 }
 
+TEST_F(Prove, ReplaysProgramsOnOtherEngines) {
+  options_.engines = {"impl"};
+  options_.engines_asked = true;
+  const auto report = run({small("holds", 7, passing)});
+  EXPECT_EQ(verdict_of(report), props::Verdict::pass) << reason_of(report);
+  EXPECT_NE(text_summary(report).find("  on impl: 1 pass, 0 FAIL, 0 not comparable"),
+            std::string::npos);
+  EXPECT_NE(text_twin(report.rows[0]).find("replayed on impl: pass"), std::string::npos);
+  EXPECT_EQ(json_rows(report)[0]["twin"]["engines"][0]["replay"], "pass");
+}
+
+TEST_F(Prove, IsNoVerdictIfAnEngineThatWasAskedForCannotRun) {
+  options_.engines = {"hosted:/nowhere"};
+  auto report = run({small("holds", 7, passing)});
+  EXPECT_EQ(verdict_of(report), props::Verdict::pass) << "nobody asked for it";
+  EXPECT_NE(text_summary(report).find("0 pass, 0 FAIL, 1 not comparable"), std::string::npos);
+  options_.engines_asked = true;
+  report = run({small("holds", 7, passing)});
+  EXPECT_EQ(verdict_of(report), props::Verdict::no_verdict);
+  EXPECT_TRUE(reason_of(report).starts_with("hosted:/nowhere: ")) << reason_of(report);
+}
+
+TEST_F(Prove, FailsIfAnotherEngineContradictsTheProgram) {
+  auto report = run({small("holds", 7, passing)});
+  report.rows[0].twin.program.others = {{"kvm", props::Verdict::fail, "read 0x1"}};
+  EXPECT_EQ(verdict_of(report), props::Verdict::fail);
+  EXPECT_EQ(reason_of(report), "holds: the program of its twin does not pass");
+  EXPECT_NE(text_details(report.rows[0]).find("replayed on kvm: FAIL"), std::string::npos);
+}
+
+TEST_F(Prove, ReportsWhatSpeaksOfAMachineOfFixedSizeAsBounded) {
+  auto theorem = small("holds", 7);
+  theorem.bound = 1;
+  const auto report = run({theorem});
+  EXPECT_EQ(verdict_of(report), props::Verdict::pass) << reason_of(report);
+  EXPECT_NE(text_row(report.rows[0]).find("bounded(1)"), std::string::npos);
+  EXPECT_EQ(json_rows(report)[0]["bound"], 1);
+  EXPECT_NE(text_summary(report).find("0 proved, 1 bounded"), std::string::npos);
+}
+
+TEST_F(Prove, NamesWhatTheSecondSolverDidNotDecide) {
+  auto report = run({small("holds", 7)});
+  report.second_solver = "/usr/bin/cvc5";
+  report.second_wanted = true;
+  report.rows[0].unconfirmed = 1;
+  EXPECT_NE(text_summary(report).find("no second opinion: holds"), std::string::npos);
+}
+
 TEST_F(Prove, DumpsEveryQueryForOtherSolvers) {
   options_.dump = folder_ / "dump";
   run({small("holds", 7)});
@@ -219,9 +267,20 @@ TEST(ChooseTheorems, ByNameAndBySubject) {
   EXPECT_NE(wrong.error().find("did you mean 'permission-check'?"), std::string::npos);
 }
 
-TEST(Theorems, AreNamedOnceAndSayWhatTheyStandOn) {
+TEST(ChooseTheorems, RefinementOnlyByName) {
   const auto all = choose_theorems({});
+  const auto refinement = choose_theorems({"refinement"});
+  ASSERT_TRUE(all && refinement);
+  EXPECT_EQ(refinement->size(), 61u);
+  for (const auto& theorem : *all) EXPECT_NE(theorem.subject, "refinement") << theorem.name;
+}
+
+TEST(Theorems, AreNamedOnceAndSayWhatTheyStandOn) {
+  auto all = choose_theorems({});
   ASSERT_TRUE(all);
+  const auto refinement = choose_theorems({"refinement"});
+  ASSERT_TRUE(refinement);
+  all->insert(all->end(), refinement->begin(), refinement->end());
   std::set<std::string> names;
   for (const auto& theorem : *all) {
     EXPECT_TRUE(names.insert(theorem.name).second) << theorem.name;

@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 
 #include <cstdlib>
+#include <filesystem>
+#include <fstream>
 #include <optional>
 #include <set>
 #include <sstream>
@@ -210,6 +212,21 @@ const std::vector<SmallMachine>& small_machines() {
   return all;
 }
 
+namespace {
+
+void save(RefinementRow& row, const std::filesystem::path& folder) {
+  if (folder.empty() || row.verdict != props::Verdict::fail) return;
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  const auto path = folder / fmt::format("refinement-{}.lockstep", row.machine);
+  std::ofstream file(path, std::ios::binary);
+  file << row.program;
+  file.close();
+  if (file) row.path = path;
+}
+
+}  // namespace
+
 RefinementReport refine(const RefinementOptions& options) {
   // Engines look for it when they are made.
   setenv("LOCKSTEP_INVARIANTS", "step", /*overwrite=*/0);
@@ -217,6 +234,7 @@ RefinementReport refine(const RefinementOptions& options) {
   report.depth = options.depth;
   for (const auto& machine : options.machines) {
     report.rows.push_back(Enumeration(machine, options).run());
+    save(report.rows.back(), options.failures);
     if (report.rows.back().verdict != props::Verdict::pass) break;
   }
   return report;
@@ -248,6 +266,7 @@ std::string text_row(const RefinementReport& report, const RefinementRow& row) {
     out += fmt::format("      {:<24} in {} programs\n", kind, count);
   }
   if (!row.program.empty()) out += row.program + row.shown;
+  if (!row.path.empty()) out += fmt::format("    lockstep replay {}\n", row.path.string());
   return out;
 }
 

@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/// `prove --refinement`: the implementation against the model on a small machine,
-/// every program up to a number of commands, every invariant after each of them.
+/// The companion of the refinement theorems (smt/refinement): the implementation
+/// itself against the model on a small machine, every program up to a number of
+/// commands, every invariant after each of them.
 ///
-/// Bounded, and enumerated rather than proved: what runs is impl/ itself, from the
-/// start, with the page-table entries that the alphabet names. Nothing is said of
-/// longer programs, of other entries, or of two vCPUs at once.
+/// Bounded, and enumerated rather than proved: from the start, with the page-table
+/// entries that the alphabet names. Nothing is said of longer programs, of other
+/// entries, or of two vCPUs at once.
 #pragma once
 
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -38,7 +40,8 @@ struct RefinementOptions {
   std::vector<SmallMachine> machines = small_machines();
   unsigned depth = 3;  ///< commands of a program
   props::EngineFactory factory = props::make_engine;
-  const std::atomic<bool>* stop = nullptr;         ///< not owned; may be null
+  std::filesystem::path failures;           ///< folder for a program that fails; may be empty
+  const std::atomic<bool>* stop = nullptr;  ///< not owned; may be null
   std::function<void(std::string_view)> progress;  ///< may be empty
 };
 
@@ -50,9 +53,10 @@ struct RefinementRow {
   std::uint64_t steps = 0;        ///< commands executed on impl, the setup's included
   std::map<std::string, std::uint64_t> by_command;  ///< programs with the command, by its words
   props::Verdict verdict = props::Verdict::no_verdict;
-  std::string reason;   ///< of a verdict that is no pass
-  std::string program;  ///< that is not admitted; a shortest one
-  std::string shown;    ///< the answers side by side
+  std::string reason;          ///< of a verdict that is no pass
+  std::string program;         ///< that is not admitted; a shortest one
+  std::filesystem::path path;  ///< where it was saved; may be empty
+  std::string shown;           ///< the answers side by side
   double seconds = 0;
 };
 

@@ -4,6 +4,11 @@
 
 #include <gtest/gtest.h>
 
+#include <unistd.h>
+
+#include <fstream>
+#include <sstream>
+
 namespace lockstep::jobs {
 namespace {
 
@@ -64,10 +69,18 @@ TEST(Refinement, FindsTheShortestProgramThatIsNotAdmitted) {
     if (!engine || name == "spec") return engine;
     return std::make_unique<Liar>(std::move(*engine));
   };
+  options.failures = std::filesystem::temp_directory_path() /
+                     ("lockstep-refinement-test-" + std::to_string(getpid()));
   const auto report = refine(options);
   EXPECT_EQ(verdict_of(report), props::Verdict::fail);
   const auto& program = report.rows[0].program;
   EXPECT_TRUE(program.ends_with("v0 cpl3 write 0x0 = 0x7\nv1 cpl3 read 0x0\n")) << program;
+  std::ostringstream saved;
+  saved << std::ifstream(options.failures / "refinement-tiny.lockstep").rdbuf();
+  EXPECT_EQ(saved.str(), program);
+  EXPECT_NE(text_row(report, report.rows[0]).find("lockstep replay "), std::string::npos);
+  std::error_code error;
+  std::filesystem::remove_all(options.failures, error);
 }
 
 TEST(Refinement, SaysWhatItCannotRun) {

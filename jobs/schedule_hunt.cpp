@@ -5,6 +5,7 @@
 #include <chrono>
 #include <nlohmann/json.hpp>
 
+#include "jobs/hosted_scenarios.h"
 #include "jobs/hosted_schedules.h"
 #include "props/child.h"
 #include "props/schedule/search.h"
@@ -27,12 +28,12 @@ nlohmann::json hunt_here(const ScheduleHuntOptions& options) {
   if (!opened) return {{"broken", opened.error()}};
   schedule::Runner runner;
   schedule::Tally tally;
-  for (std::uint64_t round = 0; tally.seconds < options.seconds; ++round) {
-    const auto systems = (*opened)->systems();
+  const auto systems = (*opened)->systems();
+  const double most = options.seconds * static_cast<double>(systems.size());
+  for (std::uint64_t round = 0; tally.seconds < most; ++round) {
     const schedule::System& system = systems[round % systems.size()];
-    auto found =
-        search(runner, system, schedule::no_defect, options.seed + round,
-               {.seconds = std::min(turn_seconds, options.seconds - tally.seconds)}, tally);
+    auto found = search(runner, system, schedule::no_defect, options.seed + round,
+                        {.seconds = std::min(turn_seconds, most - tally.seconds)}, tally);
     if (!found) continue;
     schedule::Tally shrinking;
     const double seconds = tally.seconds;
@@ -70,8 +71,8 @@ nlohmann::json ask(const std::function<nlohmann::json()>& body, std::chrono::sec
 }  // namespace
 
 ScheduleHunt hunt_schedules(const ScheduleHuntOptions& options) {
-  const auto wall =
-      std::chrono::seconds(static_cast<long>(options.seconds + shrink_seconds) * wall_factor);
+  const double most = options.seconds * static_cast<double>(hosted_scenarios().size());
+  const auto wall = std::chrono::seconds(static_cast<long>(most + shrink_seconds) * wall_factor);
   const auto told = ask([&] { return hunt_here(options); }, wall + grace);
   ScheduleHunt hunt;
   hunt.found = told.contains("title");

@@ -12,7 +12,7 @@ namespace lockstep::jobs {
 struct ScheduleHuntOptions {
   std::filesystem::path image;
   std::string engine;   ///< its name in the saved text, "hosted:6.1"
-  double seconds = 20;  ///< CPU time
+  double seconds = 20;  ///< CPU time of each system
   std::uint64_t seed = 1;
 };
 

@@ -67,7 +67,7 @@ Shape draw_shape(Draw& draw, const Features& features, const GeneratorOptions& o
 }
 
 /// Five choices, a bit each, so that numbers in a row take every combination
-/// equally often; above them, A/D bits of EPT.
+/// equally often; above them, A/D bits of EPT and the log of what they say.
 void choose_host(std::uint64_t number, const Features& features, Configuration& configuration) {
   const auto has = [&](Feature feature) { return features[static_cast<unsigned>(feature)]; };
   const auto bit = [number](unsigned at) { return ((number >> at) & 1u) != 0; };
@@ -79,7 +79,10 @@ void choose_host(std::uint64_t number, const Features& features, Configuration& 
   if (has(Feature::mmu_shadow) && has(Feature::mmu_tdp)) {
     configuration.mmu = bit(4) ? MmuKind::tdp : MmuKind::shadow;
   }
-  if (host.vendor == Vendor::intel) host.ad_bits = (number >> 5) % 4 != 0;
+  if (host.vendor == Vendor::intel) {
+    host.ad_bits = (number >> 5) % 4 != 0;
+    if (*host.ad_bits) host.pml = bit(7);
+  }
 }
 
 Configuration draw_configuration(Draw& draw, const Shape& shape, const Features& features,

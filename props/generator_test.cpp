@@ -122,8 +122,10 @@ TEST(Generator, HostParametersTakeTurns) {
       EXPECT_EQ(*host.vendor, Vendor::intel);
       ++shares[*host.ad_bits ? "ad" : "no ad"];
     }
+    ASSERT_EQ(host.pml.has_value(), host.ad_bits.value_or(false));
+    if (host.pml) ++shares[*host.pml ? "pml" : "no pml"];
   }
-  EXPECT_EQ(shares.size(), 32u + 6u);
+  EXPECT_EQ(shares.size(), 32u + 8u);
   for (const auto& [key, count] : shares) EXPECT_GE(count, cases / 50) << key;
 
   options.everywhere.reset(static_cast<unsigned>(Feature::host_parameters));

@@ -30,10 +30,14 @@ Result<void> ImplEngine::begin(const Configuration& configuration, bool /*fresh*
   settings.eager_page_split = host.eager_page_split.value_or(true);
   // Intel's processors with D bits log them by themselves (PML).
   settings.dirty_bits = platform_.tdp && configuration.dirty_log != DirtyLogMode::ring &&
-                        host.vendor == Vendor::intel && host.ad_bits.value_or(true);
+                        host.vendor == Vendor::intel && host.ad_bits.value_or(true) &&
+                        host.pml.value_or(true);
+  const Timed timed(*this);
   machine_.emplace(configuration, arena_, memory_.view(configuration.memory), settings);
   machine_->vcpus.resize(configuration.vcpus);
   commands_ = 0;
+  before_.reset();
+  check_commands_ = checks_commands();
   return {};
 }
 
@@ -41,6 +45,7 @@ Result<Observation> ImplEngine::end() {
   if (!machine_) return Done{};
   std::string leaks = judge_invariants();
   tally();
+  const Timed timed(*this);
   for (auto& cpu : machine_->vcpus) cpu.reset();
   vm().empty_split_caches();
   auto held = std::make_optional(vm().exclusive());
@@ -114,7 +119,8 @@ Result<Observation> ImplEngine::execute(const Command& command) {
   hit(Path::commands);
   ++commands_;
   auto seen = std::visit([this](const auto& alternative) { return run(alternative); }, command);
-  if (checks_ == hw::hosted::InvariantChecks::every_command) [[unlikely]] {
+  if (check_commands_ && (commands_ <= longest_checked ||
+                          checks_ == hw::hosted::InvariantChecks::every_command)) [[unlikely]] {
     if (std::string broken = broken_invariants(); !broken.empty()) {
       return Unexpected{std::move(broken)};
     }
@@ -134,6 +140,7 @@ Result<VirtualCpu*> ImplEngine::vcpu(unsigned index) {
     return cpu.get();
   }
   const Configuration& config = machine_->config;
+  const Timed timed(*this);
   cpu = std::make_unique<VirtualCpu>(
       vm(),
       impl::PagingRegisters{
@@ -147,6 +154,7 @@ Result<VirtualCpu*> ImplEngine::vcpu(unsigned index) {
 Observation ImplEngine::set_slot(const Command& command) {
   const auto region = machine_->user_slots.region(command);
   if (!region) return Errno{EINVAL};
+  const Timed timed(*this);
   const auto set = vm().set_memory_region({.id = region->id,
                                            .gpa = region->gpa,
                                            .size = region->size,
@@ -250,9 +258,8 @@ Result<Observation> ImplEngine::run(const HostChange& command) {
         memory.collapse(hva, size);
         break;
       default:  // discard
-        for (Hva at = hva; at < hva + size; at += 8) {
-          memory.store(at, 8, code_cell(static_cast<std::uint32_t>(at >> page_shift)));
-        }
+        memory.fill(hva, size,
+                    [](Hfn page) { return code_cell(static_cast<std::uint32_t>(page)); });
     }
     vm().invalidate_end();
   }

@@ -118,6 +118,7 @@ std::optional<Observation> ImplEngine::handle(VirtualCpu& cpu, const Access& com
     return Unexpected{spec::print(*stale)};
   }
   impl::FaultOutcome handled;
+  const Timed timed(*this);
   if (const auto* nested = std::get_if<spec::NestedFault>(&outcome)) {
     handled = cpu.mmu.tdp_fault(nested->gpa, nested->kind, nested->reserved);
   } else if (platform_.tdp) {
@@ -154,8 +155,11 @@ Result<Observation> ImplEngine::run(const Access& command) {
     if (faults > 2 && lockstep::schedule::listener != nullptr) {
       lockstep::schedule::listener->yield();
     }
-    if (const auto entered = cpu.mmu.prepare_entry(); !entered) {
-      return Errno{number(entered.error())};
+    {
+      const Timed timed(*this);
+      if (const auto entered = cpu.mmu.prepare_entry(); !entered) {
+        return Errno{number(entered.error())};
+      }
     }
     synchronize(cpu);
     const spec::ProcessorState state = processor_state(cpu);

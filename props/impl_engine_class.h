@@ -3,9 +3,10 @@
 /// the class itself. Private to props/impl_engine*.
 #pragma once
 
+#include <x86intrin.h>
+
 #include <array>
 #include <bit>
-#include <cstdlib>
 #include <map>
 #include <memory>
 #include <optional>
@@ -20,7 +21,9 @@
 #include "impl/vm.h"
 #include "props/schedule/runner.h"
 #include "spec/cpu/processor.h"
+#include "spec/cpu/ticks.h"
 #include "spec/engine.h"
+#include "spec/engine_insides.h"
 #include "spec/kvm/view.h"
 #include "spec/x86/walk.h"
 
@@ -142,12 +145,14 @@ inline constexpr std::array<std::string_view, static_cast<std::size_t>(Path::cou
     "mutant",
     "invariants"};
 
+/// Commands of a program after which its inside is looked at, unless all are wanted.
+using hw::hosted::longest_checked;
+
 /// Table frames start above every frame of program memory.
 inline constexpr Hfn first_table_frame = 1ull << 28;
 
 /// Host memory of one program after another: each page names itself, and only
-/// pages that a program stored to are written again. Pages that migrate have a
-/// second frame each, whose contents matter only while they are there.
+/// pages that a program stored to are written again.
 class ProgramMemory {
  public:
   void reset(std::uint64_t bytes) {
@@ -161,20 +166,14 @@ class ProgramMemory {
     if (pages <= page) return;
     touched_.resize((pages + 63) / 64);
     cells_.resize(pages * cells_per_page);
-    away_.reset(static_cast<std::byte*>(std::calloc(pages, page_size)));  // costs what is used
     for (; page < pages; ++page) fill(page);
   }
   impl::HostMemory view(std::uint64_t bytes) {
-    const std::uint64_t size = bytes & page_mask;
-    const std::span<std::byte> away(away_.get(), away_ ? size : 0);
-    return {std::as_writable_bytes(std::span(cells_)).first(size), away, touched_};
+    return {std::as_writable_bytes(std::span(cells_)).first(bytes & page_mask), touched_};
   }
 
  private:
   static constexpr std::size_t cells_per_page = page_size / 8;
-  struct Free {
-    void operator()(std::byte* bytes) const noexcept { std::free(bytes); }
-  };
   void fill(Hfn page) {
     const std::span<std::uint64_t> all(cells_);
     for (auto& cell : all.subspan(page * cells_per_page, cells_per_page)) {
@@ -183,7 +182,6 @@ class ProgramMemory {
   }
 
   std::vector<std::uint64_t> cells_;
-  std::unique_ptr<std::byte, Free> away_;
   std::vector<std::uint64_t> touched_;
 };
 
@@ -237,7 +235,7 @@ struct Machine {
   DirtyPages full_rings;  ///< taken out before a full ring stopped a vCPU
 };
 
-class ImplEngine final : public Engine {
+class ImplEngine final : public Engine, public ExportsTables, public CountsMemory, public TimesMmu {
  public:
   ImplEngine();
   std::string_view name() const override { return "impl"; }
@@ -247,6 +245,10 @@ class ImplEngine final : public Engine {
   Result<std::vector<ParallelAnswer>> execute_parallel(
       std::span<const ParallelCommand> commands) override;
   Result<Observation> end() override;
+  std::unique_ptr<TableExport> export_tables(unsigned vcpu) override;
+  std::optional<std::uint64_t> mmu_bytes() override;
+  void time_mmu(bool on) override { timed_ = on; }
+  std::uint64_t mmu_ticks() const override { return ticks_; }
   const std::map<std::string, std::uint64_t>& reached() const override;
 
  private:
@@ -290,9 +292,26 @@ class ImplEngine final : public Engine {
                                     const spec::Outcome& outcome);
   void tally();
   spec::View view();
+  bool checks_commands() const;
   std::string broken_invariants();
   std::string judge_invariants();
   void take_rings(DirtyPages& pages);
+
+  /// The MMU runs as long as this lives.
+  class Timed {
+   public:
+    explicit Timed(ImplEngine& engine) : engine_(engine.timed_ ? &engine : nullptr) {
+      if (engine_ != nullptr) engine_->ticks_ -= __rdtsc();
+    }
+    Timed(const Timed&) = delete;
+    Timed& operator=(const Timed&) = delete;
+    ~Timed() {
+      if (engine_ != nullptr) engine_->ticks_ += __rdtsc() - spec::tick_cost();
+    }
+
+   private:
+    ImplEngine* engine_;
+  };
 
   Platform platform_;
   impl::TableArena arena_{first_table_frame};
@@ -303,6 +322,10 @@ class ImplEngine final : public Engine {
   hw::hosted::InvariantChecks checks_ = hw::hosted::invariant_checks_wanted();
   std::unique_ptr<schedule::Runner> runner_;  ///< made for the first parallel block
   lockstep::schedule::Tag guest_tag_{"guest"};
+  bool timed_ = false;
+  std::uint64_t ticks_ = 0;
+  bool check_commands_ = false;       ///< of this program
+  std::optional<spec::View> before_;  ///< the last that was taken of this program
   std::uint64_t programs_ = 0;
   std::uint64_t commands_ = 0;
 };

@@ -107,6 +107,14 @@ Result<std::vector<ParallelAnswer>> ImplEngine::execute_parallel(
           fmt::format("{}: {}", schedule::name(outcome.failure->kind), outcome.failure->text)};
       shared.answers[i].ended = std::max(shared.answers[i].ended, shared.clock);
     }
+    return std::move(shared.answers);
+  }
+  // Several commands are no step that a rule about one command speaks of.
+  before_.reset();
+  if (check_commands_ && !shared.answers.empty()) [[unlikely]] {
+    if (std::string broken = broken_invariants(); !broken.empty()) {
+      shared.answers.back().observation = Unexpected{std::move(broken)};
+    }
   }
   return std::move(shared.answers);
 }

@@ -12,13 +12,14 @@ using Kind = spec::ViewEntry::Kind;
 
 /// Bit of the request in a view; its name is KVM's.
 constexpr unsigned free_obsolete_roots = 0;
+constexpr unsigned load_root = 1;
 
 /// Of programs that are not too long, one in so many is checked at its end.
 constexpr std::uint64_t sampled = 16;
-constexpr std::uint64_t longest_sampled = 400;
+/// ... and one in so many after each command, with what it changed.
+constexpr std::uint64_t sampled_commands = 256;
 
-spec::ViewRole view_of(const impl::ShadowPage& page) {
-  const impl::Role& role = page.role;
+spec::ViewRole view_of(const impl::Role& role, bool invalid) {
   spec::ViewRole view;
   view.word = static_cast<std::uint32_t>(role.word());
   view.level = role.level;
@@ -26,7 +27,7 @@ spec::ViewRole view_of(const impl::ShadowPage& page) {
   view.quadrant = role.quadrant;
   view.direct = role.direct;
   view.access = role.access;
-  view.invalid = page.invalid;
+  view.invalid = invalid;
   view.efer_nx = role.efer_nx;
   view.cr0_wp = role.cr0_wp;
   view.smep = role.smep_andnot_wp;
@@ -97,6 +98,7 @@ class Builder {
     for (const auto& slot : vm_.slots().all()) add(*slot);
     counters();
     view_.requests[free_obsolete_roots] = "MMU_FREE_OBSOLETE_ROOTS";
+    view_.requests[load_root] = "LOAD_MMU_PGD";
     return std::move(view_);
   }
 
@@ -104,8 +106,16 @@ class Builder {
     spec::ViewVcpu view;
     view.id = id;
     if (vcpu.drops_obsolete_roots()) view.requests |= 1ull << free_obsolete_roots;
+    if (vcpu.loads_root()) view.requests |= 1ull << load_root;
+    const auto cache = [&](const char* name, const auto& of) {
+      view.caches.push_back({.name = name, .objects = of.size(), .capacity = of.capacity});
+    };
+    cache("mmu_shadow_page_cache", vcpu.caches().pages);
+    cache("mmu_shadowed_info_cache", vcpu.caches().translations);
+    cache("mmu_pte_list_desc_cache", vcpu.caches().rmaps);
     spec::ViewMmu& mmu = view.mmus[0];
     mmu.used = true;
+    mmu.role = view_of(vcpu.root_role(), /*invalid=*/false);
     if (vm_.uses_tdp_mmu()) {
       if (vcpu.tdp_root()) mmu.active = {0, gfn_to_gpa(vcpu.tdp_root().page().frame())};
       return view;
@@ -149,22 +159,37 @@ class Builder {
     spec::ViewPage view;
     view.table = page.frame();
     view.gfn = page.gfn;
-    view.role = view_of(page);
+    view.role = view_of(page.role, page.invalid);
     view.tdp_mmu = page.tdp_mmu;
     view.unsync = page.unsync;
     view.no_huge = page.no_huge;
-    view.obsolete = page.tdp_mmu ? page.invalid : mmu_.is_obsolete(page);
+    view.obsolete = page.tdp_mmu ? bool{page.invalid} : mmu_.is_obsolete(page);
     view.valid_generation = page.valid_generation ? 1 : 0;
     view.root_count = static_cast<long>(page.roots.value());
     view.unsync_children = page.unsync_children.count();
     view.write_flooding = page.write_flooding;
-    page.for_each_used([&](unsigned index) { view.entries.push_back(view_of(page, index)); });
+    page.for_each_used([&](unsigned index) {
+      view.entries.push_back(view_of(page, index));
+      if (view.entries.back().kind == Kind::leaf) add_host(view.entries.back(), page.role.level);
+    });
     const auto parent = [&](impl::SpteRef ref) {
       view.parents.push_back({mmu_.arena().page(ref.page()).frame(), ref.entry()});
     };
     page.parents.for_each(mmu_.arena().rmaps(), parent);
     if (page.tdp_mmu && !page.parent.none()) parent(page.parent);
     if (!view_.pages.emplace(view.table, view).second) view_.same_table.push_back(view.table);
+  }
+
+  /// What the host has behind the leaf.
+  void add_host(spec::ViewEntry& leaf, unsigned level) {
+    const Gfn gfn = impl::level_base(leaf.gfn, level);
+    impl::MemorySlot* const slot = vm_.slots().by_gfn(gfn);
+    if (slot == nullptr) return;
+    const Hva hva = slot->hva_of(gfn_to_gpa(gfn));
+    impl::HostMemory& memory = vm_.memory();
+    if (!memory.contains(hva & page_mask, page_size)) return;
+    leaf.host = {
+        .frame = memory.frame(hva), .writable = memory.writable(hva), .level = memory.level(hva)};
   }
 
   void add_tree(impl::ShadowPage& page) {
@@ -224,6 +249,7 @@ class Builder {
     counters.zapped = mmu_.events().pages_zapped;
     counters.recycled = mmu_.events().recycled;
     counters.flooded = mmu_.events().flooded;
+    counters.pte_writes = vm_.tracked_stores();
   }
 
   impl::Vm& vm_;
@@ -246,22 +272,37 @@ spec::View ImplEngine::view() {
 
 std::string ImplEngine::broken_invariants() {
   hit(Path::invariants);
+  spec::View now = view();
+  auto found = spec::violations(now);
+  if (before_) {
+    for (auto& violation : spec::step_violations(*before_, now)) {
+      found.push_back(std::move(violation));
+    }
+  }
+  before_ = std::move(now);
   std::string text;
-  for (const spec::Violation& violation : spec::violations(view())) {
+  for (const spec::Violation& violation : found) {
     text += (text.empty() ? "" : "; ") + spec::print(violation);
   }
   // Programs made smaller must show it too.
-  if (!text.empty() && checks_ == hw::hosted::InvariantChecks::sampled) {
-    checks_ = hw::hosted::InvariantChecks::every_program;
+  using Checks = hw::hosted::InvariantChecks;
+  if (!text.empty() && checks_ == Checks::sampled) {
+    checks_ = check_commands_ ? Checks::every_command : Checks::every_program;
   }
   return text;
+}
+
+// The first program of an engine is always checked: it may be a replay.
+bool ImplEngine::checks_commands() const {
+  using Checks = hw::hosted::InvariantChecks;
+  return checks_ == Checks::every_command ||
+         (checks_ == Checks::sampled && programs_ % sampled_commands == 0);
 }
 
 std::string ImplEngine::judge_invariants() {
   using Checks = hw::hosted::InvariantChecks;
   if (checks_ == Checks::off) return {};
-  // The first program of an engine is always checked: it may be a replay.
-  const bool turn = programs_++ % sampled == 0 && commands_ <= longest_sampled;
+  const bool turn = programs_++ % sampled == 0 && commands_ <= longest_checked;
   if (checks_ == Checks::sampled && !turn) return {};
   return broken_invariants();
 }

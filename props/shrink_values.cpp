@@ -159,6 +159,7 @@ std::vector<Program> simpler_programs(const Program& program) {
   with([](Program& other) { other.configuration.host.eager_page_split.reset(); });
   with([](Program& other) { other.configuration.host.nx_huge_pages.reset(); });
   with([](Program& other) { other.configuration.host.ad_bits.reset(); });
+  with([](Program& other) { other.configuration.host.pml.reset(); });
   with([](Program& other) { other.configuration.host.contended.reset(); });
   with([](Program& other) { other.configuration.host.fail_allocation.reset(); });
   with([](Program& other) { other.configuration.host.pfnmap.reset(); });

@@ -171,7 +171,12 @@ std::string_view name(Result result) {
 
 Proof prove(const Theorem& theorem, Side side, const Limits& limits) {
   if (const auto* formula = std::get_if<FormulaBody>(&theorem.body)) {
-    return prove_formula(whole(formula->terms, side), limits);
+    Proof proof = prove_formula(whole(formula->terms, side), limits);
+    if (proof.result == Result::proved && theorem.bound != 0) {
+      proof.result = Result::bounded;
+      proof.bound = theorem.bound;
+    }
+    return proof;
   }
   return prove_protocol(std::get<ProtocolBody>(theorem.body)(side), limits);
 }

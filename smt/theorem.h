@@ -101,6 +101,9 @@ struct Theorem {
   /// A program in Lockstep's language that shows a counterexample of a formula;
   /// empty text if this one cannot be expressed. Null if none can.
   std::function<std::string(const Assignment&)> program;
+  /// Not 0: what is proved speaks of so many steps of a machine of fixed size, and
+  /// is reported as bounded.
+  unsigned bound = 0;
 };
 
 }  // namespace lockstep::smt

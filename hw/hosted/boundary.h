@@ -15,10 +15,16 @@
 extern "C" {
 #endif
 
-#define HOSTED_BOUNDARY_VERSION 6u
+#define HOSTED_BOUNDARY_VERSION 7u
 
 /* The last word of a stack that the image made: callers are sought no further. */
 #define HOSTED_STACK_END 0x646e652d6b636174ull
+
+/* Symbols of the kernel that nobody provides: each has so many bytes of addresses, above
+ * every image, where nothing is. */
+#define HOSTED_ABSENT_SYMBOLS 0x78000000ull
+#define HOSTED_ABSENT_BYTES 0x10000ull
+#define HOSTED_ABSENT_END 0x7c000000ull
 
 typedef unsigned long long hosted_u64; /* 64 bits on both sides */
 
@@ -62,6 +68,9 @@ struct hosted_entry {
   hosted_u64 root;             /* host physical address of the top table */
   unsigned root_level;         /* 3, 4 or 5 */
   unsigned ept_accessed_dirty; /* EPT only: the processor sets A and D */
+  unsigned log;                /* EPT with A and D: the processor logs what it makes dirty */
+  unsigned log_index;          /* 16 bits: of the next entry; written back */
+  hosted_u64 log_page;         /* host physical address of 512 entries */
   unsigned asid;               /* ASID or VPID */
   unsigned flush;              /* enum hosted_flush: before the entry */
   hosted_u64 gpr[16];          /* in the encoding's order: rax rcx rdx rbx rsp ... */
@@ -83,6 +92,7 @@ enum hosted_exit_reason {
   HOSTED_EXIT_LEAVE,        /* HLT: KVM_RUN returns to user space */
   HOSTED_EXIT_PAGE_FAULT,   /* code, address */
   HOSTED_EXIT_NESTED_FAULT, /* code, address: guest physical */
+  HOSTED_EXIT_LOG_FULL,     /* page-modification log */
   HOSTED_EXIT_WRITE_CR,     /* number, value */
   HOSTED_EXIT_INVLPG,       /* address */
   HOSTED_EXIT_INVPCID,      /* value: type, address: linear address of the descriptor */
@@ -95,7 +105,8 @@ enum hosted_exit_reason {
 #define HOSTED_NESTED_WRITE 2u
 #define HOSTED_NESTED_FETCH 16u
 #define HOSTED_NESTED_RESERVED 8u
-#define HOSTED_NESTED_TABLE 32u /* during the guest's own page walk; else the final address */
+#define HOSTED_NESTED_TABLE 32u    /* during the guest's own page walk; else the final address */
+#define HOSTED_NESTED_REGISTER 64u /* with TABLE: an entry that MOV to CR loads into a register */
 #define HOSTED_NESTED_ACCESS_RIGHTS_SHIFT 8 /* EPT: R W X of the entry that faulted */
 
 /* Why the guest stopped, as the software processor says. gpr, rip, cr2, cr3 of
@@ -140,8 +151,8 @@ struct hosted_host {
   int (*should_fail)(void* context, unsigned kind, hosted_u64 caller);
   /* The host's page tables. */
   void (*look_up)(void* context, hosted_u64 address, struct hosted_host_page* page);
-  /* The kernel has a page of the user's in hand and does not use it yet; no mmu_lock
-   * is held, so that the notifiers may be called. */
+  /* The kernel has a page of the user's in hand and is about to take mmu_lock, to map it:
+   * nobody holds it, so that the notifiers may be called. */
   void (*looked_up)(void* context, hosted_u64 address);
   /* User memory at `address` is about to be written (or its page handed to
    * somebody who may). */

@@ -138,6 +138,8 @@ struct hosted_view_sink {
   /* A page on the list of those that NX huge page recovery may zap. */
   void (*recoverable)(void* context, hosted_u64 table);
   void (*vcpu)(void* context, const struct hosted_view_vcpu* vcpu);
+  /* A memory cache of the last vCPU; the name is a literal. */
+  void (*cache)(void* context, const char* name, hosted_u64 objects, hosted_u64 capacity);
   /* A lock that is held; names are known to kernels with lockdep. */
   void (*lock)(void* context, const char* name, int shared);
 };

@@ -180,12 +180,17 @@ void Cpus::tell(Tell&& what) {
 }
 
 /// The CPU has read this twice, and took no lock since: more of the same shows
-/// nothing.
+/// nothing. One that reads on and on spins until another CPU writes, as kvm_rmap_lock()
+/// does, and gives way.
 bool Cpus::again(const void* address, unsigned how) {
   Last& last = last_[active_];
   const bool same = last.address == address && (how & HOSTED_ACCESS_WRITE) == 0;
   last.times = same ? last.times + 1 : 0;
   last.address = address;
+  constexpr unsigned readings_of_one_who_spins = 8;
+  if (last.times >= readings_of_one_who_spins) {
+    tell([](Listener& to) { to.yield(); });
+  }
   return last.times > 1;
 }
 

@@ -23,7 +23,7 @@ class Notes final : public lockstep::schedule::Listener {
   void lock(const Tag& lock, LockKind, Hold) override { say("lock", lock); }
   bool try_lock(const Tag&, LockKind, Hold) override { return true; }
   void unlock(const Tag&, Hold) noexcept override {}
-  void atomic(const Tag&, Access, std::memory_order) override {}
+  void atomic(const Tag&, Access, std::memory_order) override { ++accesses; }
   void plain(const Tag&, Access) override {}
   bool allocate(const Tag&, Allocation) override { return true; }
   void born(const Tag&) override {}
@@ -37,12 +37,13 @@ class Notes final : public lockstep::schedule::Listener {
   void spin(const Tag& event) override { say("spin", event); }
   void wake(const Tag& event) override { say("wake", event); }
   void count(const Tag&, std::int64_t) override {}
-  void yield() override {}
+  void yield() override { say("yield", Tag("")); }
   void warn(const char*) override {}
   void null_used(const char*) override {}
   bool over() const override { return over_; }
 
   std::string told;
+  unsigned accesses = 0;
   std::function<void()> meanwhile;
   bool over_ = false;
   bool throws_ = false;
@@ -120,6 +121,22 @@ TEST_F(CpusTest, InterruptsWaitUntilTheyAreTaken) {
   };
   EXPECT_EQ(ioctl(21, 2), 20);
   EXPECT_EQ(notes.told, "prepare interrupts.2; spin interrupts.2; wake interrupts.2; ");
+}
+
+/// Readings of one address are told twice; who goes on reading waits for somebody.
+TEST_F(CpusTest, WhoSpinsGivesWay) {
+  cpus->enter(1);
+  notes.meanwhile = [&] {
+    notes.meanwhile = {};
+    cpus->enter(2);
+    EXPECT_EQ(ioctl(24, 1), 0);
+  };
+  const auto readings = ioctl(23);
+  ASSERT_TRUE(readings);
+  EXPECT_GT(*readings, 2);
+  EXPECT_LT(*readings, 20);
+  EXPECT_EQ(notes.accesses, 2u);
+  EXPECT_EQ(notes.told, "yield ; ");
 }
 
 TEST_F(CpusTest, NobodyListensAfterTheEnd) {

@@ -59,6 +59,9 @@ hosted_parameters HostedEngine::parameters_for(const Configuration& configuratio
   wanted.eager_page_split = host.eager_page_split.value_or(true) ? 1 : 0;
   wanted.nx_huge_pages = host.nx_huge_pages.value_or(false) ? 1 : 0;
   wanted.ept_accessed_dirty = host.ad_bits.value_or(true) ? 1 : 0;
+  // Where it means nothing, no other module is wanted for it.
+  const bool logs = wanted.intel != 0 && wanted.tdp != 0 && wanted.ept_accessed_dirty != 0;
+  wanted.pml = logs && host.pml.value_or(true) ? 1 : 0;
   wanted.five_level = configuration.paging == PagingMode::level5 ? 1 : 0;
   return wanted;
 }
@@ -105,6 +108,7 @@ Result<void> HostedEngine::begin(const Configuration& configuration, bool /*fres
   abandoned_.clear();
   full_rings_ = {};
   commands_ = 0;
+  before_.reset();
   check_commands_ = checks_commands();
   if (configuration.smm) return tl::unexpected(EngineError{"this engine has no guest for SMM"});
   if (configuration.vcpus == 0 || configuration.vcpus > harness_max_vcpus ||
@@ -121,6 +125,8 @@ Result<void> HostedEngine::begin(const Configuration& configuration, bool /*fres
   root_entries_ = harness_root_entries(configuration.paging);
   roots_planted_ = false;
   met_mmio_ = false;
+  aliases_.clear();
+  session_->forget_warnings();
   session_->contend(configuration.host.contended.value_or(false));
   const auto& failing = configuration.host.fail_allocation;
   session_->host().set_faults(failing ? FaultPlan::nth(*failing) : faults_);
@@ -259,6 +265,7 @@ Result<Observation> HostedEngine::set_slot(const Command& command) {
   }
   counts_.hit(Path::slot_ok);
   slots_.accept(region);
+  aliases_.add(region.gpa, region.hva, region.size);
   roots_planted_ = false;
   return Done{};
 }
@@ -306,10 +313,16 @@ const std::map<std::string, std::uint64_t>& HostedEngine::reached() const {
   }
   const Processors::Counts& counts = session_->processors().counts();
   const std::pair<const char*, std::uint64_t> processor[] = {
-      {"vm entry", counts.entries},       {"tlb hit", counts.tlb_hits},
-      {"page fault", counts.page_faults}, {"nested fault", counts.nested_faults},
-      {"emulated", counts.emulated},      {"event injected", counts.injected},
-      {"tlb flush", counts.flushes},      {"tlb invalidation", counts.invalidations}};
+      {"vm entry", counts.entries},
+      {"tlb hit", counts.tlb_hits},
+      {"page fault", counts.page_faults},
+      {"nested fault", counts.nested_faults},
+      {"emulated", counts.emulated},
+      {"event injected", counts.injected},
+      {"tlb flush", counts.flushes},
+      {"tlb invalidation", counts.invalidations},
+      {"page modification logged", counts.logged},
+      {"page-modification log full", counts.full_logs}};
   for (const auto& [name, count] : processor) {
     if (count != 0) reached_[name] = count;
   }

@@ -13,6 +13,7 @@
 #include <string_view>
 #include <vector>
 
+#include "hw/hosted/aliases.h"
 #include "hw/hosted/cpus.h"
 #include "hw/hosted/fault_plan.h"
 #include "hw/hosted/machine.h"
@@ -24,6 +25,7 @@
 #include "hw/kvm/guest_image.h"
 #include "hw/kvm/harness_tables.h"
 #include "spec/engine.h"
+#include "spec/engine_insides.h"
 #include "spec/kvm/view.h"
 
 namespace lockstep::hw::hosted {
@@ -38,7 +40,7 @@ InvariantChecks invariant_checks_wanted();
 /// asked for.
 inline constexpr std::uint64_t longest_checked = 400;
 
-class HostedEngine final : public Engine {
+class HostedEngine final : public Engine, public CountsMemory, public TimesMmu {
  public:
   /// Map the image and try what it can do. `name` is the engine's. What runs is
   /// counted in `coverage`, if given; not owned.
@@ -63,6 +65,11 @@ class HostedEngine final : public Engine {
   void set_faults(const FaultPlan& plan) { faults_ = plan; }
   /// Until another call; sampled becomes every program after a violation.
   void check_invariants(InvariantChecks when) { checks_ = when; }
+  /// Slab objects and pages that the kernel has allocated.
+  std::optional<std::uint64_t> mmu_bytes() override;
+  /// All of the kernel, and what it calls of the shim.
+  void time_mmu(bool on) override { session_->host().time_kernel(on); }
+  std::uint64_t mmu_ticks() const override { return session_->host().kernel_ticks(); }
   /// The inside of the program's VM, between begin() and end().
   Result<spec::View> view();
 
@@ -149,6 +156,8 @@ class HostedEngine final : public Engine {
   Result<Observation> on(const NxRecover& command);
 
   // engine_view.cpp: the inside of the VM.
+  void add_host_page(const spec::View& view, const spec::ViewPage& page,
+                     spec::ViewEntry& leaf) const;
   bool checks_commands() const;
   std::string broken_invariants();
   std::string judge_invariants();
@@ -189,12 +198,14 @@ class HostedEngine final : public Engine {
   const Instructions* code_ = nullptr;
   bool roots_planted_ = false;
   bool met_mmio_ = false;  ///< this program, in any command
+  Aliases aliases_;        ///< of this program
   DirtyPages full_rings_;  ///< taken because a ring was full
   FaultPlan faults_;
   InvariantChecks checks_ = invariant_checks_wanted();
-  bool check_commands_ = false;  ///< of this program
-  std::uint64_t programs_ = 0;   ///< ended
-  std::uint64_t commands_ = 0;   ///< of this program
+  bool check_commands_ = false;       ///< of this program
+  std::optional<spec::View> before_;  ///< the last that was taken of this program
+  std::uint64_t programs_ = 0;        ///< ended
+  std::uint64_t commands_ = 0;        ///< of this program
   std::optional<hosted_counters> baseline_;
   std::string abandoned_;  ///< the fatal finding of this program
   Reached counts_;

@@ -171,6 +171,38 @@ TEST_F(HostedTest, DirtyLog) {
   end();
 }
 
+/// With PML, KVM clears dirty flags and the processor tells what becomes dirty again;
+/// without, KVM takes write access.
+TEST_F(HostedTest, DirtyLogByThePageModificationLog) {
+  for (const bool logs : {true, false}) {
+    Configuration configuration;
+    configuration.mmu = MmuKind::tdp;
+    configuration.host.vendor = Vendor::intel;
+    configuration.host.pml = logs;
+    begin(configuration);
+    const auto logged = [&] {
+      const auto& reached = engine->reached();
+      const auto found = reached.find("page modification logged");
+      return found == reached.end() ? 0 : found->second;
+    };
+    const std::uint64_t before = logged();
+    EXPECT_EQ(run(SlotFlags{.id = 0, .log = true}), Observation(Done{}));
+    for (unsigned round = 0; round < 3; ++round) {
+      EXPECT_EQ(write(0x8000, round), Observation(Done{}));
+      const Observation log = run(DirtyGet{.id = 0});
+      ASSERT_TRUE(std::holds_alternative<DirtyBitmap>(log)) << print(log);
+      EXPECT_NE(std::get<DirtyBitmap>(log).words[0] & 1u << 8, 0u) << round;
+    }
+    // The first write finds a page that is no longer huge: KVM marks it as it maps it.
+    if (logs) {
+      EXPECT_GE(logged() - before, 2u);
+    } else {
+      EXPECT_EQ(logged(), before);
+    }
+    end();
+  }
+}
+
 TEST_F(HostedTest, DirtyRing) {
   if (!engine->platform().features.test(static_cast<std::size_t>(Feature::dirty_ring))) {
     GTEST_SKIP() << "no dirty ring";

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+#include <algorithm>
 #include <cstdlib>
 #include <string_view>
 
@@ -32,8 +33,34 @@ Result<spec::View> HostedEngine::view() {
     return tl::unexpected(EngineError{"the kernel is dead: " + abandoned_});
   }
   auto view = take_view(*session_, machine_->vm().number());
-  if (view) view->nx_huge_pages = session_->parameters().nx_huge_pages != 0;
+  if (!view) return view;
+  view->nx_huge_pages = session_->parameters().nx_huge_pages != 0;
+  for (auto& [table, page] : view->pages) {
+    for (spec::ViewEntry& entry : page.entries) {
+      if (entry.kind == spec::ViewEntry::Kind::leaf) add_host_page(*view, page, entry);
+    }
+  }
   return view;
+}
+
+std::optional<std::uint64_t> HostedEngine::mmu_bytes() {
+  const auto counters = session_->quiet_counters();
+  if (!counters) return std::nullopt;
+  return session_->host().heap_bytes() + counters->pages * page_size;
+}
+
+void HostedEngine::add_host_page(const spec::View& view, const spec::ViewPage& page,
+                                 spec::ViewEntry& leaf) const {
+  const unsigned shift = 9 * (page.role.level - 1);
+  const Gfn gfn = leaf.gfn >> shift << shift;
+  const auto slot = std::ranges::find_if(view.slots, [&](const spec::ViewSlot& one) {
+    return one.address_space == page.role.smm && gfn - one.gfn < one.pages;
+  });
+  if (slot == view.slots.end()) return;
+  hosted_host_page host{};
+  session_->arena().look_up(slot->address + (gfn - slot->gfn) * page_size, host);
+  if (host.present == 0) return;
+  leaf.host = {.frame = host.frame, .writable = host.writable != 0, .level = host.level};
 }
 
 std::string HostedEngine::broken_invariants() {
@@ -44,9 +71,18 @@ std::string HostedEngine::broken_invariants() {
     if (session_->host().tainted()) abandoned_ = seen.error().message;
     return seen.error().message;
   }
+  auto found = spec::violations(*seen);
+  if (before_) {
+    for (auto& violation : spec::step_violations(*before_, *seen)) {
+      found.push_back(std::move(violation));
+    }
+  }
+  before_ = *seen;
   std::string text;
-  for (const spec::Violation& violation : spec::violations(*seen)) {
-    if (const auto name = known(violation, met_mmio_ && !platform_.tdp); !name.empty()) {
+  const Circumstances met{
+      .shadow = !platform_.tdp, .met_mmio = met_mmio_, .aliases = aliases_.met()};
+  for (const spec::Violation& violation : found) {
+    if (const auto name = known(violation, met); !name.empty()) {
       session_->count_known(name);
       continue;
     }

@@ -32,6 +32,8 @@ class Heap {
   /// Release every block.
   void drop();
   std::uint64_t blocks() const { return blocks_; }
+  /// That the kernel asked for, of blocks that are not released.
+  std::uint64_t bytes() const { return bytes_; }
 
  private:
   struct alignas(16) Header {

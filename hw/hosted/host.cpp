@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "hw/hosted/host.h"
 
+#include <x86intrin.h>
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -8,6 +10,7 @@
 
 #include "hw/hosted/call_chain.h"
 #include "hw/hosted/traps.h"
+#include "spec/cpu/ticks.h"
 
 namespace lockstep::hw::hosted {
 namespace {
@@ -84,7 +87,9 @@ Host::Host(Image& image, Arena& arena, Processors& processors, Pool* pool)
     auto* const host = static_cast<Host*>(self);
     if (host->before_run_ != nullptr) host->before_run_(host->before_run_context_, entry->vcpu);
     host->now_->in_processor = true;
+    if (host->timed_) host->ticks_ += __rdtsc() - spec::tick_cost();
     host->processors_->run(vm, *entry, *exit);
+    if (host->timed_) host->ticks_ -= __rdtsc();
     host->now_->in_processor = false;
   };
   boundary_.invalidate = [](void* self, void*, unsigned vcpu, unsigned asid, hosted_u64 address) {
@@ -118,7 +123,9 @@ Host::Host(Image& image, Arena& arena, Processors& processors, Pool* pool)
   }
   now_->inside = true;
   now_->outer = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
+  if (timed_) ticks_ -= __rdtsc();
   result = call(argument);
+  if (timed_) ticks_ += __rdtsc() - spec::tick_cost();
   now_->inside = false;
   return true;
 }

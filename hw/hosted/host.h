@@ -90,7 +90,7 @@ class Host {
   void pause_faults() { faults_.stop(); }
   const FaultPlan& faults() const { return faults_; }
   /// When the user's page with this number, counted from 0, has been looked up, and
-  /// before the kernel uses it, call `race` with its address; once. It may enter the
+  /// before the kernel maps it, call `race` with its address; once. It may enter the
   /// image, and owns nothing then: a fatal finding leaves it without return.
   void race_at(std::uint64_t number, std::function<void(std::uint64_t address)> race) {
     lookups_until_race_ = number + 1;
@@ -102,6 +102,11 @@ class Host {
   /// System calls that were made again after ENOMEM, over all plans.
   std::uint64_t retries() const { return retries_; }
   void count_retry() { ++retries_; }
+  /// Bytes that the kernel has from its slab allocator, pages apart.
+  std::uint64_t heap_bytes() const { return heap_.bytes(); }
+  /// Count ticks of the time-stamp counter inside the kernel, the processor apart.
+  void time_kernel(bool on) { timed_ = on; }
+  std::uint64_t kernel_ticks() const { return ticks_; }
   /// What the kernel printed since the last call of this.
   std::string take_log();
 
@@ -146,6 +151,8 @@ class Host {
   std::array<Inside, HOSTED_CPUS> insides_{};
   Inside* now_ = &insides_[0];  ///< of the CPU that runs
   bool tainted_ = false;
+  bool timed_ = false;
+  std::uint64_t ticks_ = 0;
   unsigned noted_ = 0;  ///< more than most_notes are counted only
   Note notes_[most_notes];
   std::size_t log_used_ = 0;

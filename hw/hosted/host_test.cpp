@@ -80,6 +80,18 @@ TEST_F(HostTest, BadAccessesNameSymbolAndAddress) {
   }
 }
 
+/// Symbols that nobody provides are told by name, whether they are read or called.
+TEST_F(HostTest, AbsentSymbolsAreNamed) {
+  EXPECT_EQ(ioctl(25), std::nullopt);
+  Finding found = only();
+  EXPECT_EQ(found.kind, HOSTED_STUB);
+  EXPECT_EQ(found.text, "the kernel used toy_absent_data, which the shim does not provide");
+  EXPECT_TRUE(found.symbol.starts_with("ioctl")) << found.symbol;
+  EXPECT_EQ(ioctl(26), std::nullopt);
+  found = only();
+  EXPECT_EQ(found.text, "the kernel used toy_absent_call, which the shim does not provide");
+}
+
 #ifndef __SANITIZE_ADDRESS__
 TEST_F(HostTest, FaultsInCalledFunctionsNameTheCaller) {
   EXPECT_EQ(ioctl(5, 0x18), std::nullopt);

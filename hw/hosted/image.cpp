@@ -233,6 +233,13 @@ std::vector<std::pair<std::string, std::uint64_t>> Image::symbols_with(
   return found;
 }
 
+const char* Image::absent_symbol(std::uint64_t address) const {
+  if (address < HOSTED_ABSENT_SYMBOLS || address >= HOSTED_ABSENT_END) return nullptr;
+  const std::uint64_t begin = address - (address - HOSTED_ABSENT_SYMBOLS) % HOSTED_ABSENT_BYTES;
+  const auto found = std::ranges::lower_bound(symbols_, begin, {}, &Symbol::address);
+  return found != symbols_.end() && found->address == begin ? found->name.data() : nullptr;
+}
+
 std::optional<std::uint64_t> Image::address_of(std::string_view name) const {
   for (const Symbol& symbol : symbols_) {
     if (symbol.name == name) return symbol.address;

@@ -51,6 +51,9 @@ class Image {
   bool contains(std::uint64_t address) const { return address - begin_ < end_ - begin_; }
   /// "kvm_mmu_zap_all+0x12"; the bare address where no symbol covers it.
   std::string symbol_of(std::uint64_t ip) const;
+  /// The symbol without definition whose addresses (HOSTED_ABSENT_SYMBOLS) include this
+  /// one; null if none's do.
+  const char* absent_symbol(std::uint64_t address) const;
   /// Address of a symbol, by name.
   std::optional<std::uint64_t> address_of(std::string_view name) const;
   /// Names behind `prefix` and addresses of the symbols that begin with it.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "hw/hosted/known_findings.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 
@@ -17,14 +18,20 @@ constexpr std::string_view nx_recovery_reason =
     "that shadow no guest table stay, and the worker finds no slot for them "
     "(corpus/bugs/nx-recovery-of-a-deleted-slot)";
 
+constexpr std::array<std::string_view, 2> write_protect_functions = {"kvm_mmu_write_protect_fault",
+                                                                     "kvm_mmu_page_fault"};
+constexpr std::array<std::string_view, 2> nx_recovery_functions = {
+    "kvm_recover_nx_huge_pages", "kvm_nx_huge_page_recovery_worker"};
+
 constexpr std::array<KnownFinding, 4> all = {{
-    {"6.12", "arch/x86/kvm/mmu/mmu.c", 6078, 30, "mmio-cached-then-write-protected",
-     write_protect_reason},
-    {"7.2", "arch/x86/kvm/mmu/mmu.c", 6537, 30, "mmio-cached-then-write-protected",
-     write_protect_reason},
-    {"6.12", "arch/x86/kvm/mmu/mmu.c", 7578, 4, "nx-recovery-of-a-deleted-slot",
-     nx_recovery_reason},
-    {"7.2", "arch/x86/kvm/mmu/mmu.c", 7946, 4, "nx-recovery-of-a-deleted-slot", nx_recovery_reason},
+    {"6.12", "arch/x86/kvm/mmu/mmu.c", 6078, 30, write_protect_functions,
+     "mmio-cached-then-write-protected", write_protect_reason},
+    {"7.2", "arch/x86/kvm/mmu/mmu.c", 6537, 30, write_protect_functions,
+     "mmio-cached-then-write-protected", write_protect_reason},
+    {"6.12", "arch/x86/kvm/mmu/mmu.c", 7578, 4, nx_recovery_functions,
+     "nx-recovery-of-a-deleted-slot", nx_recovery_reason},
+    {"7.2", "arch/x86/kvm/mmu/mmu.c", 7946, 4, nx_recovery_functions,
+     "nx-recovery-of-a-deleted-slot", nx_recovery_reason},
 }};
 
 bool is_release(std::string_view release, std::string_view known) {
@@ -48,22 +55,37 @@ bool is_near(std::string_view text, const KnownFinding& finding) {
 
 std::span<const KnownFinding> known_findings() { return all; }
 
-std::string_view known(const spec::Violation& violation, bool shadow_met_mmio) {
+std::string_view known(const spec::Violation& violation, const Circumstances& met) {
   // make_spte() takes an MMIO entry for a writable one, and protects no table.
   constexpr unsigned tables_are_protected = 12;
   // The dirty log takes the right to write, and leaves what lets a fault give it back.
   constexpr unsigned faults_restore_rights = 35;
-  const bool is_it = shadow_met_mmio &&
-                     (violation.invariant == tables_are_protected ||
-                      violation.invariant == faults_restore_rights) &&
-                     violation.text.find("maps the shadowed table") != std::string::npos;
-  return is_it ? "mmio-entry-escapes-write-protection" : std::string_view();
+  // mmu_set_spte() compares host pages alone: an entry that goes from the gfn of a read-only
+  // slot to another gfn of the same page becomes writable, and keeps the first gfn's record.
+  constexpr unsigned rights_are_granted = 11;
+  if (!met.shadow) return {};
+  const auto tells = [&](std::string_view words) {
+    return violation.text.find(words) != std::string::npos;
+  };
+  if (met.met_mmio && tells("maps the shadowed table") &&
+      (violation.invariant == tables_are_protected ||
+       violation.invariant == faults_restore_rights)) {
+    return "mmio-entry-escapes-write-protection";
+  }
+  if (met.aliases && violation.invariant == rights_are_granted && tells("is read-only")) {
+    return "alias-keeps-the-first-gfn";
+  }
+  return {};
 }
 
 const KnownFinding* known(const Finding& finding, std::string_view release) {
   if (finding.kind != HOSTED_WARNING) return nullptr;
   for (const KnownFinding& one : all) {
-    if (is_release(release, one.release) && is_near(finding.text, one)) return &one;
+    const auto function = finding.symbol.substr(0, finding.symbol.find('+'));
+    if (is_release(release, one.release) && is_near(finding.text, one) &&
+        std::ranges::find(one.functions, function) != one.functions.end()) {
+      return &one;
+    }
   }
   return nullptr;
 }

@@ -3,6 +3,7 @@
 /// that what is new stands out.
 #pragma once
 
+#include <array>
 #include <span>
 #include <string_view>
 
@@ -16,16 +17,26 @@ struct KnownFinding {
   std::string_view file;
   unsigned line = 0;
   unsigned drift = 0;  ///< lines by which patches may move it, short of the next warning
+  /// Where the compiler may leave its code: the function, and one that it is inlined into.
+  std::array<std::string_view, 2> functions;
   std::string_view name;
   std::string_view reason;
 };
 
 std::span<const KnownFinding> known_findings();
 
-/// Name of the invariant's violation that every known kernel shows once a program has met
-/// MMIO under shadow paging: corpus/bugs/mmio-entry-escapes-write-protection. Empty
-/// for every other one.
-std::string_view known(const spec::Violation& violation, bool shadow_met_mmio);
+/// What a program must have met for an invariant to be broken by what is known.
+struct Circumstances {
+  bool shadow = false;    ///< shadow paging
+  bool met_mmio = false;  ///< in any command so far
+  bool aliases = false;   ///< one host page had two guest addresses (Aliases::met())
+};
+
+/// Name of a violation that every known kernel shows under shadow paging, in these
+/// circumstances alone: corpus/bugs/mmio-entry-escapes-write-protection, and the record of
+/// the first gfn that corpus/bugs/alias-gfns-escape-dirty-log tells of. Empty for every
+/// other one.
+std::string_view known(const spec::Violation& violation, const Circumstances& met);
 
 /// Which of them a finding of this kernel is; null for every other one. Only
 /// warnings are ever known.

@@ -27,9 +27,11 @@ TEST(KnownFindings, APatchMayMoveTheLineButNotToAnotherWarning) {
   EXPECT_EQ(known(warning("WARNING at arch/x86/kvm/mmu/mmu.c:6601"), "7.2"), nullptr);
   EXPECT_EQ(known(warning("WARNING at arch/x86/kvm/mmu/tdp_mmu.c:6537"), "7.2"), nullptr);
   EXPECT_EQ(known(warning("no file"), "7.2"), nullptr);
-  EXPECT_NE(known(warning("WARNING at arch/x86/kvm/mmu/mmu.c:7580"), "6.12.1"), nullptr);
-  EXPECT_EQ(known(warning("WARNING at arch/x86/kvm/mmu/mmu.c:7587"), "6.12.1"), nullptr)
-      << "another warning of the same function";
+  Finding recovery = warning("WARNING at arch/x86/kvm/mmu/mmu.c:7580");
+  recovery.symbol = "kvm_nx_huge_page_recovery_worker+0x1c0";
+  EXPECT_NE(known(recovery, "6.12.1"), nullptr);
+  recovery.text = "WARNING at arch/x86/kvm/mmu/mmu.c:7587";
+  EXPECT_EQ(known(recovery, "6.12.1"), nullptr) << "another warning of the same function";
 }
 
 TEST(KnownFindings, WhatEndsTheKernelIsNeverKnown) {
@@ -40,15 +42,35 @@ TEST(KnownFindings, WhatEndsTheKernelIsNeverKnown) {
 
 TEST(KnownFindings, OneInvariantBreaksAfterMmioUnderShadowPaging) {
   const spec::Violation table{12, "leaf 0x16fe[0] maps the shadowed table at gfn 0x13 writable"};
-  EXPECT_EQ(known(table, /*shadow_met_mmio=*/true), "mmio-entry-escapes-write-protection");
-  EXPECT_EQ(known(table, /*shadow_met_mmio=*/false), "");
-  EXPECT_EQ(known({12, "upper table at gfn 0x13 is unsync"}, true), "");
-  EXPECT_EQ(known({11, table.text}, true), "");
+  const Circumstances mmio{.shadow = true, .met_mmio = true};
+  EXPECT_EQ(known(table, mmio), "mmio-entry-escapes-write-protection");
+  EXPECT_EQ(known(table, {.shadow = true, .aliases = true}), "");
+  EXPECT_EQ(known(table, {.met_mmio = true}), "");
+  EXPECT_EQ(known({12, "upper table at gfn 0x13 is unsync"}, mmio), "");
+  EXPECT_EQ(known({11, table.text}, mmio), "");
   EXPECT_NE(known({35,
                    "a fault may make leaf 0x1[0] writable, which maps the shadowed table at "
                    "gfn 0x10"},
-                  true),
+                  mmio),
             "");
+}
+
+TEST(KnownFindings, AnotherGfnOfOneHostPageKeepsTheFirstRecord) {
+  const spec::Violation record{11,
+                               "leaf 0x1726[5] maps gfn 0x100000 writable, and slot 2 is "
+                               "read-only"};
+  const Circumstances aliases{.shadow = true, .aliases = true};
+  EXPECT_EQ(known(record, aliases), "alias-keeps-the-first-gfn");
+  EXPECT_EQ(known(record, {.shadow = true, .met_mmio = true}), "");
+  EXPECT_EQ(known(record, {.aliases = true}), "") << "the TDP MMU keeps no such records";
+  EXPECT_EQ(known({11, "leaf 0x1[0] maps gfn 0x5 writable, in a page whose role is not"}, aliases),
+            "");
+}
+
+TEST(KnownFindings, AnotherFunctionsWarningIsNew) {
+  Finding found = warning("WARNING at arch/x86/kvm/mmu/mmu.c:6537");
+  found.symbol = "direct_page_fault+0x20";
+  EXPECT_EQ(known(found, "7.2"), nullptr);
 }
 
 }  // namespace

@@ -130,7 +130,7 @@ void Processors::honour_flush(Vcpu& vcpu, void* vm, const hosted_entry& entry) {
 }
 
 /// What hardware's registers hold, as the vendor module loaded them.
-spec::ProcessorState Processors::state_of(const Vcpu& vcpu, const hosted_entry& entry) const {
+spec::ProcessorState Processors::state_of(Vcpu& vcpu, const hosted_entry& entry) const {
   spec::ProcessorState state;
   state.root = gpa_to_gfn(entry.root);
   state.paging.control = control_of(entry);
@@ -148,6 +148,7 @@ spec::ProcessorState Processors::state_of(const Vcpu& vcpu, const hosted_entry& 
   if (entry.format == HOSTED_FORMAT_EPT) {
     state.nested = spec::NestedFormat::ept;
     state.ept_accessed_dirty = entry.ept_accessed_dirty != 0;
+    if (entry.log != 0) state.log = &vcpu.log;
     for (unsigned i = 0; i < 4; ++i) state.pdptes[i] = entry.pdpte[i];
   } else {
     state.pdptes = vcpu.pdptes;
@@ -212,7 +213,11 @@ void Processors::run(void* vm, hosted_entry& entry, hosted_exit& exit) {
     load_registers(vcpu.operation, entry);
     vcpu.entered = true;
   }
+  vcpu.log = {.page = gpa_to_gfn(entry.log_page),
+              .index = static_cast<std::uint16_t>(entry.log_index)};
   perform(vcpu, entry, exit);
+  counts_.logged += static_cast<std::uint16_t>(entry.log_index - vcpu.log.index);
+  entry.log_index = vcpu.log.index;
   vcpu.cr4 = entry.cr4;
   const bool faulted =
       exit.reason == HOSTED_EXIT_PAGE_FAULT || exit.reason == HOSTED_EXIT_NESTED_FAULT;
@@ -223,6 +228,12 @@ void Processors::run(void* vm, hosted_entry& entry, hosted_exit& exit) {
 }
 
 void Processors::exit_nested(const Vcpu& vcpu, const spec::NestedFault& fault, hosted_exit& exit) {
+  if (fault.log_full) {
+    ++counts_.full_logs;
+    exit.reason = HOSTED_EXIT_LOG_FULL;
+    return;
+  }
+  ++counts_.nested_faults;
   exit.reason = HOSTED_EXIT_NESTED_FAULT;
   exit.address = fault.gpa;
   exit.linear = vcpu.operation.address;
@@ -230,7 +241,8 @@ void Processors::exit_nested(const Vcpu& vcpu, const spec::NestedFault& fault, h
               (fault.kind == AccessKind::write ? HOSTED_NESTED_WRITE : 0) |
               (fault.kind == AccessKind::fetch ? HOSTED_NESTED_FETCH : 0) |
               (fault.reserved ? HOSTED_NESTED_RESERVED : 0) |
-              (fault.table_walk ? HOSTED_NESTED_TABLE : 0);
+              (fault.table_walk ? HOSTED_NESTED_TABLE : 0) |
+              (fault.register_load ? HOSTED_NESTED_REGISTER : 0);
   const unsigned rights = (fault.rights.user ? 1u : 0) | (fault.rights.writable ? 2u : 0) |
                           (fault.rights.executable ? 4u : 0);
   exit.code |= rights << HOSTED_NESTED_ACCESS_RIGHTS_SHIFT;
@@ -287,7 +299,6 @@ void Processors::access(Vcpu& vcpu, hosted_entry& entry, hosted_exit& exit) {
   } else if (const auto* stale = std::get_if<spec::Stale>(&walked)) {
     vcpu.outcome = {.kind = Outcome::Kind::stale, .address = stale->gpa, .value = stale->frame};
   } else if (const auto* nested = std::get_if<spec::NestedFault>(&walked)) {
-    ++counts_.nested_faults;
     if (count_fault(vcpu)) exit_nested(vcpu, *nested, exit);
   } else {
     const std::uint32_t code = std::get<spec::Fault>(walked).code;

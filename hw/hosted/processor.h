@@ -82,6 +82,8 @@ class Processors {
     std::uint64_t tlb_hits = 0;
     std::uint64_t page_faults = 0;
     std::uint64_t nested_faults = 0;
+    std::uint64_t logged = 0;     ///< entries of page-modification logs
+    std::uint64_t full_logs = 0;  ///< exits because of one
     std::uint64_t emulated = 0;
     std::uint64_t injected = 0;
     std::uint64_t flushes = 0;
@@ -104,11 +106,12 @@ class Processors {
     std::uint64_t pdptes_cr3 = 0;
     std::uint64_t pdptes_cr4 = 0;
     std::array<std::uint64_t, 4> pdptes{};
-    std::uint64_t cr4 = 0;  ///< at the last entry
+    std::uint64_t cr4 = 0;          ///< at the last entry
+    spec::PageModificationLog log;  ///< as the entry loaded it
   };
 
   void honour_flush(Vcpu& vcpu, void* vm, const hosted_entry& entry);
-  spec::ProcessorState state_of(const Vcpu& vcpu, const hosted_entry& entry) const;
+  spec::ProcessorState state_of(Vcpu& vcpu, const hosted_entry& entry) const;
   void load_registers(const Operation& operation, hosted_entry& entry) const;
   void deliver(Vcpu& vcpu, const hosted_entry& entry);
   void perform(Vcpu& vcpu, hosted_entry& entry, hosted_exit& exit);

@@ -75,7 +75,6 @@ bool Processors::load_pdptes(Vcpu& vcpu, hosted_entry& entry, std::uint64_t cr3,
   for (unsigned i = 0; i < 4; ++i) {
     const auto read = vcpu.processor.load_physical(state, (cr3 & 0xffff'ffe0) + i * 8u);
     if (const auto* fault = std::get_if<spec::NestedFault>(&read)) {
-      ++counts_.nested_faults;
       if (count_fault(vcpu)) exit_nested(vcpu, *fault, exit);
       return false;
     }

@@ -269,6 +269,40 @@ TEST_F(NestedProcessorTest, NestedFaultsSayWhy) {
   EXPECT_EQ(exit.address, 0x3000u);
 }
 
+TEST_F(NestedProcessorTest, LogsWhatBecomesDirtyUntilTheLogIsFull) {
+  constexpr unsigned log = 10;
+  entry.format = HOSTED_FORMAT_EPT;
+  entry.ept_accessed_dirty = 1;
+  entry.log = 1;
+  entry.log_page = (first_table + log) << page_shift;
+  entry.log_index = 511;
+  // Of the guest's four tables the processor marks entries, and so writes each.
+  (void)go(operation(Operation::Kind::write, 0x5008, 1));
+  EXPECT_EQ(seen().kind, Outcome::Kind::done);
+  EXPECT_EQ(entry.log_index, 506u);
+  EXPECT_EQ(table(log)[511], 0x1000u);
+  EXPECT_EQ(table(log)[507], 0x5000u);
+  // What is cached from a read carries no dirty flag: a write walks, and logs.
+  table(3)[5] &= ~0x200ull;
+  restart(PagingMode::level4);
+  (void)read(0x5008);
+  EXPECT_EQ(entry.log_index, 506u);
+  (void)go(operation(Operation::Kind::write, 0x5008, 2));
+  EXPECT_EQ(entry.log_index, 505u);
+  table(3)[5] &= ~0x200ull;
+  restart(PagingMode::level4);
+  entry.log_index = 0xffff;
+  hosted_exit exit = go(operation(Operation::Kind::write, 0x5008, 3));
+  EXPECT_EQ(exit.reason, unsigned{HOSTED_EXIT_LOG_FULL});
+  entry.log_index = 511;
+  exit = enter();
+  EXPECT_EQ(exit.reason, unsigned{HOSTED_EXIT_LEAVE});
+  EXPECT_EQ(seen().kind, Outcome::Kind::done);
+  EXPECT_EQ(table(log)[511], 0x5000u);
+  EXPECT_EQ(processors->counts().logged, 7u);
+  EXPECT_EQ(processors->counts().full_logs, 1u);
+}
+
 TEST_F(NestedProcessorTest, MovCr3WithoutExit) {
   (void)read(0x5000);
   set(0x4028, 0x6000);
@@ -325,6 +359,33 @@ TEST_F(NestedProcessorTest, InterceptedInstructionsExit) {
   EXPECT_EQ(exit.value, 0x1'0000'0d01u);
   EXPECT_EQ(entry.gpr[1], efer::msr);
   EXPECT_EQ(entry.gpr[2], 1u);
+}
+
+/// SDM "Accessed and Dirty Flags for EPT": walks write guest tables, loads of the PDPTE
+/// registers read them, and have no linear address.
+TEST_F(NestedProcessorTest, LoadsOfPdpteRegistersAreReads) {
+  constexpr unsigned log = 10;
+  restart(PagingMode::pae);
+  entry.format = HOSTED_FORMAT_EPT;
+  entry.ept_accessed_dirty = 1;
+  entry.log = 1;
+  entry.log_page = (first_table + log) << page_shift;
+  entry.log_index = 511;
+  entry.efer = efer::nx;
+  ASSERT_TRUE(arena->store(0x1000, 0x3000 | entry::present, 8));
+  constexpr std::uint64_t readable = 1, dirty = 1u << 9;
+  map(0x1000, 1, readable);
+  Operation load = operation(Operation::Kind::mov_cr, 0, 0x1000);
+  load.number = 3;
+  EXPECT_EQ(go(load).reason, unsigned{HOSTED_EXIT_LEAVE});
+  EXPECT_EQ(seen().kind, Outcome::Kind::done);
+  EXPECT_EQ(entry.pdpte[0], 0x3000u | entry::present);
+  EXPECT_EQ(entry.log_index, 511u);
+  EXPECT_EQ(table(3)[1] & dirty, 0u);
+  map(0x1000, 1, 0);
+  const hosted_exit exit = go(load);
+  EXPECT_EQ(exit.reason, unsigned{HOSTED_EXIT_NESTED_FAULT});
+  EXPECT_EQ(exit.code & 0xff, HOSTED_NESTED_TABLE | HOSTED_NESTED_REGISTER);
 }
 
 TEST_F(NestedProcessorTest, PaeLoadsPdptesOnceAndChecksThem) {

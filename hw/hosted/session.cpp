@@ -88,6 +88,11 @@ Result<std::unique_ptr<Session>> Session::open(const std::filesystem::path& file
   if (!image) return tl::unexpected(image.error());
   session->image_ = std::move(*image);
   session->stubs_ = session->image_->symbols_with("hosted_calls_");
+  const auto once = session->image_->address_of("__start_hosted_once");
+  const auto once_end = session->image_->address_of("__stop_hosted_once");
+  if (once && once_end && *once < *once_end) {
+    session->said_once_ = {reinterpret_cast<std::byte*>(*once), *once_end - *once};
+  }
   auto arena = Arena::create(size);
   if (!arena) return tl::unexpected(arena.error());
   session->arena_ = std::move(*arena);
@@ -123,6 +128,8 @@ Session::~Session() {
     });
   }
 }
+
+void Session::forget_warnings() { std::ranges::fill(said_once_, std::byte{0}); }
 
 Result<void> Session::recover() {
   kvm_.close();

@@ -134,6 +134,9 @@ class Session {
   std::string findings();
   /// How often each known finding was met, by name.
   const std::map<std::string_view, std::uint64_t>& known() const { return known_; }
+  /// A new program begins: what the kernel says once (WARN_ONCE(), of <linux/once_lite.h>)
+  /// may be said again.
+  void forget_warnings();
   void count_known(std::string_view name) { ++known_[name]; }
 
  private:
@@ -143,6 +146,7 @@ class Session {
 
   std::unique_ptr<Image> image_;
   std::vector<std::pair<std::string, std::uint64_t>> stubs_;  ///< name, address of the count
+  std::span<std::byte> said_once_;                            ///< flags of WARN_ONCE()
   Coverage* coverage_ = nullptr;
   std::unique_ptr<Arena> arena_;
   std::unique_ptr<Pool> pool_;

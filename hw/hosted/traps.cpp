@@ -88,6 +88,16 @@ bool Traps::handled(int number, const siginfo_t& info, ucontext_t& context) {
                          number == SIGILL ? ip : address, where);
     *end.out = '\0';
   };
+  // Named by itself, whether it is called, read or written.
+  if (const char* const absent = image->absent_symbol(image->contains(ip) ? address : ip)) {
+    std::uint64_t user = ip;
+    if (!image->contains(ip)) (void)callers(*image, stack, host->now_->outer, {&user, 1});
+    const auto end = fmt::format_to_n(
+        text, sizeof text - 1, "the kernel used {}, which the shim does not provide", absent);
+    *end.out = '\0';
+    host->note(HOSTED_STUB, user, stack, text);
+    host->leave();
+  }
   if (!image->contains(ip)) {
     std::uint64_t caller = 0;
     if (callers(*image, stack, host->now_->outer, {&caller, 1}) == 0) return false;

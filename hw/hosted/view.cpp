@@ -215,6 +215,10 @@ Result<View> take_view(Session& session, int vm_file) {
     view_of(context).recoverable.push_back(table);
   };
   sink.vcpu = on_vcpu;
+  sink.cache = [](void* context, const char* name, hosted_u64 objects, hosted_u64 capacity) {
+    view_of(context).vcpus.back().caches.push_back(
+        {.name = name, .objects = objects, .capacity = capacity});
+  };
   sink.lock = [](void* context, const char* name, int shared) {
     view_of(context).locks.push_back({.name = name, .shared = shared != 0});
   };

@@ -105,6 +105,12 @@ TEST_F(ViewTest, ShowsShadowPages) {
   const auto* const written = leaf(seen, 9);
   ASSERT_NE(written, nullptr);
   EXPECT_TRUE(written->writable && written->user && written->host_writable);
+  ASSERT_TRUE(written->host);
+  EXPECT_EQ(written->host->frame, written->frame);
+  EXPECT_TRUE(written->host->writable);
+  ASSERT_EQ(seen.vcpus[0].caches.size(), 4u);
+  for (const spec::ViewCache& cache : seen.vcpus[0].caches) EXPECT_GT(cache.capacity, 0u);
+  EXPECT_GT(engine->mmu_bytes().value_or(0), seen.pages.size() * page_size);
   EXPECT_GE(seen.slots.size(), 1u);
   EXPECT_TRUE(seen.slots[0].has_rmaps && seen.slots[0].has_tracking);
   EXPECT_TRUE(std::ranges::any_of(seen.slots[0].rmaps, [](const spec::ViewRmap& rmap) {

@@ -36,6 +36,8 @@
 #include "spec/vocabulary/word.h"
 // A line is a number that a thread of the host has for life: as it is.
 #include "impl/thread_line.h"
+// Flags of pages: no test here is about them.
+#include "impl/shared_flag.h"
 
 #include <relacy/relacy.hpp>
 #undef new

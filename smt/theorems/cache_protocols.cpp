@@ -3,6 +3,7 @@
 /// vCPUs with a cache each; counts are integers without bounds.
 #include <string>
 
+#include "impl/cache_capacity.h"
 #include "smt/theorems/protocol_state.h"
 #include "smt/theorems/theorems.h"
 
@@ -29,7 +30,9 @@ void add_vcpu(Protocol& protocol, const Vcpu& vcpu, const Int& counter, const Bo
   const auto of = [&](const char* what) { return vcpu.name + "." + what; };
   const Bool idle = vcpu.needed == 0;
   const Bool more = filled >= vcpu.objects;
-  step(protocol, vcpu.name + " tops its cache up", idle && more && filled >= needed_at_most)
+  // As many as ObjectCache::topup() would leave.
+  const Bool enough = !impl::needs_topup<Int>(filled, needed_at_most);
+  step(protocol, vcpu.name + " tops its cache up", idle && more && enough)
       .set(of("objects"), filled)
       .set("counter", counter + filled - vcpu.objects)
       .set(of("needed"), Int(needed_at_most));

@@ -11,6 +11,8 @@ constexpr std::uint64_t ept_large = 1u << 7;
 constexpr std::uint64_t ept_accessed = 1u << 8;
 constexpr std::uint64_t ept_dirty = 1u << 9;
 
+constexpr unsigned log_entries = 512;
+
 /// Bits high:low, both included; empty when high is below low.
 constexpr std::uint64_t bits(unsigned high, unsigned low) {
   return high < low ? 0 : (~0ull >> (63 - high)) & (~0ull << low);
@@ -33,12 +35,13 @@ bool misconfigured(unsigned level, std::uint64_t value, bool leaf, unsigned maxp
 }  // namespace
 
 HostWalk walk_ept(PhysicalMemory& memory, Hfn root, unsigned levels, std::uint64_t address,
-                  bool write, bool accessed_dirty, unsigned maxphyaddr) {
+                  bool write, bool accessed_dirty, unsigned maxphyaddr, PageModificationLog* log) {
   // Four levels translate 48 bits; an address above them is an EPT violation whatever the
   // tables say (SDM "EPT Translation Mechanism"; it is why __do_cpuid_func() offers 48
   // GuestPhysBits under four levels).
   if (levels < 5 && address >> (page_shift + 9 * levels) != 0) {
     return HostMiss{.reserved = false,
+                    .log_full = false,
                     .rights = {.writable = false, .user = false, .executable = false}};
   }
   Combined rights;
@@ -52,23 +55,34 @@ HostWalk walk_ept(PhysicalMemory& memory, Hfn root, unsigned levels, std::uint64
     rights.writable = rights.writable && (value & ept_write) != 0;
     rights.executable = rights.executable && (value & ept_execute) != 0;
     if ((value & (ept_read | ept_write | ept_execute)) == 0) {
-      return HostMiss{.reserved = false, .rights = rights};
+      return HostMiss{.reserved = false, .log_full = false, .rights = rights};
     }
     const bool leaf = level == 1 || (level <= 3 && (value & ept_large) != 0);
     if (misconfigured(level, value, leaf, maxphyaddr)) {
-      return HostMiss{.reserved = true, .rights = rights};
+      return HostMiss{.reserved = true, .log_full = false, .rights = rights};
     }
-    if (accessed_dirty) value |= ept_accessed;
+    const bool dirties = leaf && write && rights.writable;
+    const std::uint64_t flags = accessed_dirty ? ept_accessed | (dirties ? ept_dirty : 0) : 0;
+    // Room is asked for before any flag is set, even one that is not logged.
+    if (log != nullptr && (value & flags) != flags && log->index >= log_entries) {
+      return HostMiss{.reserved = false, .log_full = true, .rights = rights};
+    }
+    if (log != nullptr && (flags & ~value & ept_dirty) != 0) {
+      std::uint64_t* const entries = memory.table(log->page);
+      if (entries == nullptr) return HostBroken{log->page};
+      entries[log->index--] = address & page_mask;
+    }
+    value |= flags;
     if (!leaf) {
       frame = gpa_to_gfn(value & entry::address);
       continue;
     }
-    if (accessed_dirty && write && rights.writable) value |= ept_dirty;
     const std::uint64_t size = 1ull << shift;
     HostLeaf found;
     found.translation.page = value & entry::address & ~(size - 1);
     found.translation.size = size;
     found.translation.rights = rights;
+    found.translation.dirty = (value & ept_dirty) != 0;
     found.frame = gpa_to_gfn(found.translation.page | (address & (size - 1)));
     return found;
   }

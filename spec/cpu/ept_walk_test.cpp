@@ -87,6 +87,52 @@ TEST(EptWalk, FlagsOnlyWhenEnabled) {
   EXPECT_EQ(tables.tables[0x103][5] & 0x300, 0x300u);
 }
 
+/// SDM "Page-Modification Logging": a dirty flag that becomes set is noted once, with the
+/// 4-KiB page of the access, and the index counts down past 0.
+TEST(EptWalk, LogsPagesThatBecomeDirty) {
+  Tables tables;
+  tables.map(rwx);
+  tables.tables[0x200] = {};
+  PageModificationLog log{.page = 0x200, .index = 1};
+  const auto write = [&](std::uint64_t address) {
+    return walk_ept(tables, 0x100, 4, address, true, true, 46, &log);
+  };
+  (void)walk_ept(tables, 0x100, 4, 0x5123, false, true, 46, &log);
+  EXPECT_EQ(log.index, 1);  // a read makes nothing dirty
+  EXPECT_TRUE(std::holds_alternative<HostLeaf>(write(0x5123)));
+  EXPECT_EQ(log.index, 0);
+  EXPECT_EQ(tables.tables[0x200][1], 0x5000u);
+  EXPECT_TRUE(std::holds_alternative<HostLeaf>(write(0x5123)));
+  EXPECT_EQ(log.index, 0);  // it is dirty already
+  tables.tables[0x103][5] &= ~0x200ull;
+  tables.tables[0x103][6] = tables.tables[0x103][5];
+  EXPECT_TRUE(std::holds_alternative<HostLeaf>(write(0x5ff8)));
+  EXPECT_EQ(log.index, 0xffff);
+  EXPECT_EQ(tables.tables[0x200][0], 0x5000u);
+  // Nothing is set, and the access does not happen, once there is no room.
+  tables.tables[0x103][6] &= ~0x300ull;
+  EXPECT_TRUE(std::get<HostMiss>(write(0x6000)).log_full);
+  EXPECT_EQ(tables.tables[0x103][6] & 0x300, 0u);
+  EXPECT_TRUE(
+      std::get<HostMiss>(walk_ept(tables, 0x100, 4, 0x6000, false, true, 46, &log)).log_full);
+  EXPECT_TRUE(std::holds_alternative<HostLeaf>(write(0x5123)));
+  EXPECT_EQ(log.index, 0xffff);
+  // What is written through a large page is logged as the 4 KiB that the access is in.
+  log.index = 7;
+  tables.tables[0x102][0] = 0x400ull << 12 | rwx | write_back | 0x80;
+  (void)write(0x7123);
+  EXPECT_EQ(tables.tables[0x200][7], 0x7000u);
+  // Without A and D flags nothing is logged; neither is a write that faults.
+  tables.tables[0x102][0] &= ~0x300ull;
+  (void)walk_ept(tables, 0x100, 4, 0x5000, true, false, 46, &log);
+  tables.tables[0x102][0] &= ~2ull;
+  (void)write(0x5000);
+  EXPECT_EQ(log.index, 6);
+  tables.tables[0x102][0] |= 2;
+  tables.tables.erase(0x200);
+  EXPECT_EQ(std::get<HostBroken>(write(0x5000)).frame, 0x200u);
+}
+
 TEST(EptWalk, LargePagesAndFreedTables) {
   Tables tables;
   tables.map(rwx);

@@ -20,6 +20,7 @@ struct HostLeaf {
 /// The walk ended early.
 struct HostMiss {
   bool reserved = false;  ///< a reserved bit was set; else not present
+  bool log_full = false;  ///< a flag must be set, and the page-modification log has no room
   /// EPT only: what the entries read so far grant together.
   Combined rights{.writable = false, .user = false, .executable = false};
 };

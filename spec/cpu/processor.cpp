@@ -3,8 +3,6 @@
 
 #include <fmt/format.h>
 
-#include "spec/cpu/ept_walk.h"
-
 namespace lockstep::spec {
 
 namespace {
@@ -24,6 +22,7 @@ NestedFault nested_fault(const HostWalk& walked, Gpa gpa, AccessKind kind, bool 
   NestedFault fault{.gpa = gpa, .kind = kind, .table_walk = table_walk};
   if (const auto* miss = std::get_if<HostMiss>(&walked)) {
     fault.present = fault.reserved = miss->reserved;
+    fault.log_full = miss->log_full;
     fault.rights = miss->rights;
   } else if (const auto* leaf = std::get_if<HostLeaf>(&walked)) {
     fault.present = true;
@@ -96,19 +95,28 @@ Outcome SoftwareCpu::access_shadow(const ProcessorState& state, const AccessRigh
   return Allowed{entry.frame, false};
 }
 
-/// Host frame of a guest table, for reading or for marking an entry.
-SoftwareCpu::GuestFrame SoftwareCpu::table_frame(const ProcessorState& state, Gpa at, bool write) {
-  // SDM "Accessed and Dirty Flags for EPT": with them, a guest walk's accesses
-  // count as writes.
-  write |= state.nested == NestedFormat::ept ? state.ept_accessed_dirty : state.guest_walk_writes;
+/// Host frame of a guest table.
+SoftwareCpu::GuestFrame SoftwareCpu::table_frame(const ProcessorState& state, Gpa at,
+                                                 EntryUse use) {
+  // SDM "Accessed and Dirty Flags for EPT": with them, a guest walk's accesses count as
+  // writes; loads of PDPTE registers are reads all the same.
+  const bool ept = state.nested == NestedFormat::ept;
+  const bool walk_writes =
+      ept ? state.ept_accessed_dirty && use != EntryUse::load : state.guest_walk_writes;
+  const bool write = use == EntryUse::mark || walk_writes;
   const AccessKind kind = write ? AccessKind::write : AccessKind::read;
-  if (!state.root) return NestedFault{at, kind, true};
+  const bool register_load = ept && use == EntryUse::load;
+  if (!state.root) {
+    return NestedFault{.gpa = at, .kind = kind, .table_walk = true, .register_load = register_load};
+  }
   const HostWalk walked = walk_second(state, at, write);
   if (const auto* broken = std::get_if<HostBroken>(&walked)) return Broken{broken->frame};
   const auto* leaf = std::get_if<HostLeaf>(&walked);
   if (leaf == nullptr || !leaf->translation.rights.user ||
       (write && !leaf->translation.rights.writable)) {
-    return nested_fault(walked, at, kind, true);
+    NestedFault fault = nested_fault(walked, at, kind, true);
+    fault.register_load = register_load;
+    return fault;
   }
   return leaf->frame;
 }
@@ -117,7 +125,8 @@ SoftwareCpu::GuestFrame SoftwareCpu::table_frame(const ProcessorState& state, Gp
 HostWalk SoftwareCpu::walk_second(const ProcessorState& state, Gpa gpa, bool write, bool mark) {
   if (state.nested == NestedFormat::ept) {
     return walk_ept(*memory_, *state.root, static_cast<unsigned>(root_level(state.root_mode)), gpa,
-                    write, mark && state.ept_accessed_dirty, state.host_maxphyaddr);
+                    write, mark && state.ept_accessed_dirty, state.host_maxphyaddr,
+                    mark ? state.log : nullptr);
   }
   return walk_host(host_state(state), *memory_, *state.root, gpa, write, mark);
 }
@@ -141,7 +150,7 @@ Outcome SoftwareCpu::from_tlb(const ProcessorState& state, const AccessRights& a
 
 std::variant<std::uint64_t, NestedFault, Broken> SoftwareCpu::load_physical(
     const ProcessorState& state, Gpa at) {
-  const GuestFrame frame = table_frame(state, at, /*write=*/false);
+  const GuestFrame frame = table_frame(state, at, EntryUse::load);
   if (const auto* fault = std::get_if<NestedFault>(&frame)) return *fault;
   if (const auto* broken = std::get_if<Broken>(&frame)) return *broken;
   return memory_->load(std::get<Hfn>(frame), static_cast<unsigned>(at & ~page_mask), 8);
@@ -176,7 +185,7 @@ std::variant<TlbEntry, Fault, NestedFault, Broken> SoftwareCpu::walk_guest(
   }
   for (;; --level) {
     const Gpa at = entry_address(paging.mode, static_cast<TableLevel>(level), table, gva);
-    const GuestFrame frame = table_frame(state, at, /*write=*/false);
+    const GuestFrame frame = table_frame(state, at, EntryUse::walk);
     if (const auto* fault = std::get_if<NestedFault>(&frame)) return *fault;
     if (const auto* broken = std::get_if<Broken>(&frame)) return *broken;
     const std::uint64_t value =
@@ -199,7 +208,7 @@ std::variant<TlbEntry, Fault, NestedFault, Broken> SoftwareCpu::walk_guest(
     for (unsigned i = 0; i < visited; ++i) {
       const std::uint64_t wanted = entry::accessed | (write && i + 1 == visited ? entry::dirty : 0);
       if ((path[i].value & wanted) == wanted) continue;
-      const GuestFrame marked = table_frame(state, path[i].at, /*write=*/true);
+      const GuestFrame marked = table_frame(state, path[i].at, EntryUse::mark);
       if (const auto* fault = std::get_if<NestedFault>(&marked)) return *fault;
       if (const auto* broken = std::get_if<Broken>(&marked)) return *broken;
       memory_->store(std::get<Hfn>(marked), static_cast<unsigned>(path[i].at & ~page_mask), bytes,
@@ -233,7 +242,8 @@ Outcome SoftwareCpu::access_nested(const ProcessorState& state, const AccessRigh
   entry.frame = leaf->frame;
   entry.host_readable = rights.user;
   // A write through an entry whose dirty flag is clear walks again, to set it.
-  const bool dirty = !npt || leaf->translation.dirty || access.kind == AccessKind::write;
+  const bool marks = npt || state.ept_accessed_dirty;
+  const bool dirty = !marks || leaf->translation.dirty || write;
   entry.host_writable = rights.writable && rights.user && dirty;
   entry.host_executable = rights.executable && (rights.user || !npt);
   if (!host_allows(access, entry)) return nested_fault(host, gpa, access.kind, false);

@@ -12,6 +12,7 @@
 #include <string>
 #include <variant>
 
+#include "spec/cpu/ept_walk.h"
 #include "spec/cpu/host_walk.h"
 #include "spec/cpu/memory.h"
 #include "spec/cpu/tlb.h"
@@ -34,7 +35,10 @@ struct NestedFault {
   AccessKind kind = AccessKind::read;
   bool table_walk = false;  ///< while reading or marking a guest entry
   bool present = false;     ///< an entry forbids the access
-  bool reserved = false;    ///< an entry has a reserved bit set (EPT: is misconfigured)
+  bool log_full = false;    ///< no entry does: the page-modification log has no room
+  /// The entry was to be loaded into a PDPTE register by MOV to CR, without a linear address.
+  bool register_load = false;
+  bool reserved = false;  ///< an entry has a reserved bit set (EPT: is misconfigured)
   /// What the entries grant together; `user` stands for EPT's read bit.
   Combined rights{.writable = false, .user = false, .executable = false};
 };
@@ -69,6 +73,7 @@ struct ProcessorState {
   NestedFormat nested = NestedFormat::npt;
   unsigned host_maxphyaddr = 52;  ///< bits; second dimension only
   bool ept_accessed_dirty = false;
+  PageModificationLog* log = nullptr;  ///< EPT with A/D: this processor's, which fills it
   /// AMD64 APM "Nested versus Guest Page Faults, Fault Ordering": the walk of guest
   /// tables counts as writing them. Off for processors that only mark flags.
   bool guest_walk_writes = false;
@@ -86,7 +91,7 @@ class SoftwareCpu {
   /// A/D bits, where KVM ages entries by taking their rights (kvm_age_gfn()).
   Outcome access_nested(const ProcessorState& state, const AccessRights& access, Gva gva);
 
-  /// Load 8 bytes at a guest physical address, as a load of the PDPTEs does.
+  /// Load 8 bytes at a guest physical address, as a load of the PDPTE registers does.
   std::variant<std::uint64_t, NestedFault, Broken> load_physical(const ProcessorState& state,
                                                                  Gpa at);
 
@@ -97,7 +102,9 @@ class SoftwareCpu {
   Outcome from_tlb(const ProcessorState& state, const AccessRights& access, Gva gva,
                    const TlbEntry& entry);
   using GuestFrame = std::variant<Hfn, NestedFault, Broken>;
-  GuestFrame table_frame(const ProcessorState& state, Gpa at, bool write);
+  /// What the processor wants of a guest entry: follow it, mark it, or keep it in a register.
+  enum class EntryUse : std::uint8_t { walk, mark, load };
+  GuestFrame table_frame(const ProcessorState& state, Gpa at, EntryUse use);
   std::variant<TlbEntry, Fault, NestedFault, Broken> walk_guest(const ProcessorState& state,
                                                                 const AccessRights& access,
                                                                 Gva gva);

@@ -7,6 +7,7 @@
 namespace lockstep::spec::checks {
 
 // invariants.cpp: counters.
+void caches_bounded(const View& view, Complaints& complaints);       // 1
 void pages_summed(const View& view, Complaints& complaints);         // 3
 void huge_splits_counted(const View& view, Complaints& complaints);  // 38
 void leaves_counted(const View& view, Complaints& complaints);       // 39
@@ -18,6 +19,7 @@ void children_fit(const View& view, Complaints& complaints);          // 10
 void unsync_pages_counted(const View& view, Complaints& complaints);  // 14
 void active_pages_valid(const View& view, Complaints& complaints);    // 15
 void active_pages_sorted(const View& view, Complaints& complaints);   // 16
+void roots_fit(const View& view, Complaints& complaints);             // 18
 void parents_exact(const View& view, Complaints& complaints);         // 20
 void roots_counted(const View& view, Complaints& complaints);         // 22
 void no_obsolete_roots(const View& view, Complaints& complaints);     // 23
@@ -30,6 +32,7 @@ void writes_logged(const View& view, Complaints& complaints);        // 31
 void write_bits_agree(const View& view, Complaints& complaints);     // 35
 void nothing_frozen(const View& view, Complaints& complaints);       // 36
 void invalid_roots_empty(const View& view, Complaints& complaints);  // 37
+void host_pages_current(const View& view, Complaints& complaints);   // 42
 
 // invariants_slots.cpp: what hangs on memslots.
 void rmaps_exact(const View& view, Complaints& complaints);            // 19
@@ -39,6 +42,14 @@ void nothing_outside_slots(const View& view, Complaints& complaints);  // 26
 void huge_pages_disallowed(const View& view, Complaints& complaints);  // 28
 void huge_pages_in_slots(const View& view, Complaints& complaints);    // 29
 void tables_tracked(const View& view, Complaints& complaints);         // 34
+
+// invariants_steps.cpp: what one command may change.
+using StepCheck = void(const View& before, const View& after, Complaints& complaints);
+StepCheck capacities_kept;        // 1
+StepCheck reclaim_oldest_first;   // 4
+StepCheck obsolete_pages_shrink;  // 24
+StepCheck generations_grow;       // 25
+StepCheck splits_preserve;        // 33
 
 /// "0x4012[7]".
 std::string print(const ViewPlace& place);

@@ -11,6 +11,16 @@
 namespace lockstep::spec {
 namespace checks {
 
+void caches_bounded(const View& view, Complaints& complaints) {
+  for (const ViewVcpu& vcpu : view.vcpus) {
+    for (const ViewCache& cache : vcpu.caches) {
+      if (cache.objects <= cache.capacity) continue;
+      complaints.add(fmt::format("{} of vCPU {} holds {} objects and has room for {}", cache.name,
+                                 vcpu.id, cache.objects, cache.capacity));
+    }
+  }
+}
+
 void pages_summed(const View& view, Complaints& complaints) {
   const ViewCounters& counters = view.counters;
   // A view is of one VM, and an image has no other.
@@ -93,8 +103,20 @@ std::vector<Violation> Complaints::take() {
 std::vector<Violation> violations(const View& view) {
   std::vector<Violation> all;
   for (const Invariant& invariant : invariants()) {
+    if (invariant.check == nullptr) continue;
     Complaints complaints(invariant.number);
     invariant.check(view, complaints);
+    for (Violation& violation : complaints.take()) all.push_back(std::move(violation));
+  }
+  return all;
+}
+
+std::vector<Violation> step_violations(const View& before, const View& after) {
+  std::vector<Violation> all;
+  for (const Invariant& invariant : invariants()) {
+    if (invariant.check_step == nullptr) continue;
+    Complaints complaints(invariant.number);
+    invariant.check_step(before, after, complaints);
     for (Violation& violation : complaints.take()) all.push_back(std::move(violation));
   }
   return all;

@@ -43,13 +43,17 @@ struct Invariant {
   std::string_view kernels;
   /// What goes wrong for guest or host where it is broken.
   std::string_view failure;
+  /// Null for one that speaks of steps alone.
   void (*check)(const View& view, Complaints& complaints) = nullptr;
+  /// What must hold between the views before and after one command; null for one
+  /// that speaks of a moment alone.
+  void (*check_step)(const View& before, const View& after, Complaints& complaints) = nullptr;
 };
 
 /// Those that are checked, by number.
 std::span<const Invariant> invariants();
 
-/// A number of the list that no view between two steps can show broken.
+/// A number of the list that no views between steps can show broken.
 struct AbsentInvariant {
   unsigned number = 0;
   std::string_view title;
@@ -62,6 +66,9 @@ std::span<const AbsentInvariant> absent_invariants();
 
 /// Every violation of every invariant, by number. Empty is as it should be.
 std::vector<Violation> violations(const View& view);
+/// The same for what speaks of steps. Both views are of one VM, with one command
+/// between them.
+std::vector<Violation> step_violations(const View& before, const View& after);
 
 /// "invariant 19: leaf at 0x4012[7] maps gfn 0x8, which has no such rmap".
 std::string print(const Violation& violation);

@@ -64,6 +64,9 @@ void rights_granted(const View& view, Complaints& complaints) {
     if (leaf.writable && slot != nullptr && (slot->flags & slot_read_only) != 0) {
       complain(fmt::format("writable, and slot {} is read-only", slot->id));
     }
+    if (leaf.writable && leaf.host && !leaf.host->writable) {
+      complain("writable, and the host's page is not");
+    }
   });
 }
 
@@ -162,6 +165,15 @@ void invalid_roots_empty(const View& view, Complaints& complaints) {
       break;
     }
   }
+}
+
+void host_pages_current(const View& view, Complaints& complaints) {
+  each_leaf(view, [&](const ViewPage& page, const ViewEntry& leaf) {
+    if (!leaf.host || leaf.host->frame == leaf.frame) return;
+    complaints.add(fmt::format("leaf {} maps gfn {:#x} to frame {:#x}; the host has {:#x} there",
+                               print(ViewPlace{page.table, leaf.index}), leaf.gfn, leaf.frame,
+                               leaf.host->frame));
+  });
 }
 
 }  // namespace lockstep::spec::checks

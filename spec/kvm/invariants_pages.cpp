@@ -174,6 +174,28 @@ void active_pages_sorted(const View& view, Complaints& complaints) {
   }
 }
 
+void roots_fit(const View& view, Complaints& complaints) {
+  for (const ViewVcpu& vcpu : view.vcpus) {
+    // Another root is loaded before the guest is entered.
+    const bool asked = std::ranges::any_of(view.requests, [&](const auto& request) {
+      const auto& [bit, name] = request;
+      return ((vcpu.requests >> bit) & 1u) != 0 && name.ends_with("LOAD_MMU_PGD");
+    });
+    for (const ViewMmu& mmu : vcpu.mmus) {
+      // Of a quartered root the quarters are pages, and they have roles of their own.
+      if (asked || !mmu.used || !mmu.active || mmu.pae_root) continue;
+      const auto page = view.pages.find(mmu.active->root >> page_shift);
+      if (page == view.pages.end() || page->second.obsolete) continue;
+      ViewRole have = page->second.role;
+      have.invalid = mmu.role.invalid;
+      if (have == mmu.role) continue;
+      complaints.add(
+          fmt::format("vCPU {} runs on root {:#x} of role {:#x}; its registers ask for {:#x}",
+                      vcpu.id, page->first, have.word, mmu.role.word));
+    }
+  }
+}
+
 void parents_exact(const View& view, Complaints& complaints) {
   std::set<std::pair<Hfn, ViewPlace>> links;
   for (const auto& [table, page] : view.pages) {

@@ -155,6 +155,11 @@ void huge_pages_in_slots(const View& view, Complaints& complaints) {
     const ViewSlot* const slot = find_slot(view, page.role.smm, leaf.gfn);
     const std::uint64_t pages = 1ull << level_shift(page.role.level);
     const Gfn first = first_of(leaf.gfn, page.role.level);
+    if (leaf.host && leaf.host->level < page.role.level) {
+      complaints.add(fmt::format(
+          "leaf {} maps gfn {:#x}, level {}; the host's mapping has level {}",
+          print(ViewPlace{page.table, leaf.index}), leaf.gfn, page.role.level, leaf.host->level));
+    }
     if (slot == nullptr || (first >= slot->gfn && first + pages <= slot->gfn + slot->pages)) return;
     complaints.add(fmt::format("leaf {} maps gfn {:#x}, level {}, beyond slot {}",
                                print(ViewPlace{page.table, leaf.index}), leaf.gfn, page.role.level,

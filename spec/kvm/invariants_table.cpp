@@ -12,7 +12,17 @@ constexpr std::string_view always = "every kernel from 6.1 to 7.2, and impl";
 constexpr std::string_view shadow = "every kernel from 6.1 to 7.2, and impl; shadow pages alone";
 constexpr std::string_view tdp_mmu = "every kernel from 6.1 to 7.2, and impl; the TDP MMU alone";
 
+constexpr std::string_view stepwise =
+    "every kernel from 6.1 to 7.2, and impl; in programs that are looked at after each command";
+
 constexpr std::array table = {
+    Invariant{.number = 1,
+              .title = "a cache holds at most its capacity, which is fixed until it is freed",
+              .source = "__kvm_mmu_topup_memory_cache",
+              .kernels = always,
+              .failure = "filling the cache writes past its end",
+              .check = checks::caches_bounded,
+              .check_step = checks::capacities_kept},
     Invariant{.number = 3,
               .title = "the shrinker's counter is the sum of every VM's",
               .source = "kvm_mod_used_mmu_pages",
@@ -21,6 +31,12 @@ constexpr std::array table = {
                   "the shrinker frees too little, or is called for pages that are not there; "
                   "a counter that fell below zero hides every later page",
               .check = checks::pages_summed},
+    Invariant{.number = 4,
+              .title = "reclaim skips roots in use and takes the oldest pages first",
+              .source = "kvm_mmu_zap_oldest_mmu_pages",
+              .kernels = stepwise,
+              .failure = "vCPUs load roots again and again while old pages stay",
+              .check_step = checks::reclaim_oldest_first},
     Invariant{.number = 9,
               .title = "one valid page for a gfn and role",
               .source = "kvm_mmu_find_shadow_page",
@@ -38,7 +54,7 @@ constexpr std::array table = {
                   "of 4-byte entries or another range (CVE-2021-38198)",
               .check = checks::children_fit},
     Invariant{.number = 11,
-              .title = "a leaf grants no more than its page's role and its slot",
+              .title = "a leaf grants no more than its page's role, its slot and the host",
               .source = "make_spte, FNAME(page_fault)",
               .kernels = "every kernel from 6.1 to 7.2, and impl; fetches where the view tells the "
                          "bit of the role, in impl",
@@ -71,6 +87,14 @@ constexpr std::array table = {
         .kernels = shadow,
         .failure = "a fast zap stops at the first new page and leaves obsolete ones behind it",
         .check = checks::active_pages_sorted},
+    Invariant{
+        .number = 18,
+        .title = "the active root has every bit of the role that the vCPU's registers ask for",
+        .source = "kvm_calc_cpu_role, kvm_init_mmu",
+        .kernels = always,
+        .failure = "a vCPU goes on with mappings made for other control bits "
+                   "(b8453cdcf260, 411c588dfb86)",
+        .check = checks::roots_fit},
     Invariant{.number = 19,
               .title = "a leaf is in the rmap of its gfn and level, and nothing else is",
               .source = "__rmap_add, rmap_remove",
@@ -106,13 +130,21 @@ constexpr std::array table = {
               .failure = "a vCPU goes on, or comes back, to mappings of slots that are gone "
                          "(527d5cd7eece, mended by cf4a8693d97a)",
               .check = checks::no_obsolete_roots},
+    Invariant{.number = 24,
+              .title = "nothing is installed below a page that is obsolete",
+              .source = "is_page_fault_stale",
+              .kernels = stepwise,
+              .failure = "a mapping of a slot that is gone comes into being after the zap that was "
+                         "to end them",
+              .check_step = checks::obsolete_pages_shrink},
     Invariant{.number = 25,
-              .title = "slots are disjoint, generations distinct",
+              .title = "slots are disjoint, generations distinct, and they grow with each change",
               .source = "kvm_swap_active_memslots",
               .kernels = always,
               .failure = "two slots answer for one gfn; MMIO entries of one address space are "
                          "believed in the other",
-              .check = checks::slots_disjoint},
+              .check = checks::slots_disjoint,
+              .check_step = checks::generations_grow},
     Invariant{.number = 26,
               .title = "nothing is mapped or shadowed outside every slot",
               .source = "kvm_arch_flush_shadow_memslot",
@@ -137,7 +169,7 @@ constexpr std::array table = {
                          "count that stays costs huge pages for ever",
               .check = checks::huge_pages_disallowed},
     Invariant{.number = 29,
-              .title = "a huge leaf lies in its slot",
+              .title = "a huge leaf lies in its slot, and in a mapping of the host as large",
               .source = "kvm_mmu_hugepage_adjust",
               .kernels = always,
               .failure = "the guest reaches host memory beside its slot",
@@ -148,6 +180,12 @@ constexpr std::array table = {
               .kernels = "where the view tells bitmaps: impl; with dirty bits, huge leaves alone",
               .failure = "a write is in no dirty log: migration loses it",
               .check = checks::writes_logged},
+    Invariant{.number = 33,
+              .title = "a huge leaf that is split maps what it mapped, and gains no write access",
+              .source = "make_huge_page_split_spte",
+              .kernels = stepwise,
+              .failure = "the guest reads other pages than its own, or writes where it must not",
+              .check_step = checks::splits_preserve},
     Invariant{.number = 34,
               .title = "upper tables that are shadowed are write-tracked",
               .source = "account_shadowed",
@@ -194,19 +232,19 @@ constexpr std::array table = {
               .kernels = always,
               .failure = "the limit of KVM_SET_NR_MMU_PAGES is passed, or reclaim never ends",
               .check = checks::pages_counted},
+    Invariant{.number = 42,
+              .title = "a leaf maps the page that the host has there now",
+              .source = "mmu_invalidate_retry_hva, kvm_unmap_gfn_range",
+              .kernels = always,
+              .failure = "the guest goes on in a page that the host has given to somebody else",
+              .check = checks::host_pages_current},
 };
 
 constexpr std::array absent = {
-    AbsentInvariant{1, "a cache holds at most its capacity, which is fixed until it is freed",
-                    "__kvm_mmu_topup_memory_cache",
-                    "no view shows caches; in impl the capacity is a constant of the type"},
     AbsentInvariant{2, "a cache that was filled has its minimum until the fault ends",
                     "mmu_topup_memory_caches",
                     "it holds inside a fault; in impl an empty cache is an error that the caller "
                     "must handle, the kernel's own WARN tells of it in hosted ones"},
-    AbsentInvariant{4, "reclaim skips roots, takes the oldest first, commits what it prepares",
-                    "kvm_mmu_zap_oldest_mmu_pages",
-                    "it is about a step; 15, 22, 23 and 40 see its results"},
     AbsentInvariant{5, "pages are prepared for zapping with mmu_lock held for writing",
                     "__kvm_mmu_prepare_zap_page",
                     "it holds inside a step; lockdep of the hosted kernels sees it, in impl the "
@@ -217,37 +255,24 @@ constexpr std::array absent = {
     AbsentInvariant{7, "no allocation that may sleep with mmu_lock held",
                     "shadow_mmu_try_split_huge_page",
                     "it holds inside a step; hosted kernels check might_sleep()"},
-    AbsentInvariant{8, "no walker without lock reaches a freed page", "kvm_mmu_commit_zap_page",
-                    "it needs two threads; hosted kernels run one, and their heap poisons what is "
-                    "freed"},
+    AbsentInvariant{
+        8, "no walker without lock reaches a freed page", "kvm_mmu_commit_zap_page",
+        "it needs two threads: hosted kernels under schedules (run --property schedules "
+        "--engines hosted:6.1), where each access to freed memory is a finding"},
     AbsentInvariant{13, "an unsync page is synchronized before a flushed entry may be used",
                     "kvm_mmu_sync_roots, FNAME(invlpg)",
                     "what a guest may still see is the model's to say, with every access"},
     AbsentInvariant{17, "a present entry is dropped, rmap and flush, before it is overwritten",
                     "mmu_set_spte", "it is about a step; 19 and 39 see what it leaves"},
-    AbsentInvariant{18, "a role has every bit that translation depends on", "kvm_calc_cpu_role",
-                    "what depends on it is the model's to say; the theorems on roles state it for "
-                    "impl"},
-    AbsentInvariant{24, "nothing is installed in an obsolete root", "is_page_fault_stale",
-                    "it is about a step; 15 and 23 see its results"},
     AbsentInvariant{30, "a write that completed is in the next dirty log",
                     "mark_page_dirty_in_slot", "the model compares every log with every write"},
     AbsentInvariant{32, "each dirty page that was not written has a named cause", "make_spte",
                     "the model compares every log; see the looseness dirty-without-write"},
     AbsentInvariant{
-        33, "a split preserves translation, write access and dirty flag",
-        "make_huge_page_split_spte",
-        "a view does not know what was there before; 11, 31, 35 and the model's answers "
-        "see what is lost or gained"},
-    AbsentInvariant{
         41, "less rights, then a flush before mmu_lock is dropped", "kvm_flush_remote_tlbs",
         "a view has no TLB; under TDP the software processor compares each use of it with "
         "the nested tables and names this number (Stale in spec/cpu/processor.h); under "
         "shadow paging the model sees the use"},
-    AbsentInvariant{42, "when a notifier ends nothing maps the old page",
-                    "mmu_invalidate_retry_hva",
-                    "a view does not know the host's tables; pages that moved hold other bytes, "
-                    "which the model sees read"},
 };
 
 }  // namespace

@@ -58,6 +58,8 @@ View healthy() {
   view.slots.push_back(slot);
   ViewVcpu vcpu;
   vcpu.mmus[0].active = ViewRoot{.guest_root = 0x1000, .root = 0x104000};
+  vcpu.mmus[0].used = true;
+  vcpu.mmus[0].role = view.pages.at(0x104).role;
   view.vcpus.push_back(vcpu);
   view.slot_generations = {4, 1};
   view.counters.used_pages = 4;
@@ -100,6 +102,8 @@ ViewEntry& entry(View& view, Hfn table, unsigned index) {
 
 const std::vector<Plant>& plants() {
   static const std::vector<Plant> all = {
+      {1, "a cache that is too full",
+       [](View& v) { v.vcpus[0].caches = {{.name = "pages", .objects = 41, .capacity = 40}}; }},
       {3, "a page that only the VM counts", [](View& v) { v.counters.used_pages_everywhere = 3; }},
       {9, "a second page of the role",
        [](View& v) {
@@ -139,6 +143,8 @@ const std::vector<Plant>& plants() {
          v.masks.access_executable = 1;
        }},
       {11, "a writable leaf of a read-only slot", [](View& v) { v.slots[0].flags = 2; }},
+      {11, "a writable leaf of a page that the host protects",
+       [](View& v) { entry(v, 0x101, 8).host = ViewHostPage{.frame = 8, .writable = false}; }},
       {12, "a shadowed table that is mapped writable",
        [](View& v) {
          entry(v, 0x101, 8).gfn = 4;
@@ -176,6 +182,7 @@ const std::vector<Plant>& plants() {
       {15, "a page that is active twice", [](View& v) { v.active.push_back(0x101); }},
       {15, "a link to an obsolete page", [](View& v) { v.pages.at(0x101).obsolete = true; }},
       {16, "a new page behind an old one", [](View& v) { v.pages.at(0x102).valid_generation = 1; }},
+      {18, "a root made for CR0.WP=0", [](View& v) { v.vcpus[0].mmus[0].role.cr0_wp = true; }},
       {19, "a leaf that is in no rmap", [](View& v) { v.slots[0].rmaps.pop_back(); }},
       {19, "an rmap of another gfn", [](View& v) { v.slots[0].rmaps[0].gfn = 9; }},
       {19, "an rmap entry that is no leaf",
@@ -245,6 +252,10 @@ const std::vector<Plant>& plants() {
        }},
       {28, "a count that is missing", [](View& v) { v.slots[0].no_huge.pop_back(); }},
       {29, "a huge page across the end of its slot", [](View& v) { v.slots[0].pages = 0x3ff; }},
+      {29, "a huge page over small ones of the host",
+       [](View& v) {
+         entry(v, 0x102, 1).host = ViewHostPage{.frame = 0x200, .writable = true, .level = 1};
+       }},
       {31, "a clean page that is writable",
        [](View& v) {
          v.slots[0].flags = 1;
@@ -315,6 +326,86 @@ const std::vector<Plant>& plants() {
        }},
       {40, "a page that is not counted",
        [](View& v) { v.counters.used_pages = 3, v.counters.used_pages_everywhere = 3; }},
+      {42, "a leaf of a page that the host moved",
+       [](View& v) { entry(v, 0x101, 8).host = ViewHostPage{.frame = 9, .writable = true}; }},
+  };
+  return all;
+}
+
+/// Both views are healthy; the step between them is not.
+struct StepPlant {
+  unsigned invariant;
+  const char* what;
+  std::function<void(View& before, View& after)> plant;
+};
+
+/// `view` with its huge leaf split into small ones, as it should be.
+void split(View& view) {
+  ViewEntry& huge = entry(view, 0x102, 1);
+  ViewPage table;
+  table.table = 0x110;
+  table.gfn = huge.gfn;
+  table.role = view.pages.at(0x101).role;
+  table.role.direct = true;
+  for (unsigned i = 0; i < 512; ++i) table.entries.push_back(leaf(i, huge.gfn + i));
+  view.pages.emplace(table.table, table);
+  huge.kind = Kind::link;
+  huge.frame = table.table;
+}
+
+/// Reclaim has taken the page.
+void reclaim(View& view, Hfn table) {
+  view.pages.erase(table);
+  std::erase(view.active, table);
+  ++view.counters.recycled;
+}
+
+const std::vector<StepPlant>& step_plants() {
+  static const std::vector<StepPlant> all = {
+      {1, "a cache that got other room",
+       [](View& before, View& after) {
+         before.vcpus[0].caches = {{.name = "pages", .objects = 1, .capacity = 40}};
+         after.vcpus[0].caches = {{.name = "pages", .objects = 1, .capacity = 20}};
+       }},
+      // The list has 0x101 in front, 0x104 is the root.
+      {4, "reclaim that takes a younger page", [](View&, View& after) { reclaim(after, 0x102); }},
+      {4, "reclaim of a root in use",
+       [](View&, View& after) {
+         after.pages.at(0x104).role.invalid = true;
+         reclaim(after, 0x103);
+       }},
+      {24, "a leaf in an obsolete page",
+       [](View& before, View& after) {
+         before.pages.at(0x101).obsolete = after.pages.at(0x101).obsolete = true;
+         after.pages.at(0x101).entries.push_back(leaf(9, 9));
+       }},
+      {24, "another page behind an entry of an obsolete one",
+       [](View& before, View& after) {
+         before.pages.at(0x101).obsolete = after.pages.at(0x101).obsolete = true;
+         entry(after, 0x101, 8).frame = 9;
+       }},
+      {25, "a generation that falls",
+       [](View&, View& after) {
+         after.slot_generations = {2, 1};
+       }},
+      {25, "a slot that moved in secret", [](View&, View& after) { after.slots[0].gfn = 0x10; }},
+      {33, "a piece that maps the first page",
+       [](View&, View& after) {
+         split(after);
+         entry(after, 0x110, 7).frame = 0x200;
+       }},
+      {33, "a piece that the host lets be written, and not the whole",
+       [](View& before, View& after) {
+         split(after);
+         for (ViewEntry& piece : after.pages.at(0x110).entries) piece.writable = false;
+         ViewEntry& huge = entry(before, 0x102, 1);
+         huge.writable = huge.mmu_writable = huge.host_writable = false;
+       }},
+      {33, "more pieces that gain write access than one command writes",
+       [](View& before, View& after) {
+         split(after);
+         entry(before, 0x102, 1).writable = false;
+       }},
   };
   return all;
 }
@@ -335,6 +426,45 @@ TEST(Invariants, EachSeesWhatIsPlanted) {
   }
 }
 
+TEST(Invariants, HoldForSoundSteps) {
+  const auto sound = [](const View& before, const View& after) {
+    for (const Violation& violation : step_violations(before, after)) {
+      ADD_FAILURE() << print(violation);
+    }
+  };
+  sound(healthy(), healthy());
+  sound(View{}, healthy());
+  sound(healthy(), View{});
+  View after = healthy();
+  split(after);
+  sound(healthy(), after);
+  // A write fault splits what the dirty log had protected.
+  View logged = healthy();
+  entry(logged, 0x102, 1).writable = false;
+  for (ViewEntry& piece : after.pages.at(0x110).entries) piece.writable = piece.index == 5;
+  sound(logged, after);
+  after = healthy();
+  reclaim(after, 0x103);
+  sound(healthy(), after);
+  after = healthy();
+  after.slot_generations = {6, 1};
+  after.slots[0].gfn = 0x10;
+  sound(healthy(), after);
+}
+
+TEST(Invariants, EachStepSeesWhatIsPlanted) {
+  for (const StepPlant& plant : step_plants()) {
+    View before = healthy();
+    View after = healthy();
+    plant.plant(before, after);
+    const auto found = step_violations(before, after);
+    EXPECT_FALSE(found.empty()) << plant.what;
+    for (const Violation& violation : found) {
+      EXPECT_EQ(violation.invariant, plant.invariant) << plant.what << ": " << print(violation);
+    }
+  }
+}
+
 TEST(Invariants, EachHasAPlantAndASource) {
   unsigned before = 0;
   for (const Invariant& invariant : invariants()) {
@@ -344,10 +474,16 @@ TEST(Invariants, EachHasAPlantAndASource) {
     EXPECT_FALSE(invariant.kernels.empty() || invariant.failure.empty()) << invariant.number;
     // Outside every slot is planted below.
     EXPECT_TRUE(
-        invariant.number == 26 ||
+        invariant.check == nullptr || invariant.number == 26 ||
         std::ranges::any_of(
             plants(), [&](const Plant& plant) { return plant.invariant == invariant.number; }))
         << invariant.number;
+    EXPECT_TRUE(invariant.check_step == nullptr ||
+                std::ranges::any_of(
+                    step_plants(),
+                    [&](const StepPlant& plant) { return plant.invariant == invariant.number; }))
+        << invariant.number;
+    EXPECT_TRUE(invariant.check != nullptr || invariant.check_step != nullptr);
   }
 }
 
@@ -426,7 +562,7 @@ TEST(View, IsPrinted) {
             "  slot generations: 0x4 0x1\n"
             "  active, newest first: 0x101 0x102 0x103 0x104\n"
             "vcpu 0: requests 6=MMU_SYNC 9\n"
-            "  mmu: 0x104000 for guest root 0x1000, role 0x0: level 0, access 0x0\n"
+            "  mmu: 0x104000 for guest root 0x1000, role 0x704: level 4, access 0x7\n"
             "slot 0: gfn 0x0 pages 0x1000 flags 0x0, rmaps, write tracking\n"
             "  no huge page of level 2 at gfn 0x0: 4\n"
             "  no huge page of level 3 at gfn 0x0: 5\n"

@@ -1,12 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /// Whether what an access showed is admitted, and what it leaves behind.
 #include <algorithm>
+#include <boost/container/small_vector.hpp>
 
 #include "spec/kvm/state.h"
 #include "spec/program.h"
 
 namespace lockstep::spec {
 namespace {
+
+using Pointers = boost::container::small_vector<const Candidate*, 8>;
+std::span<const Candidate* const> all_of(const Pointers& pointers) {
+  return {pointers.data(), pointers.size()};
+}
 
 bool matches(const Candidate& candidate, const Observation& shown) {
   if (candidate.observation == shown) return true;
@@ -31,7 +37,7 @@ Judgement Machine::State::judge(const Access& access, const Observation& shown,
                   [](const Candidate& candidate) { return candidate.undefined; })) {
     return undecided("the walk may leave the 48 bits that four levels of EPT reach");
   }
-  std::vector<const Candidate*> consistent;
+  Pointers consistent;
   bool unknown = false;
   const auto consider = [&](const std::vector<Candidate>& candidates) {
     for (const Candidate& candidate : candidates) {
@@ -82,7 +88,7 @@ Judgement Machine::State::judge(const Access& access, const Observation& shown,
     const bool certain = platform.tdp || (drops && !vcpu.processor->kept_another_root());
     vcpu.processor->page_fault(now, access.gva, certain);
     tables_synchronized();
-    apply_possible_flags(consistent, /*write=*/false);
+    apply_possible_flags(all_of(consistent), /*write=*/false);
     return admit();
   }
   // kvm_mmu_find_get_shadow_page() synchronizes the table that an access links.
@@ -93,7 +99,7 @@ Judgement Machine::State::judge(const Access& access, const Observation& shown,
                   [](const Candidate* candidate) { return candidate->host_refused; });
   if (!fewest->completed && !refused) return admit();
 
-  if (configuration.paging != PagingMode::none) apply_flags(consistent, write, !refused);
+  if (configuration.paging != PagingMode::none) apply_flags(all_of(consistent), write, !refused);
   const bool from_mmio_cache =
       std::any_of(consistent.begin(), consistent.end(), [](const Candidate* candidate) {
         return (candidate->loosenesses & loose(Looseness::mmio_cache)) != 0;
@@ -107,13 +113,13 @@ Judgement Machine::State::judge(const Access& access, const Observation& shown,
   };
   if (from_mmio_cache) {
     // The fault walked and mapped, and only then the emulator took the address that it knew.
-    std::vector<const Candidate*> walks;
+    Pointers walks;
     for (const Candidate& candidate : *all) {
       if (!candidate.completed) continue;
       walks.push_back(&candidate);
       note_exchange(candidate);
     }
-    apply_possible_flags(walks, write);
+    apply_possible_flags(all_of(walks), write);
   }
   for (const Candidate* candidate : consistent) {
     const Translated& to = candidate->way.translation;
@@ -136,12 +142,12 @@ Judgement Machine::State::judge(const Access& access, const Observation& shown,
     return admit();
   }
 
-  std::vector<Hva> places;
-  std::set<Gpa> gpas;
+  boost::container::small_vector<Hva, 4> places;
+  boost::container::small_vector<Gpa, 4> gpas;
   for (const Candidate* candidate : consistent) {
     const Translated& to = candidate->way.translation;
     const Gpa gpa = to.page | (access.gva & (to.size - 1));
-    gpas.insert(gpa);
+    gpas.push_back(gpa);
     if (candidate->hva) places.push_back(*candidate->hva);
     // A clean or read-only entry is shadowed read-only: protect_clean_gpte().
     const bool writable = to.rights.writable && candidate->way.maybe_dirty;
@@ -153,8 +159,10 @@ Judgement Machine::State::judge(const Access& access, const Observation& shown,
     }
     note_exchange(*candidate);
   }
-  std::sort(places.begin(), places.end());
-  places.erase(std::unique(places.begin(), places.end()), places.end());
+  for (auto* const some : {&places, &gpas}) {
+    std::sort(some->begin(), some->end());
+    some->erase(std::unique(some->begin(), some->end()), some->end());
+  }
   const bool certain = places.size() == 1;
   if (write) {
     for (const Hva hva : places) {

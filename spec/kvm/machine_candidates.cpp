@@ -38,8 +38,8 @@ Candidates Machine::State::candidates(const Access& access) const {
   wide.maxphyaddr = platform.host_maxphyaddr;
   const bool narrow = platform.tdp && configuration.maxphyaddr < platform.host_maxphyaddr;
   const auto enumerate = [&](const Processor& with, const PagingState& as, Loosenesses why) {
-    std::vector<Way> ways;
-    ways.reserve(4);
+    static thread_local std::vector<Way> ways;
+    ways.clear();
     if (!translations(with, as, tables(), access.gva, now, ways, &met_reserved)) return false;
     for (const Way& way : ways) rules.add(as, way, why);
     return true;

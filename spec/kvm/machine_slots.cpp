@@ -290,7 +290,11 @@ void Machine::State::log_map(Gpa gpa) { log_write(gpa, /*certain=*/false); }
 void Machine::State::remember_table(Gpa table, TableLevel level) {
   const auto backing = slots.backing(table);
   if (!backing) return;
-  TablePage& page = table_pages[backing->hva >> page_shift];
+  const Remembered told{backing->hva >> page_shift, gpa_to_gfn(table), level};
+  Remembered& last = remembered[(told.page ^ told.gfn) % remembered.size()];
+  if (last == told) return;
+  last = told;
+  TablePage& page = table_pages[told.page];
   page.levels.insert(level);
   page.gfns.insert(gpa_to_gfn(table));
 }

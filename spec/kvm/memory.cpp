@@ -25,12 +25,22 @@ Memory::Version Memory::fresh(Hva hva) {
   return {0, {code_cell(static_cast<std::uint32_t>(hva >> page_shift))}, 0};
 }
 
+Memory::Cell* Memory::find(Hva cell) const {
+  if (Cell* const known = recent_.find(cell)) return known;
+  const auto found = cells_.find(cell);
+  if (found == cells_.end()) return nullptr;
+  // Of a map that is const here and not elsewhere.
+  auto& versions = const_cast<Cell&>(found->second);
+  recent_.keep(cell, versions);
+  return &versions;
+}
+
 Memory::Cell& Memory::cell(Hva hva) {
+  if (Cell* const known = find(cell_of(hva))) return *known;
   Cell& versions = cells_[cell_of(hva)];
-  if (versions.empty()) {
-    versions.push_back(fresh(hva));
-    written_[hva >> page_shift].push_back(cell_of(hva));
-  }
+  versions.push_back(fresh(hva));
+  written_[hva >> page_shift].push_back(cell_of(hva));
+  recent_.keep(cell_of(hva), versions);
   return versions;
 }
 
@@ -93,13 +103,13 @@ void Memory::set_flags(Hva hva, std::uint64_t must, std::uint64_t may) {
 }
 
 Memory::Possibles Memory::load(Hva hva, unsigned size) const {
-  const auto found = cells_.find(cell_of(hva));
+  const Cell* const found = find(cell_of(hva));
   Possibles possible;
-  if (found == cells_.end()) {
+  if (found == nullptr) {
     possible.push_back({(fresh(hva).values.front() >> shift_of(hva)) & mask_of(size), 0});
     return possible;
   }
-  const Version& now = found->second.back();
+  const Version& now = found->back();
   possible.reserve(now.values.size());
   for (const std::uint64_t value : now.values) {
     possible.push_back({(value >> shift_of(hva)) & mask_of(size),
@@ -109,6 +119,11 @@ Memory::Possibles Memory::load(Hva hva, unsigned size) const {
 }
 
 void Memory::learn(Hva hva, unsigned size, std::uint64_t value, std::uint64_t flags) {
+  if (find(cell_of(hva)) == nullptr) {
+    // That a fresh page holds what fresh pages do is known.
+    const std::uint64_t known = fresh(hva).values.front() >> shift_of(hva);
+    if (((known ^ value) & mask_of(size)) == 0) return;
+  }
   Version& version = cell(hva).back();
   const std::uint64_t mask = mask_of(size) << shift_of(hva);
   const std::uint64_t seen = (value << shift_of(hva)) & mask;
@@ -135,12 +150,12 @@ void Memory::versions(Hva hva, unsigned size, Moment since, Moment from, Moment 
                     ((version.maybe & ~value) >> shift_of(at)) & mask_of(bytes)});
     }
   };
-  const auto found = cells_.find(cell_of(hva));
-  if (found == cells_.end()) {
+  const Cell* const found = find(cell_of(hva));
+  if (found == nullptr) {
     append(fresh(hva), hva, size, from, until, out);
     return;
   }
-  const Cell& cell = found->second;
+  const Cell& cell = *found;
   for (std::size_t i = 0; i < cell.size(); ++i) {
     const Moment first = std::max(cell[i].since, from);
     const Moment end = std::min(i + 1 < cell.size() ? cell[i + 1].since : still_true, until);
@@ -151,7 +166,8 @@ void Memory::versions(Hva hva, unsigned size, Moment since, Moment from, Moment 
 
 std::span<const Hva> Memory::written_in(Hfn page) const {
   const auto found = written_.find(page);
-  return found == written_.end() ? std::span<const Hva>() : found->second;
+  if (found == written_.end()) return {};
+  return {found->second.data(), found->second.size()};
 }
 
 }  // namespace lockstep::spec

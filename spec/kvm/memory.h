@@ -4,6 +4,7 @@
 /// walk read there.
 #pragma once
 
+#include <array>
 #include <boost/container/small_vector.hpp>
 #include <cstdint>
 #include <span>
@@ -62,14 +63,44 @@ class Memory {
     Values values;            ///< any of them
     std::uint64_t maybe = 0;  ///< bits that may be set besides
   };
-  using Cell = std::vector<Version>;  ///< oldest first, never empty
+  /// Oldest first, never empty. Most cells are stored to once or never.
+  using Cell = boost::container::small_vector<Version, 2>;
+
+  /// Cells that were looked for last: a command asks for the same few again and
+  /// again. Cells never move and never go; a copy has cells of its own.
+  class Recent {
+   public:
+    Recent() = default;
+    Recent(const Recent&) {}
+    Recent& operator=(const Recent&) {
+      slots_ = {};
+      return *this;
+    }
+    Cell* find(Hva cell) const {
+      const Slot& slot = slots_[index(cell)];
+      return slot.at == cell ? slot.cell : nullptr;
+    }
+    void keep(Hva at, Cell& cell) { slots_[index(at)] = {at, &cell}; }
+
+   private:
+    struct Slot {
+      Hva at = ~0ull;
+      Cell* cell = nullptr;
+    };
+    static std::size_t index(Hva at) { return (at >> 3 ^ at >> 12) % 64; }
+    std::array<Slot, 64> slots_{};
+  };
 
   Cell& cell(Hva hva);
+  /// Null if the 8 bytes were never written.
+  Cell* find(Hva cell) const;
   static Version fresh(Hva hva);
   static void sort_unique(Values& values);
 
   std::unordered_map<Hva, Cell> cells_;
-  std::unordered_map<Hfn, std::vector<Hva>> written_;  ///< keys of cells_, by page
+  mutable Recent recent_;
+  /// Keys of cells_, by page.
+  std::unordered_map<Hfn, boost::container::small_vector<Hva, 2>> written_;
 };
 
 }  // namespace lockstep::spec

@@ -30,6 +30,16 @@ TEST(Memory, TellsEachWrittenCellOfAPageOnce) {
   EXPECT_EQ(written(memory, 1).size(), 2u) << "what it held before counts";
 }
 
+// Programs read 100,000 fresh pages: none of them may cost anything to remember.
+TEST(Memory, ReadingAFreshPageTeachesNothing) {
+  Memory memory;
+  memory.learn(0x1008, 8, code_cell(1), 0);
+  memory.learn(0x100c, 4, code_cell(1) >> 32, 0);
+  EXPECT_TRUE(written(memory, 1).empty());
+  memory.learn(0x1008, 8, code_cell(1) | 0x20, 0x20);
+  EXPECT_EQ(memory.load(0x1008, 8).front().value, code_cell(1) | 0x20);
+}
+
 TEST(Memory, AStoreThatMayHaveHappenedLeavesBothValues) {
   Memory memory;
   memory.write(1, 0x1000, 8, 5);

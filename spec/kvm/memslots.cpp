@@ -73,13 +73,4 @@ const Slot* Memslots::find(unsigned id) const {
   return found == slots.end() ? nullptr : &found->second;
 }
 
-std::optional<Memslots::Backing> Memslots::backing_in(std::size_t layout, Gpa gpa) const {
-  const bool now = layout + 1 == layouts_.size();
-  for (const auto& [id, slot] : layouts_[layout].slots) {
-    if (now && hidden_ == id) continue;
-    if (slot.contains(gpa)) return Backing{id, &slot, slot.hva + (gpa - slot.gpa)};
-  }
-  return std::nullopt;
-}
-
 }  // namespace lockstep::spec

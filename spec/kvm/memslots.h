@@ -88,7 +88,14 @@ class Memslots {
     Moment since = 0;
     ById slots;
   };
-  std::optional<Backing> backing_in(std::size_t layout, Gpa gpa) const;
+  std::optional<Backing> backing_in(std::size_t layout, Gpa gpa) const {
+    const bool now = layout + 1 == layouts_.size();
+    for (const auto& [id, slot] : layouts_[layout].slots) {
+      if (now && hidden_ == id) continue;
+      if (slot.contains(gpa)) return Backing{id, &slot, slot.hva + (gpa - slot.gpa)};
+    }
+    return std::nullopt;
+  }
 
   Gfn max_gfn_;
   std::vector<Layout> layouts_;  ///< oldest first, never empty

@@ -7,6 +7,8 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <span>
+#include <unordered_set>
 #include <vector>
 
 #include "spec/kvm/dirty_log.h"
@@ -170,9 +172,9 @@ struct Machine::State {
 
   /// Effects of a translation on accessed and dirty flags; only possible ones
   /// if it is not `certain` that it completed.
-  void apply_flags(const std::vector<const Candidate*>& consistent, bool write, bool certain);
+  void apply_flags(std::span<const Candidate* const> consistent, bool write, bool certain);
   /// Flags that walks of these ways may have set, whatever was shown.
-  void apply_possible_flags(const std::vector<const Candidate*>& walks, bool write);
+  void apply_possible_flags(std::span<const Candidate* const> walks, bool write);
   void log_write(Gpa gpa, bool certain);
   void log_map(Gpa gpa);
   /// The command, which another thread has begun and not ended, may have walked, set
@@ -236,17 +238,25 @@ struct Machine::State {
     boost::container::flat_set<Gfn> gfns;  ///< through which walks met it
   };
   std::map<Hfn, TablePage> table_pages;  ///< host pages that ever held a page table
-  std::set<Gpa> exchanged;               ///< leaf entries that a write used under CR0.WP=0
+  /// What remember_table() was told last, by page: it is told the same again and again.
+  struct Remembered {
+    Hfn page = ~0ull;
+    Gfn gfn = 0;
+    TableLevel level = TableLevel::pt;
+    bool operator==(const Remembered&) const = default;
+  };
+  std::array<Remembered, 16> remembered;
+  std::set<Gpa> exchanged;  ///< leaf entries that a write used under CR0.WP=0
   /// An MMIO entry in a shadow page table, as far as it may exist.
   struct MmioLeaf {
     bool unsync = false;        ///< the guest stored to its table since
     bool refreshed = false;     ///< ... and KVM synchronized it since slots changed last
     bool synchronized = false;  ///< KVM synchronized tables since slots changed last
   };
-  std::set<Gfn> stored_tables;          ///< to which the guest stored; of no use under TDP
-  std::map<Gpa, MmioLeaf> mmio_leaves;  ///< by the guest's leaf entry
-  std::set<Hfn> poked;                  ///< of those, rewritten by user space while live
-  std::set<Hfn> unprotected;            ///< of those, mapped writable: mmio_unprotects
+  std::unordered_set<Gfn> stored_tables;  ///< to which the guest stored; of no use under TDP
+  std::map<Gpa, MmioLeaf> mmio_leaves;    ///< by the guest's leaf entry
+  std::set<Hfn> poked;                    ///< of those, rewritten by user space while live
+  std::set<Hfn> unprotected;              ///< of those, mapped writable: mmio_unprotects
   std::array<std::uint64_t, looseness_count> used{};
   /// The slot whose logging begins beside what happens now: its pages are
   /// write-protected one after the other.

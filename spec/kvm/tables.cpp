@@ -2,6 +2,7 @@
 /// Page tables in guest memory: how walks read them, and the accessed and dirty
 /// flags that walks leave in them.
 #include <algorithm>
+#include <boost/container/small_vector.hpp>
 #include <boost/container/static_vector.hpp>
 
 #include "spec/kvm/state.h"
@@ -80,17 +81,13 @@ std::uint64_t maybe_at(const FlagsOfWay& flags, Gpa address) {
 
 }  // namespace
 
-void Machine::State::apply_flags(const std::vector<const Candidate*>& consistent, bool write,
+void Machine::State::apply_flags(std::span<const Candidate* const> consistent, bool write,
                                  bool certain) {
-  std::vector<FlagsOfWay> each;
-  each.reserve(consistent.size());
-  std::vector<Gpa> entries;
+  boost::container::small_vector<FlagsOfWay, 4> each;
+  boost::container::small_vector<Gpa, 16> entries;
   for (const Candidate* candidate : consistent) {
     each.push_back(flags_of(configuration.paging, candidate->way, write, candidate->dirty_doubt));
     for (const Flags& f : each.back()) entries.push_back(f.entry);
-    for (std::size_t i = 0; i < candidate->way.levels; ++i) {
-      remember_table(candidate->way.reads[i].address, candidate->way.reads[i].level);
-    }
   }
   std::sort(entries.begin(), entries.end());
   entries.erase(std::unique(entries.begin(), entries.end()), entries.end());
@@ -114,9 +111,12 @@ void Machine::State::apply_flags(const std::vector<const Candidate*>& consistent
       must = 0;
     }
     bool newly = false;
+    bool known = true;
     for (const Memory::Possible& p : before) {
       newly = newly || (must & ~(p.value | p.maybe)) != 0;
+      known = known && ((must | may) & ~p.value) == 0;
     }
+    if (known) continue;
     memory.set_flags(backing->hva, must, may);
     // Setting a flag is a write to the table's page.
     if (newly) log_write(address, /*certain=*/true);
@@ -125,7 +125,7 @@ void Machine::State::apply_flags(const std::vector<const Candidate*>& consistent
 
 /// SDM "Accessed and Dirty Flags": whether a walk that ends in a fault sets the
 /// accessed flags of what it read is the processor's affair.
-void Machine::State::apply_possible_flags(const std::vector<const Candidate*>& walks, bool write) {
+void Machine::State::apply_possible_flags(std::span<const Candidate* const> walks, bool write) {
   for (const Candidate* walk : walks) {
     for (const Flags& flags : flags_of(configuration.paging, walk->way, write, walk->dirty_doubt)) {
       const auto backing = slots.backing(flags.entry);

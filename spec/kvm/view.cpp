@@ -67,6 +67,9 @@ class Printer {
     add("{}\n", vcpu.requests == 0 ? " none" : "");
     constexpr std::array<std::string_view, 2> names = {"mmu", "nested mmu"};
     for (std::size_t i = 0; i < names.size(); ++i) mmu(names[i], vcpu.mmus[i]);
+    for (const ViewCache& cache : vcpu.caches) {
+      add("  {}: {} of {}\n", cache.name, cache.objects, cache.capacity);
+    }
   }
 
   void page(const ViewPage& page) {
@@ -166,6 +169,9 @@ class Printer {
     add(" {}{}{}{}", entry.readable ? 'r' : '-', entry.writable ? 'w' : '-',
         entry.executable ? 'x' : '-', entry.user ? 'u' : '-');
     if (entry.kind == Kind::leaf) add(" access {:#x}", entry.access);
+    if (entry.host && entry.host->frame != entry.frame) {
+      add(" host's frame {:#x}", entry.host->frame);
+    }
     add("{}{}{}{}\n", entry.accessed ? " accessed" : "", entry.dirty ? " dirty" : "",
         entry.host_writable ? " host-writable" : "", entry.mmu_writable ? " mmu-writable" : "");
   }

@@ -43,6 +43,13 @@ struct ViewPlace {
   auto operator<=>(const ViewPlace&) const = default;
 };
 
+/// What the host's own page tables have behind a page of the guest.
+struct ViewHostPage {
+  Hfn frame = 0;
+  bool writable = false;
+  unsigned level = 1;  ///< of the largest mapping that the host has around it
+};
+
 /// One shadow page table entry.
 struct ViewEntry {
   enum class Kind : std::uint8_t {
@@ -68,6 +75,8 @@ struct ViewEntry {
   bool mmu_writable = false;
   bool accessed = false;
   bool dirty = false;
+  /// Behind `gfn` of a leaf; none where nothing is there, or the engine does not tell.
+  std::optional<ViewHostPage> host{};
 };
 
 struct ViewPage {
@@ -130,10 +139,18 @@ struct ViewMmu {
   std::optional<std::array<std::uint64_t, 4>> pae_root;
 };
 
+/// A stock of objects that a fault draws from (struct kvm_mmu_memory_cache).
+struct ViewCache {
+  std::string name;
+  std::uint64_t objects = 0;
+  std::uint64_t capacity = 0;  ///< 0 until it is filled for the first time
+};
+
 struct ViewVcpu {
   unsigned id = 0;
   std::uint64_t requests = 0;   ///< pending, by bit
   std::array<ViewMmu, 2> mmus;  ///< of the guest, of the guest's guest
+  std::vector<ViewCache> caches;
 };
 
 struct ViewLock {

@@ -32,6 +32,7 @@ struct HostParameters {
   std::optional<bool> eager_page_split;  ///< kvm.eager_page_split
   std::optional<bool> nx_huge_pages;     ///< kvm.nx_huge_pages
   std::optional<bool> ad_bits;           ///< kvm_intel.eptad; NPT always has them
+  std::optional<bool> pml;               ///< kvm_intel.pml; without A/D bits nothing is logged
   /// Every place where KVM may reschedule or give up a contended lock does so.
   std::optional<bool> contended;
   /// The allocation with this number fails, counted from 0 at the creation of the

@@ -41,7 +41,9 @@ class Enumeration {
  public:
   Enumeration(const Processor& processor, const PagingState& state, const EntryHistory& memory,
               Gva gva, Moment now, std::vector<Way>& ways)
-      : processor_(processor), state_(state), memory_(memory), gva_(gva), now_(now), ways_(ways) {}
+      : processor_(processor), state_(state), memory_(memory), gva_(gva), now_(now), ways_(ways) {
+    versions_.clear();
+  }
 
   /// A walk that reads every entry now.
   void fresh() {
@@ -249,7 +251,8 @@ class Enumeration {
   const Gva gva_;
   const Moment now_;
   std::vector<Way>& ways_;
-  std::vector<EntryVersion> versions_;
+  /// Of every enumeration, one after another: what it holds is as old as one walk.
+  static thread_local std::vector<EntryVersion> versions_;
   Way way_;  ///< as far as it has come
   Wanted wanted_ = Wanted::walk_now;
   unsigned pcid_ = 0;
@@ -258,6 +261,8 @@ class Enumeration {
   bool overflowed_ = false;
   bool met_reserved_ = false;
 };
+
+thread_local std::vector<EntryVersion> Enumeration::versions_;
 
 }  // namespace
 
@@ -279,7 +284,8 @@ bool translations(const Processor& processor, PagingState state, const EntryHist
 Way fresh_walk(const Processor& processor, PagingState state, const EntryHistory& memory, Gva gva,
                Moment now) {
   if (state.mode == PagingMode::none) return unpaged(gva);
-  std::vector<Way> ways;
+  static thread_local std::vector<Way> ways;
+  ways.clear();
   Enumeration(processor, state, memory, gva, now, ways).fresh();
   return ways.front();
 }

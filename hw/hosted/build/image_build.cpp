@@ -2,11 +2,13 @@
 #include "hw/hosted/build/image_build.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <algorithm>
 #include <set>
 #include <system_error>
 #include <vector>
 
+#include "hw/hosted/boundary.h"
 #include "hw/hosted/build/flavour.h"
 #include "hw/hosted/build/probes.h"
 #include "hw/hosted/build/stubs.h"
@@ -31,11 +33,11 @@ const std::vector<std::string>& library_objects() {
   return objects;
 }
 
-/// Functions of the vendor modules that the shim calls: made visible, nothing else.
-const std::vector<std::string>& entry_functions() {
-  static const std::vector<std::string> names = {"svm_init",     "svm_exit",    "vmx_init",
-                                                 "vmx_exit",     "vt_init",     "vt_exit",
-                                                 "kvm_x86_init", "kvm_x86_exit"};
+/// What the shim uses of the vendor modules: made visible, nothing else.
+const std::vector<std::string>& used_symbols() {
+  static const std::vector<std::string> names = {
+      "svm_init", "svm_exit", "vmx_init",     "vmx_exit",     "vmx_x86_ops",
+      "vt_init",  "vt_exit",  "kvm_x86_init", "kvm_x86_exit", "vt_x86_ops"};
   return names;
 }
 
@@ -44,6 +46,9 @@ constexpr std::string_view linker_script =
     "  .data.hosted_percpu ALIGN(4096) : {\n"
     "    __start_hosted_percpu = .; KEEP(*(.data..percpu .data..percpu..*))\n"
     "    __stop_hosted_percpu = .;\n"
+    "  }\n"
+    "  .data.hosted_once : {\n"
+    "    __start_hosted_once = .; KEEP(*(.data.once .data..once)) __stop_hosted_once = .;\n"
     "  }\n"
     "  hosted_imports ALIGN(64) : {\n"
     "    __start_hosted_imports = .; KEEP(*(hosted_imports)) __stop_hosted_imports = .;\n"
@@ -77,7 +82,8 @@ std::vector<fs::path> shim_sources() {
 Result<std::string> shim_text() {
   std::string all;
   std::vector<fs::path> files = shim_sources();
-  for (const char* name : {"shim.h", "schedule.h", "prelude.h", "probes.txt", "returns_zero.txt"}) {
+  for (const char* name :
+       {"shim.h", "schedule.h", "prelude.h", "probes.txt", "returns_zero.txt", "zero_data.txt"}) {
     files.push_back(shim_folder() / name);
   }
   for (const char* name : {"boundary.h", "boundary_view.h", "boundary_schedule.h"}) {
@@ -163,7 +169,7 @@ Result<void> write_image(const kernels::Build& build, const Work& work, const Im
     return tl::unexpected(done.error());
   }
   std::vector<std::string> globalize = {"objcopy"};
-  for (const auto& name : entry_functions()) globalize.push_back("--globalize-symbol=" + name);
+  for (const auto& name : used_symbols()) globalize.push_back("--globalize-symbol=" + name);
   globalize.insert(globalize.end(), {all, open});
   if (const auto done = kernels::run_or_fail(in_folder(work.folder, globalize)); !done) {
     return tl::unexpected(done.error());
@@ -185,10 +191,15 @@ Result<void> write_image(const kernels::Build& build, const Work& work, const Im
   if (!relocations) return tl::unexpected(relocations.error());
   const auto harmless = kernels::read_file(shim_folder() / "returns_zero.txt");
   if (!harmless) return tl::unexpected(harmless.error());
-  const std::string stubs =
-      write_stubs(undefined_symbols(tried->err), called_symbols(relocations->out),
-                  harmless_functions(*harmless));
-  if (const auto wrote = kernels::write_file(work.folder / "stubs.c", stubs); !wrote) return wrote;
+  const auto zero = kernels::read_file(shim_folder() / "zero_data.txt");
+  if (!zero) return tl::unexpected(zero.error());
+  const Stubs stubs =
+      write_stubs(undefined_symbols(tried->err), {.called = called_symbols(relocations->out),
+                                                  .harmless = listed_symbols(*harmless),
+                                                  .zero = listed_symbols(*zero)});
+  if (const auto wrote = kernels::write_file(work.folder / "stubs.c", stubs.source); !wrote) {
+    return wrote;
+  }
   const std::string object = (work.folder / "stubs.o").string();
   if (const auto done = kernels::run_or_fail(
           in_folder(work.folder, {"gcc", "-w", "-O1", "-fno-builtin", "-fno-pie", "-mcmodel=kernel",
@@ -199,6 +210,11 @@ Result<void> write_image(const kernels::Build& build, const Work& work, const Im
   inputs.push_back(object);
   const fs::path fresh = work.image.string() + ".new";
   auto link = link_words(work, options, fresh);
+  std::uint64_t absent = HOSTED_ABSENT_SYMBOLS;
+  for (const auto& symbol : stubs.absent) {
+    link.push_back(fmt::format("--defsym={}={:#x}", symbol, absent));
+    absent += HOSTED_ABSENT_BYTES;
+  }
   link.insert(link.end(), inputs.begin(), inputs.end());
   if (const auto done = kernels::run_or_fail(in_folder(work.folder, link)); !done) {
     return tl::unexpected(done.error());
@@ -220,7 +236,10 @@ Result<fs::path> build_image(const kernels::Cache& cache, const kernels::Source&
   const auto shim_source = shim_text();
   if (!shim_source) return tl::unexpected(shim_source.error());
   // What the generator writes is part of the image as the shim is.
-  const std::string written = *shim_source + write_stubs({"memcpy", "f", "g", "h"}, {"g"}, {"f"});
+  const Stubs sample = write_stubs({"memcpy", "f", "g", "h", "i"},
+                                   {.called = {"g"}, .harmless = {"f"}, .zero = {"h"}});
+  const std::string written =
+      fmt::format("{}{}{}", *shim_source, sample.source, fmt::join(sample.absent, " "));
   const std::string name =
       fmt::format("{}-{}-{}", source.key, flavour->key(), kernels::content_key(written));
   Work work;

@@ -28,6 +28,13 @@ bool of_process(std::string_view symbol) {
          });
 }
 
+bool is_zero(std::string_view symbol, const std::set<std::string>& zero) {
+  return std::any_of(zero.begin(), zero.end(), [&](std::string_view name) {
+    if (!name.ends_with('*')) return symbol == name;
+    return symbol.starts_with(name.substr(0, name.size() - 1));
+  });
+}
+
 }  // namespace
 
 std::set<std::string> undefined_symbols(std::string_view linker_output) {
@@ -42,7 +49,7 @@ std::set<std::string> undefined_symbols(std::string_view linker_output) {
   return symbols;
 }
 
-std::set<std::string> harmless_functions(std::string_view list) {
+std::set<std::string> listed_symbols(std::string_view list) {
   std::set<std::string> symbols;
   each_line(list, [&](std::string_view line) {
     if (line.empty() || line.front() == '#') return;
@@ -65,9 +72,10 @@ std::set<std::string> called_symbols(std::string_view relocations) {
   return symbols;
 }
 
-std::string write_stubs(const std::set<std::string>& undefined, const std::set<std::string>& called,
-                        const std::set<std::string>& harmless) {
-  std::string text =
+Stubs write_stubs(const std::set<std::string>& undefined, const KnownSymbols& known) {
+  Stubs stubs;
+  std::string& text = stubs.source;
+  text =
       "extern void hosted_stub(const char *);\n"
       "struct import { const char *name; void *slot; };\n";
   for (const std::string& symbol : undefined) {
@@ -79,19 +87,21 @@ std::string write_stubs(const std::set<std::string>& undefined, const std::set<s
           "    __attribute__((section(\"hosted_imports\"), used)) = {{\"{0}\", "
           "&hosted_slot_{0}}};\n",
           symbol);
-    } else if (harmless.count(symbol) != 0) {
+    } else if (known.harmless.count(symbol) != 0) {
       // Counted, so that a run shows which of the reasons it leaned on.
       text += fmt::format(
           "unsigned long hosted_calls_{0};\n"
           "long {0}(void) {{ ++hosted_calls_{0}; return 0; }}\n",
           symbol);
-    } else if (called.count(symbol) != 0) {
+    } else if (known.called.count(symbol) != 0) {
       text += fmt::format("long {0}(void) {{ hosted_stub(\"{0}\"); return 0; }}\n", symbol);
-    } else {
+    } else if (is_zero(symbol, known.zero)) {
       text += fmt::format("char {}[4096] __attribute__((aligned(64)));\n", symbol);
+    } else {
+      stubs.absent.push_back(symbol);
     }
   }
-  return text;
+  return stubs;
 }
 
 }  // namespace lockstep::hw::hosted

@@ -23,9 +23,16 @@ TEST(Stubs, CallsAreToldFromData) {
 }
 
 TEST(Stubs, EachKindOfSymbolGetsItsOwn) {
-  const auto text = write_stubs({"jiffies", "memcpy", "put_pid", "schedule"},
-                                {"memcpy", "put_pid", "schedule"}, {"put_pid"});
+  const Stubs stubs =
+      write_stubs({"__tracepoint_x", "jiffies", "memcpy", "module_uevent", "put_pid", "schedule"},
+                  {.called = {"memcpy", "put_pid", "schedule"},
+                   .harmless = {"put_pid"},
+                   .zero = {"__tracepoint_*", "jiffies"}});
+  const std::string& text = stubs.source;
   EXPECT_NE(text.find("char jiffies[4096]"), std::string::npos);
+  EXPECT_NE(text.find("char __tracepoint_x[4096]"), std::string::npos);
+  EXPECT_EQ(stubs.absent, std::vector<std::string>{"module_uevent"});
+  EXPECT_EQ(text.find("module_uevent"), std::string::npos);
   EXPECT_NE(text.find("jmp *hosted_slot_memcpy(%rip)"), std::string::npos);
   EXPECT_NE(text.find("long put_pid(void) { ++hosted_calls_put_pid; return 0; }"),
             std::string::npos);
@@ -33,12 +40,13 @@ TEST(Stubs, EachKindOfSymbolGetsItsOwn) {
 }
 
 TEST(Stubs, WithoutReasonsEveryFunctionIsFatal) {
-  const auto text = write_stubs({"put_pid"}, {"put_pid"}, {});
+  const auto text =
+      write_stubs({"put_pid"}, {.called = {"put_pid"}, .harmless = {}, .zero = {}}).source;
   EXPECT_NE(text.find("hosted_stub(\"put_pid\")"), std::string::npos);
 }
 
 TEST(Stubs, ReasonsStandBesideTheirFunctions) {
-  EXPECT_EQ(harmless_functions("# a comment\nput_pid  no process identifiers\n\n"),
+  EXPECT_EQ(listed_symbols("# a comment\nput_pid  no process identifiers\n\n"),
             std::set<std::string>{"put_pid"});
 }
 

@@ -35,6 +35,13 @@ unsigned int nr_cpu_ids = 1;
 struct cpumask __cpu_online_mask = {.bits = {1}}, __cpu_possible_mask = {.bits = {1}},
                __cpu_present_mask = {.bits = {1}};
 atomic_t __num_online_cpus = ATOMIC_INIT(1);
+/* Row n holds the mask of CPU n - 1. */
+#define ROW(n) [n] = {1ul << ((n) - 1)}
+#define ROWS(n) ROW(n), ROW((n) + 1), ROW((n) + 2), ROW((n) + 3), \
+                ROW((n) + 4), ROW((n) + 5), ROW((n) + 6), ROW((n) + 7)
+const unsigned long cpu_bit_bitmap[BITS_PER_LONG + 1][BITS_TO_LONGS(NR_CPUS)] = {
+    ROWS(1), ROWS(9), ROWS(17), ROWS(25), ROWS(33), ROWS(41), ROWS(49), ROWS(57)};
+enum system_states system_state = SYSTEM_RUNNING;
 unsigned long volatile jiffies;
 struct smp_ops smp_ops;
 unsigned int tsc_khz = 3000000, cpu_khz = 3000000;
@@ -279,8 +286,9 @@ void mod_node_page_state(struct pglist_data *node, enum node_stat_item item, lon
 
 const struct x86_cpu_id *x86_match_cpu(const struct x86_cpu_id *match) { return NULL; }
 
-/* need_resched() stays true for a system call, until a vCPU wants to enter its
- * guest: there the scheduler runs, or the vCPU would never get in. */
+/* need_resched() stays true for a system call, a turn of a kernel thread or what the
+ * host's memory management asks for, until a vCPU wants to enter its guest: there the
+ * scheduler runs, or the vCPU would never get in. */
 static int contended;
 void hosted_contend(int on) {
   contended = on;

@@ -64,10 +64,16 @@ void _raw_spin_lock(raw_spinlock_t *lock) { SPIN_TAKE(lock); }
 void _raw_spin_lock_irq(raw_spinlock_t *lock) { SPIN_TAKE(lock); }
 void _raw_spin_lock_bh(raw_spinlock_t *lock) { SPIN_TAKE(lock); }
 unsigned long _raw_spin_lock_irqsave(raw_spinlock_t *lock) { SPIN_TAKE(lock); return 0; }
-void _raw_read_lock(rwlock_t *lock) { READ_TAKE(lock); }
+void _raw_read_lock(rwlock_t *lock) {
+  hosted_before_mapping();
+  READ_TAKE(lock);
+}
 void _raw_read_lock_irq(rwlock_t *lock) { READ_TAKE(lock); }
 unsigned long _raw_read_lock_irqsave(rwlock_t *lock) { READ_TAKE(lock); return 0; }
-void _raw_write_lock(rwlock_t *lock) { WRITE_TAKE(lock); }
+void _raw_write_lock(rwlock_t *lock) {
+  hosted_before_mapping();
+  WRITE_TAKE(lock);
+}
 void _raw_write_lock_irq(rwlock_t *lock) { WRITE_TAKE(lock); }
 
 #ifdef CONFIG_DEBUG_LOCK_ALLOC

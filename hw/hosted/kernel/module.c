@@ -2,6 +2,7 @@
 /* insmod and rmmod of the vendor module: parameters, static calls, shrinker. */
 #include <linux/cpuhotplug.h>
 #include <linux/err.h>
+#include <linux/kvm_host.h>
 #include <linux/moduleparam.h>
 #include <linux/percpu_counter.h>
 #include <linux/shrinker.h>
@@ -103,6 +104,7 @@ long hosted_shrink(unsigned long objects) {
   struct shrink_control control = {.gfp_mask = GFP_KERNEL, .nr_to_scan = objects};
   unsigned long there;
   if (!shrinker) return -1;
+  hosted_system_call();
   there = shrinker->count_objects(shrinker, &control);
   if (!there || there == SHRINK_EMPTY) return 0;
   control.nr_scanned = objects;
@@ -110,10 +112,14 @@ long hosted_shrink(unsigned long objects) {
 }
 
 /* ---- per-CPU counters of one CPU */
+static int no_memory_for_counters(unsigned long caller) {
+  return hosted_host.should_fail(hosted_host.context, HOSTED_SLAB, caller);
+}
 #ifdef HOSTED_PERCPU_COUNTER_MANY
 int __percpu_counter_init_many(struct percpu_counter *counter, s64 amount, gfp_t gfp, u32 count,
                                struct lock_class_key *key) {
   u32 at;
+  if (no_memory_for_counters((unsigned long)__builtin_return_address(0))) return -ENOMEM;
   for (at = 0; at < count; ++at) counter[at].count = amount;
   return 0;
 }
@@ -121,6 +127,7 @@ void percpu_counter_destroy_many(struct percpu_counter *counter, u32 count) {}
 #else
 int __percpu_counter_init(struct percpu_counter *counter, s64 amount, gfp_t gfp,
                           struct lock_class_key *key) {
+  if (no_memory_for_counters((unsigned long)__builtin_return_address(0))) return -ENOMEM;
   counter->count = amount;
   return 0;
 }
@@ -137,6 +144,24 @@ int __cpuhp_setup_state(enum cpuhp_state state, const char *name, bool invoke,
   return invoke && startup ? startup(0) : 0;
 }
 void __cpuhp_remove_state(enum cpuhp_state state, bool invoke) {}
+
+/* The table of the Intel module, by the names that it had. */
+extern struct kvm_x86_ops vmx_x86_ops __attribute__((weak)), vt_x86_ops __attribute__((weak));
+
+/* hardware_setup() takes out of it what the parameters turn off, as the log of dirty pages
+ * without PML; insmod brings it whole again. */
+static void make_table_whole(void) {
+  static struct kvm_x86_ops whole;
+  static int kept;
+  struct kvm_x86_ops *table = &vt_x86_ops ? &vt_x86_ops : &vmx_x86_ops;
+  if (!table) hosted_fail(HOSTED_BUG, "the Intel module has no struct kvm_x86_ops");
+  /* Some of its members are constant. */
+  if (kept)
+    memcpy(table, &whole, sizeof(whole));
+  else
+    memcpy((void *)&whole, table, sizeof(whole));
+  kept = 1;
+}
 
 int hosted_module_load(const struct hosted_parameters *p) {
   int error = 0;
@@ -161,6 +186,7 @@ int hosted_module_load(const struct hosted_parameters *p) {
   }
   if (p->intel) {
     if (!vmx_init) return -ENODEV;
+    make_table_whole();
     if (set_bool("kvm_intel.ept", p->tdp)) return -ENOENT;
     set_bool("kvm_intel.eptad", p->ept_accessed_dirty);
     /* The last load may have turned off what it had no use for. */
@@ -180,7 +206,8 @@ int hosted_module_load(const struct hosted_parameters *p) {
   loaded = 1;
   if (!stayed(p->intel ? "kvm_intel.ept" : "kvm_amd.npt", p->tdp) ||
       (p->tdp && !stayed("kvm.tdp_mmu", p->tdp_mmu)) ||
-      (p->intel && p->tdp && !stayed("kvm_intel.eptad", p->ept_accessed_dirty)))
+      (p->intel && p->tdp && !stayed("kvm_intel.eptad", p->ept_accessed_dirty)) ||
+      (p->intel && p->tdp && p->ept_accessed_dirty && !stayed("kvm_intel.pml", p->pml)))
     return -EOPNOTSUPP;
   /* "never" would forbid them for as long as the image lives. */
   set_text("kvm.nx_huge_pages", p->nx_huge_pages ? "force" : "off");

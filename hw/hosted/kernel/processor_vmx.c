@@ -34,7 +34,7 @@ static u64 allowed(u32 controls) { return (u64)controls << 32; }
 #define SECONDARY_CONTROLS                                                                   \
   (SECONDARY_EXEC_ENABLE_EPT | SECONDARY_EXEC_ENABLE_VPID |                                  \
    SECONDARY_EXEC_UNRESTRICTED_GUEST | SECONDARY_EXEC_ENABLE_INVPCID |                       \
-   SECONDARY_EXEC_ENABLE_RDTSCP)
+   SECONDARY_EXEC_ENABLE_RDTSCP | SECONDARY_EXEC_ENABLE_PML)
 #define ENTRY_CONTROLS                                                                       \
   (VM_ENTRY_LOAD_DEBUG_CONTROLS | VM_ENTRY_IA32E_MODE | VM_ENTRY_LOAD_IA32_EFER |            \
    VM_ENTRY_LOAD_IA32_PAT)
@@ -133,6 +133,11 @@ static void describe(const struct kvm_vcpu *vcpu, struct hosted_entry *entry) {
     entry->root_level = ((pointer >> 3) & 7) + 1;
     entry->ept_accessed_dirty = !!(pointer & VMX_EPTP_AD_ENABLE_BIT);
     for (at = 0; at < 4; ++at) entry->pdpte[at] = get(GUEST_PDPTR0 + 2 * at);
+    if (secondary(SECONDARY_EXEC_ENABLE_PML)) {
+      entry->log = 1;
+      entry->log_page = get(PML_ADDRESS);
+      entry->log_index = (unsigned)get(GUEST_PML_INDEX);
+    }
   } else {
     entry->format = HOSTED_FORMAT_SHADOW;
     entry->root_level = !(entry->efer & EFER_LMA) ? 3 : entry->cr4 & X86_CR4_LA57 ? 5 : 4;
@@ -187,6 +192,7 @@ static void write_back(struct kvm_vcpu *vcpu, const struct hosted_entry *entry) 
   hosted_cr2 = entry->cr2;
   if (entry->format == HOSTED_FORMAT_EPT)
     for (at = 0; at < 4; ++at) set(GUEST_PDPTR0 + 2 * at, entry->pdpte[at]);
+  if (entry->log) set(GUEST_PML_INDEX, entry->log_index);
   if (entry->cpl != before) set_privilege(entry->cpl);
   set(VM_ENTRY_INTR_INFO_FIELD,
                   get(VM_ENTRY_INTR_INFO_FIELD) & ~(u64)INTR_INFO_VALID_MASK);
@@ -196,11 +202,13 @@ static void write_back(struct kvm_vcpu *vcpu, const struct hosted_entry *entry) 
 static u64 violation(const struct hosted_entry *entry, const struct hosted_exit *exit) {
   u64 qualification =
       exit->code & HOSTED_NESTED_WRITE ? 2 : exit->code & HOSTED_NESTED_FETCH ? 4 : 1;
+  qualification |= ((exit->code >> HOSTED_NESTED_ACCESS_RIGHTS_SHIFT) & 7) << 3;
+  /* A load of PDPTE registers has no linear address. */
+  if (exit->code & HOSTED_NESTED_REGISTER) return qualification;
   if (exit->code & HOSTED_NESTED_TABLE)
-    qualification = entry->ept_accessed_dirty ? 3 : qualification;
+    qualification |= entry->ept_accessed_dirty ? 3 : 0;
   else
     qualification |= 1 << 8;
-  qualification |= ((exit->code >> HOSTED_NESTED_ACCESS_RIGHTS_SHIFT) & 7) << 3;
   return qualification | 1 << 7;
 }
 
@@ -231,13 +239,16 @@ static void leave(struct kvm_vcpu *vcpu, const struct hosted_entry *entry,
       break;
     case HOSTED_EXIT_NESTED_FAULT:
       set(GUEST_PHYSICAL_ADDRESS, exit->address);
-      set(GUEST_LINEAR_ADDRESS, exit->linear);
+      if (!(exit->code & HOSTED_NESTED_REGISTER)) set(GUEST_LINEAR_ADDRESS, exit->linear);
       if (exit->code & HOSTED_NESTED_RESERVED) {
         set(VM_EXIT_REASON, EXIT_REASON_EPT_MISCONFIG);
       } else {
         set(VM_EXIT_REASON, EXIT_REASON_EPT_VIOLATION);
         qualification = violation(entry, exit);
       }
+      break;
+    case HOSTED_EXIT_LOG_FULL:
+      set(VM_EXIT_REASON, EXIT_REASON_PML_FULL);
       break;
     case HOSTED_EXIT_WRITE_CR:
       /* MOV to the register from RAX, which is 0 in all other fields. */

@@ -115,6 +115,10 @@ static int domain(const struct srcu_struct *wanted) {
 
 static int open_domain(struct srcu_struct *srcu) {
   int at;
+  /* The kernel's allocates per-CPU memory. */
+  if (hosted_host.should_fail(hosted_host.context, HOSTED_SLAB,
+                              (unsigned long)__builtin_return_address(0)))
+    return -ENOMEM;
   for (at = 0; at < DOMAINS; ++at) {
     if (domains[at].domain) continue;
     domains[at].domain = srcu;

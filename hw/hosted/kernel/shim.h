@@ -76,6 +76,7 @@ int hosted_trap(hosted_u64 ip, char* text, unsigned size, hosted_u64* go_on, int
 void hosted_contend(int on);
 /* One begins. */
 void hosted_system_call(void);
+void hosted_before_mapping(void);
 void hosted_set_processor(int intel, int five_level);
 int hosted_view(int vm_file, const struct hosted_view_sink* sink);
 

@@ -48,6 +48,7 @@ static void enter(struct thread *thread) {
   running = thread;
   thread->on = 1;
   hosted_set_current(thread->task);
+  hosted_system_call();
   hosted_switch(&caller_stack, thread->resume);
 }
 static void first_function(void) {

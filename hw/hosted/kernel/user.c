@@ -11,6 +11,7 @@
 #include <linux/sched.h>
 #include <linux/uaccess.h>
 #include "shim.h"
+#include "schedule.h"
 
 static struct mm_struct user_mm;
 static struct vm_area_struct special_area;
@@ -126,10 +127,17 @@ static void remember_pinned(unsigned long frame) {
   pinned[pinned_count++] = (unsigned)frame;
 }
 
-/* Another CPU may change a page between its lookup and its use. Not while some CPU
- * holds mmu_lock: its notifier would wait. */
-static void looked_up(unsigned long address) {
+/* The page that the kernel has looked up and not used yet; 0 if none. */
+static HOSTED_OF_CPU unsigned long in_hand;
+
+/* Another CPU may change a page between its lookup and its use: KVM's last chance to see
+ * that is under mmu_lock, so do it where that lock is about to be taken. Not while some CPU
+ * holds it: its notifier would wait. */
+void hosted_before_mapping(void) {
+  unsigned long address = in_hand;
   int at;
+  if (!address) return;
+  in_hand = 0;
   for (at = 0; at < NOTIFIERS; ++at) {
     rwlock_t *lock;
     if (!notifiers[at]) continue;
@@ -137,7 +145,7 @@ static void looked_up(unsigned long address) {
     if (!arch_write_trylock(&lock->raw_lock)) return;
     arch_write_unlock(&lock->raw_lock);
   }
-  hosted_host.looked_up(hosted_host.context, address & PAGE_MASK);
+  hosted_host.looked_up(hosted_host.context, address);
 }
 
 static int pin(unsigned long address, unsigned flags, struct page **page,
@@ -153,7 +161,7 @@ static int pin(unsigned long address, unsigned flags, struct page **page,
     *page = pfn_to_page(found->frame);
     get_page(*page);
     remember_pinned(found->frame);
-    looked_up(address);
+    in_hand = address & PAGE_MASK;
   }
   return 0;
 }
@@ -297,6 +305,8 @@ int hosted_notify(unsigned kind, hosted_u64 start, hosted_u64 end) {
   struct mmu_notifier_range range = {
       .mm = &user_mm, .start = start, .end = end, .flags = MMU_NOTIFIER_RANGE_BLOCKABLE};
   int at, result = 0;
+  hosted_system_call();
+  in_hand = 0;
   for (at = 0; at < NOTIFIERS; ++at) {
     struct mmu_notifier *notifier = notifiers[at];
     if (!notifier) continue;

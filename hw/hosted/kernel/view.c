@@ -435,6 +435,14 @@ static void tell_vcpus(struct kvm *kvm, const struct hosted_view_sink *sink) {
     to.mmus[0] = mmu_of(vcpu, &vcpu->arch.root_mmu);
     to.mmus[1] = mmu_of(vcpu, &vcpu->arch.guest_mmu);
     sink->vcpu(sink->context, &to);
+#define TELL_CACHE(name)                                                 \
+  sink->cache(sink->context, #name, (hosted_u64)vcpu->arch.name.nobjs, \
+              (hosted_u64)vcpu->arch.name.capacity)
+    TELL_CACHE(mmu_pte_list_desc_cache);
+    TELL_CACHE(mmu_shadow_page_cache);
+    TELL_CACHE(mmu_shadowed_info_cache);
+    TELL_CACHE(mmu_page_header_cache);
+#undef TELL_CACHE
   }
 }
 

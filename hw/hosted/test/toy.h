@@ -11,6 +11,8 @@
 #include <filesystem>
 #include <string>
 
+#include "hw/hosted/boundary.h"
+
 namespace lockstep::hw::hosted {
 
 /// A directory that goes with the test.
@@ -37,8 +39,10 @@ inline void build_toy(const std::filesystem::path& to, std::uint64_t address,
       "{} -x c -O1 -ffreestanding -fno-builtin -fno-pie -no-pie -static -nostdlib "
       "-fno-stack-protector -fcf-protection=none -fno-asynchronous-unwind-tables -I{} "
       "-Wl,-Ttext-segment={:#x} -Wl,-e,toy_image_entry -Wl,--build-id=none -Wl,-z,noexecstack "
+      "-Wl,--defsym=toy_absent_data={:#x} -Wl,--defsym=toy_absent_call={:#x} "
       "{} -o {} {}/hw/hosted/test/toy_image.c",
-      LOCKSTEP_COMPILER, LOCKSTEP_SOURCE_DIR, address, options, to.string(), LOCKSTEP_SOURCE_DIR);
+      LOCKSTEP_COMPILER, LOCKSTEP_SOURCE_DIR, address, HOSTED_ABSENT_SYMBOLS,
+      HOSTED_ABSENT_SYMBOLS + HOSTED_ABSENT_BYTES, options, to.string(), LOCKSTEP_SOURCE_DIR);
   ASSERT_EQ(std::system(command.c_str()), 0) << command;
 }
 

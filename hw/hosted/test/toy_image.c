@@ -30,6 +30,11 @@ static struct {
   unsigned long number, flags;
 } cpu_state = {0, 0x200};
 static int awaited, shared_lock;
+static volatile int shared_word;
+static char said_once __attribute__((section("hosted_once")));
+/* Sections of such names have these from the linker, if somebody asks. */
+extern char __start_hosted_once[], __stop_hosted_once[];
+static char *const once[] __attribute__((used)) = {__start_hosted_once, __stop_hosted_once};
 static long interrupted = -1;
 static const struct hosted_schedule *schedule;
 static void listen(const struct hosted_schedule *who) { schedule = who; }
@@ -47,6 +52,10 @@ static const struct hosted_scheduling scheduling = {
     .become = become,
     .grace = grace,
 };
+
+/* Addresses where nothing is, from the linker. */
+extern volatile long toy_absent_data[];
+extern long toy_absent_call(void);
 
 static const struct hosted_host *host;
 static long counter = 41;
@@ -125,6 +134,24 @@ static long ioctl(int file, unsigned command, unsigned long argument) {
       cpu_state.flags = argument;
       if (awaited) schedule->interrupts_on(schedule->context);
       return (long)cpu_state.number;
+    case 23: /* spin until another CPU stores to `shared_word`; how often it was read */
+      for (argument = 1; argument < 1000; ++argument) {
+        schedule->access(schedule->context, (const void *)&shared_word, sizeof(shared_word),
+                         HOSTED_ACCESS_READ | HOSTED_ACCESS_MARKED, 0);
+        if (shared_word) break;
+      }
+      return (long)argument;
+    case 24:
+      shared_word = (int)argument;
+      return 0;
+    case 27: /* a warning that is given once */
+      if (said_once) return 0;
+      said_once = 1;
+      return toy_warn();
+    case 25:
+      return *toy_absent_data;
+    case 26:
+      return toy_absent_call() + 1;
     case 11:
       host->log(host->context, "hello");
       return 0;
@@ -132,6 +159,7 @@ static long ioctl(int file, unsigned command, unsigned long argument) {
   return -25;
 }
 static int close(int file) { return 0; }
+static int is_table(hosted_u64 frame) { return frame == host->arena.first_free + 3; }
 
 static void put(char *text, const char *what) {
   while ((*text++ = *what++)) {
@@ -169,5 +197,6 @@ const struct hosted_image toy_image_entry = {
     .ioctl = ioctl,
     .close = close,
     .trap = trap,
+    .is_table = is_table,
     .scheduling = &scheduling,
 };
