@@ -11,6 +11,7 @@
 #include <memory>
 #include <mutex>
 
+#include "impl/fault_steps.h"
 #include "impl/shadow_mmu.h"
 #include "impl/walkers.h"
 
