@@ -318,7 +318,7 @@ bool access_track() {
   Equality mark("mark_spte_for_access_track()"), restore("restore_acc_track_spte()");
   const AccessTrackLayout& layout = TRACK_LAYOUT;
   text::shadow_acc_track_mask = layout.tracked;
-  text::shadow_accessed_mask = 0;
+  text::shadow_accessed_mask = layout.accessed;
   const Word spte = Word::variable("spte");
   const Bool disabled = (spte & layout.ad_mask) == layout.ad_disabled;
   Paths::each([&] { return text::mark_spte_for_access_track(text::u64(spte)).word(); },
