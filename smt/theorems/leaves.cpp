@@ -253,7 +253,7 @@ std::vector<Theorem> leaf_theorems() {
        "a leaf grants to hardware what guest path, role, host, slot and write tracking allow, no "
        "more and no less",
        make, widths, "forgets that the host withholds W",
-       FormulaBody{S::grants_no_more, C::grants_no_more}, leaf_program},
+       FormulaBody{S::grants_no_more, C::grants_no_more}, leaf_program, /*scenario=*/true},
       {"leaf-of-tracked-page", "leaves",
        "a leaf of a tracked gfn is neither writable nor MMU-writable, and W implies MMU-writable "
        "implies host-writable",

@@ -287,7 +287,7 @@ std::vector<Theorem> mmio_theorems() {
       {"mmio-hit", "mmio",
        "an MMIO SPTE is used only if its generation is the current one and no swap is under way",
        "check_mmio_spte(); ddfd1730fd82", g19, "strips the in-progress flag",
-       FormulaBody{S::hits, C::hits}, stale_program},
+       FormulaBody{S::hits, C::hits}, stale_program, /*scenario=*/true},
       {"mmio-generation-wrap", "mmio",
        "between two generations that an SPTE cannot tell apart every SPTE is zapped, in each of "
        "one or two address spaces",
@@ -300,7 +300,7 @@ std::vector<Theorem> mmio_theorems() {
       {"mmio-generation-next", "mmio",
        "a swap changes the generation as SPTEs see it and clears the in-progress flag",
        "kvm_swap_active_memslots()", g18, "adds to the flag", FormulaBody{S::next, C::next},
-       stale_program},
+       stale_program, /*scenario=*/true},
   };
 }
 

@@ -280,13 +280,13 @@ std::vector<Theorem> role_theorems() {
       {"walk-key-exact", "roles",
        "the walker's tables are used again exactly for equal mode, width, control bits and CPUID",
        "kvm_calc_cpu_role(); 8d214c481611, a3ca5281bb77", "impl: 19 bits", "forgets SMEP",
-       FormulaBody{S::walk_key, C::walk_key}, smep_program},
+       FormulaBody{S::walk_key, C::walk_key}, smep_program, /*scenario=*/true},
       {"full-role-covers-walk", "roles",
        "registers with equal base and extended roles give the walker equal permission, PKRU and "
        "reserved-bit tables",
        "kvm_calc_cpu_role(); 8d214c481611, a3ca5281bb77", "6.1, 6.12: KVM's own roles",
        "compares base roles alone", FormulaBody{S::full_role_covers_walk, C::full_role_covers_walk},
-       smep_program},
+       smep_program, /*scenario=*/true},
       {"base-role-covers-sharing", "roles",
        "vCPUs with equal base roles are owed equal rights by the shadow pages that they share, "
        "SMEP and SMAP apart, which hardware checks itself",

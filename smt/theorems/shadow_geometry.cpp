@@ -195,7 +195,7 @@ std::vector<Theorem> shadow_geometry_theorems() {
       {"written-sptes", "shadow-geometry",
        "a guest store of 1, 2, 4 or 8 bytes within an entry zaps exactly the SPTEs of that entry",
        "get_written_sptes()", "6.1, 6.12, 7.2", "zaps one SPTE where an entry has two",
-       FormulaBody{S::followed, C::followed}, followed_program},
+       FormulaBody{S::followed, C::followed}, followed_program, /*scenario=*/true},
       {"misaligned-store", "shadow-geometry",
        "a store is taken for one to a page that is no table exactly if it is smaller than 4 bytes "
        "or crosses entries, but for the lowest byte of an entry",
