@@ -143,21 +143,6 @@ struct Geometry {
   static Formula packing_4(Side side) { return packing(side, 15); }
 };
 
-/// Two halves of one guest page table, as the corpus shows them.
-std::string quadrant_program(const Assignment& found) {
-  const auto at = value_of(found, "gva") & 0xffff'f000;
-  // Entries of the engine, and page 0 of the linear space, stay as they are.
-  const std::uint64_t base = 0x400000 + (at & 0x3ff000);
-  const std::uint64_t other = base ^ 0x200000;
-  return fmt::format(
-      "lockstep 1\ntitle  two halves of a table of 4-byte entries\n"
-      "config paging=32-bit mmu=shadow\nslot 0 add gpa=0x0 size=0x400000\n"
-      "map 0x{0:x} gpa=0x200000 rwxu\nmap 0x{1:x} gpa=0x201000 rwxu\n"
-      "v0 cpl3 read 0x{0:x} -> value 0x200b8\nv0 cpl3 read 0x{1:x} -> value 0x201b8\n"
-      "v0 cpl3 read 0x{0:x} -> value 0x200b8\n",
-      base, other);
-}
-
 /// A 4-MByte entry whose two SPTEs must both go when the guest clears it.
 std::string followed_program(const Assignment& found) {
   if (!flag_of(found, "narrow") || value_of(found, "level") != 2) return {};
