@@ -159,7 +159,7 @@ struct Roles {
   struct Lookups {
     impl::AccessTable<Word> permission;
     impl::AccessTable<Word> keys;
-    Word masks[2][3];
+    Word masks[2][6];
     Word id_flag;
 
     Lookups(const Registers& given, const Word& maxphyaddr)
@@ -170,7 +170,7 @@ struct Roles {
       const auto pae = impl::reserved_masks_pae<Word>(given.nx, maxphyaddr);
       const auto wide = impl::reserved_masks_long<Word>(given.nx, true, maxphyaddr);
       for (int large = 0; large < 2; ++large) {
-        for (int level = 1; level <= 2; ++level) {
+        for (int level = 1; level <= 5; ++level) {
           masks[large][level] = ite(given.lma, wide[large][level],
                                     ite(given.pae, pae[large][level], narrow[large][level]));
         }
@@ -183,7 +183,7 @@ struct Roles {
         all = all && permission[i] == other.permission[i] && keys[i] == other.keys[i];
       }
       for (int large = 0; large < 2; ++large) {
-        for (int level = 1; level <= 2; ++level) {
+        for (int level = 1; level <= 5; ++level) {
           all = all && masks[large][level] == other.masks[large][level];
         }
       }
@@ -207,7 +207,8 @@ struct Roles {
     return {.precondition = legal(one) && legal(other) && one.paging && other.paging && equal &&
                             maxphyaddr >= 32 && maxphyaddr <= 52,
             .claim = first == second,
-            .shown = {{"SMEP of the one", one.smep}, {"SMEP of the other", other.smep}}};
+            .shown = {{"extended role of the one", kernel::extended_role<Word>(one)},
+                      {"of the other", kernel::extended_role<Word>(other)}}};
   }
 
   /// vCPUs whose base roles are equal may share shadow pages: hardware, which runs
