@@ -312,8 +312,9 @@ std::vector<Theorem> role_theorems() {
       {"root-usable", "roles",
        "a cached root is used exactly if it is not obsolete, of the wanted role, and of the wanted "
        "table",
-       "is_root_usable(), is_obsolete_sp()", word, "serves a root that was zapped",
-       FormulaBody{S::usable, C::usable}, nullptr},
+       "impl: root_serves(); is_root_usable() of KVM ignores the table of direct roots, and leaves "
+       "obsolete ones to kvm_mmu_free_obsolete_roots()",
+       word, "serves a root that was zapped", FormulaBody{S::usable, C::usable}, nullptr},
       {"child-role", "roles",
        "the role that impl makes for a child from level, access, direct and linear address is the "
        "one that KVM makes from the parent's role and SPTE, at levels 5 to 1",
