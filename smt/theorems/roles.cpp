@@ -7,6 +7,7 @@
 #include "impl/role.h"
 #include "impl/shadow_geometry.h"
 #include "impl/walk_tables.h"
+#include "impl/wp_exchange.h"
 #include "smt/kernel/role.h"
 #include "smt/theorems/access_case.h"
 #include "smt/theorems/theorems.h"
@@ -226,25 +227,28 @@ struct Roles {
     };
     const auto one = any("one."), other = any("other.");
     Role first = impl::base_role<Word>(one), second = impl::base_role<Word>(other);
-    if (side == Side::broken_rule) {
-      first.cr0_wp = second.cr0_wp;
-      first.smep_andnot_wp = second.smep_andnot_wp;
-      first.smap_andnot_wp = second.smap_andnot_wp;
-    }
+    if (side == Side::broken_rule) first.smep_andnot_wp = second.smep_andnot_wp;
     const Bool write = P::boolean("write"), fetch = P::boolean("fetch");
     const spec::Attempt<Bool> attempt = {write, fetch, P::boolean("user"), P::boolean("ac")};
     const spec::Grant<Bool> grant = {P::boolean("w"), P::boolean("u"), P::boolean("x")};
-    // SMEP and SMAP are hardware's own registers; what differs in them alone is
-    // checked by hardware, so they are equal here.
+    // SMEP and SMAP are hardware's own registers: on pages that are the user's to
+    // hardware, too, it judges itself, so they are equal here.
     const auto allowed = [&](const impl::RoleRegisters<Bool>& given) {
       return spec::rights_allow<Bool>({given.wp, one.smep, one.smap, false, given.nx}, attempt,
                                       grant);
     };
-    return {
-        .precondition = first == second && !(write && fetch),
-        .claim = allowed(one) == allowed(other) &&
-                 one.four_byte_entries == other.four_byte_entries && one.pse == other.pse,
-        .shown = {{"allowed under the one", allowed(one)}, {"under the other", allowed(other)}}};
+    // Not on pages exchanged for CR0.WP=0, which are the supervisor's to hardware:
+    // SMEP is in the SPTE there, and SMAP sees nothing.
+    const Word have = P::word("have");
+    const Bool exchanged = impl::exchange_for_wp<Word>(have, one.smep) ==
+                               impl::exchange_for_wp<Word>(have, other.smep) &&
+                           one.smap == other.smap;
+    return {.precondition = first == second && !(write && fetch) && have <= impl::rights::all,
+            .claim = allowed(one) == allowed(other) && implies(!one.wp && !other.wp, exchanged) &&
+                     one.four_byte_entries == other.four_byte_entries && one.pse == other.pse,
+            .shown = {{"allowed under the one", allowed(one)},
+                      {"under the other", allowed(other)},
+                      {"exchanged pages agree", exchanged}}};
   }
 };
 
@@ -332,10 +336,12 @@ std::vector<Theorem> role_theorems() {
        "compares base roles alone", FormulaBody{S::full_role_covers_walk, C::full_role_covers_walk},
        smep_program, /*scenario=*/true},
       {"base-role-covers-sharing", "roles",
-       "vCPUs with equal base roles are owed equal rights by the shadow pages that they share, "
-       "SMEP and SMAP apart, which hardware checks itself",
-       "SDM Access Rights; kvm_calc_cpu_role()", word, "forgets CR0.WP",
-       FormulaBody{S::base_role_covers_sharing, C::base_role_covers_sharing}, wp_program},
+       "vCPUs with equal base roles are owed equal rights by the shadow pages that they share: "
+       "SMEP and SMAP apart, which hardware checks itself, but not on pages exchanged for CR0.WP=0",
+       "SDM Access Rights; kvm_calc_cpu_role(), FNAME(page_fault)()", word,
+       "forgets SMEP under CR0.WP=0",
+       FormulaBody{S::base_role_covers_sharing, C::base_role_covers_sharing}, exchanged_program,
+       /*scenario=*/true},
   };
 }
 
