@@ -356,7 +356,7 @@ std::vector<Theorem> reserved_bit_theorems() {
       {"reserved-bits-32-bit", "reserved-bits",
        "32-bit paging, MAXPHYADDR 32 to 52, with and without PSE and PSE-36: an entry has a "
        "reserved bit exactly where the manual says so",
-       tables, "any", "takes MAXPHYADDR for 40", FormulaBody{S::masks_32, C::masks_32}, program_32},
+       tables, pse36, "takes MAXPHYADDR for 40", FormulaBody{S::masks_32, C::masks_32}, program_32},
       {"reserved-bits-pae", "reserved-bits",
        "PAE paging, MAXPHYADDR 32 to 52: a PDE or PTE has a reserved bit exactly where the manual "
        "says so",
