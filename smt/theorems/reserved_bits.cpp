@@ -134,8 +134,6 @@ struct ReservedBits {
     if (side == Side::broken_rule) seen.maxphyaddr = seen.maxphyaddr + 1;
     Formula formula = masks_formula(PagingMode::level4, seen);
     expressible(formula, side);
-    // Bit 52 of a mask that starts too high is nothing to see.
-    formula.precondition = formula.precondition && FormatCase{}.maxphyaddr < 52;
     return formula;
   }
 
@@ -363,7 +361,7 @@ std::vector<Theorem> reserved_bit_theorems() {
        tables, "any", "takes EFER.NX for granted", FormulaBody{S::masks_pae, C::masks_pae},
        program_pae},
       {"reserved-bits-4-level", "reserved-bits",
-       "4-level paging, MAXPHYADDR 32 to 51: an entry of any level has a reserved bit exactly "
+       "4-level paging, MAXPHYADDR 32 to 52: an entry of any level has a reserved bit exactly "
        "where "
        "the manual says so",
        tables, intel, "starts one bit above MAXPHYADDR",
