@@ -157,7 +157,9 @@ std::vector<Theorem> cache_theorems() {
        "adding an SPTE to a gfn that has some takes a descriptor exactly where those that are "
        "there "
        "cannot hold it: from the second SPTE on, 14 in each",
-       "seed 003; pte_list_add()", "6.1, 6.12, 7.2: 14 a descriptor; impl: 24 bits count them",
+       "seed 003; pte_list_add()",
+       "6.12, 7.2: 14 a descriptor, all but the first full (6.1 leaves holes); impl: 24 bits count "
+       "them",
        "takes none for the second SPTE", FormulaBody{S::descriptors, C::descriptors}, nullptr},
       {"percpu-counter-add", "caches",
        "adding to a per-CPU counter keeps the sum exact and each share below the batch",
