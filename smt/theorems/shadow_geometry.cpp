@@ -70,7 +70,8 @@ struct Geometry {
   static Formula indices(Side side) {
     const Word gva = P::word("gva");
     const Word level = P::word("level");
-    const Word index = impl::index_of_address<Word>(gva, level);
+    Word index = impl::index_of_address<Word>(gva, level);
+    if (side == Side::broken_rule) index = (gva >> (Word(12) + (level - 1) * 10)) & 511;
     const Word table = P::word("table");
     const Word sptep = table + index * 8;
     Bool claim = impl::index_of_entry(sptep) == index && index < 512;
@@ -81,8 +82,7 @@ struct Geometry {
       manual = ite(level == i, address, manual);
     }
     claim = claim && sptep == manual;
-    const Word highest = side == Side::broken_rule ? 6 : 5;
-    return {.precondition = (table & ~page_mask) == 0 && level >= 1 && level <= highest,
+    return {.precondition = (table & ~page_mask) == 0 && level >= 1 && level <= 5,
             .claim = claim,
             .shown = {{"impl address", sptep}, {"manual address", manual}}};
   }
@@ -175,7 +175,7 @@ std::vector<Theorem> shadow_geometry_theorems() {
       {"spte-index", "shadow-geometry",
        "at levels 1 to 5 the SPTE of an address is the entry of the manual's walk, and its index "
        "comes back from its address",
-       "SPTE_INDEX(), spte_index()", "6.1, 6.12, 7.2: 9 bits a level", "goes up to level 6",
+       "SPTE_INDEX(), spte_index()", "6.1, 6.12, 7.2: 9 bits a level", "takes 10 bits a level",
        FormulaBody{S::indices, C::indices}, nullptr},
       {"written-sptes", "shadow-geometry",
        "a guest store of 1, 2, 4 or 8 bytes within an entry zaps exactly the SPTEs of that entry",
