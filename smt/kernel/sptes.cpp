@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <string>
 
+#include "impl/fault_steps.h"
 #include "impl/spte.h"
 #include "smt/solver.h"
 
@@ -220,6 +221,10 @@ bool make_spte() {
       const Bool counted = was_leaf && (old & entry::writable) != 0;
       ours = ite(counted, ours & ~Word(entry::dirty), ours);
 #endif
+      // Who is asked, not only what comes of it. Over a table impl/ has cleared `old`.
+      const Bool leaf = Bool(level == 1) || old == 0 || (old & entry::page_size) != 0;
+      const Bool asked = impl::asks_for_write<Word>(request, old);
+      all.add(condition && leaf, Bool(denied) == (Bool(text::unsync_denied) && asked));
       all.add(condition && frame < (1ull << 40), theirs == ours);
     });
   }
