@@ -245,7 +245,7 @@ constexpr std::array absent = {
         "the nested tables and names this number (Stale in spec/cpu/processor.h); under "
         "shadow paging the model sees the use"},
     AbsentInvariant{42, "when a notifier ends nothing maps the old page",
-                    "mmu_invalidate_retry_hva",
+                    "mmu_invalidate_retry_gfn",
                     "a view does not know the host's tables; pages that moved hold other bytes, "
                     "which the model sees read"},
 };
