@@ -67,7 +67,7 @@ const Row rows[] = {
      access<Concrete, AccessKind::fetch>},
     {"invlpg", "INVLPG", "FNAME(invlpg)", "keeps the SPTE of a page that lags behind", nullptr,
      invlpg<Symbolic>, invlpg<Concrete>},
-    {"load-cr3", "MOV to CR3", "kvm_mmu_sync_roots()",
+    {"load-cr3", "MOV to CR3 of the value that it has", "kvm_mmu_sync_roots()",
      "synchronizes without write protection of the table", nullptr, load_cr3<Symbolic>,
      load_cr3<Concrete>},
     {"set-registers", "new values of CR0.WP, SMEP, SMAP, NX, PSE", "kvm_mmu_reset_context()",
@@ -103,12 +103,13 @@ Theorem theorem_of(const Row& row, PagingMode mode, const std::string& suffix) {
   Theorem theorem;
   theorem.name = std::string("refines-") + row.name + "-" + suffix;
   theorem.subject = "refinement";
-  theorem.statement =
-      std::string("from every state of the template machine that meets the invariants, ") +
-      row.statement + " shows what the model admits and keeps the invariants";
+  theorem.statement = std::string(
+                          "from every well-formed state of the template machine that meets the "
+                          "invariants, one step, ") +
+                      row.statement + ", shows what the model admits and keeps the invariants";
   theorem.source = row.source;
   theorem.kernels =
-      "any; 19-bit generation; MAXPHYADDR 32 to 51; 2 slots, 2 vCPUs, 4 gfns, 2 shadow "
+      "6.1, 6.12: 19-bit generation; MAXPHYADDR 32 to 51; 2 slots, 2 vCPUs, 4 gfns, 2 shadow "
       "pages, one index of each table, no large pages";
   theorem.twin = mode == PagingMode::none ? row.direct_twin : row.twin;
   theorem.bound = 1;
