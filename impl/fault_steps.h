@@ -49,8 +49,8 @@ constexpr BoolOf<W> needs_exchange(W access, BoolOf<W> write) {
   return write && (access & rights::writable) == 0;
 }
 
-/// A write that no SPTE may let through: to a read-only slot, or to a page that
-/// is tracked. KVM: page_fault_handle_page_track(), kvm_handle_error_pfn().
+/// A write that no SPTE may let through: to a read-only slot, or a tracked page. KVM:
+/// page_fault_handle_page_track(), kvm_handle_error_pfn(), 6.1 kvm_handle_bad_page().
 template <typename B>
 constexpr B must_emulate(B write, B read_only, B tracked) {
   return write && (read_only || tracked);

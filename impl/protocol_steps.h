@@ -19,7 +19,7 @@ constexpr B is_obsolete(B invalid, B generation, B current_generation) {
 
 /// Whether a fault that began at sequence number `seen` must be done again.
 /// `in_progress`: an invalidation of the fault's page is under way. KVM:
-/// mmu_invalidate_retry_hva().
+/// mmu_invalidate_retry_hva(), since 6.12 mmu_invalidate_retry_gfn().
 template <typename I>
 constexpr BoolOf<I> must_retry(BoolOf<I> in_progress, I sequence, I seen) {
   return in_progress || sequence != seen;

@@ -259,7 +259,7 @@ class ShadowMmu {
     zap_all([] {});
   }
   /// Zap what refers to the slot and nothing else: its leaves, and the pages that
-  /// shadow tables in it. KVM: kvm_mmu_zap_memslot(), since 6.12.
+  /// shadow tables in it. KVM: kvm_mmu_zap_memslot_pages_and_flush().
   void zap_slot(MemorySlot& slot);
   /// Free `pages` under the limit by zapping the oldest pages that are no root;
   /// no_space if there are not enough. KVM: make_mmu_pages_available().

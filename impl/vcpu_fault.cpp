@@ -149,7 +149,7 @@ FaultOutcome Vcpu::page_fault(Gva gva, const GuestAccess& access, bool reserved)
   const Vm::Place place = vm_->place(walked.gpa);
   if (!place && slot->invalid) return Fixed{};
   if (!place) return RunError{Error::bad_address};
-  // KVM: kvm_handle_error_pfn().
+  // KVM: kvm_handle_error_pfn(), in 6.1 kvm_handle_bad_page().
   const bool refused = vm_->host_protects(place.hva) && !mutant(Mutant::host_protection_ignored);
   if (write && refused) return RunError{Error::bad_address};
   if (auto stocked = stock(); !stocked) return RunError{stocked.error()};

@@ -87,7 +87,7 @@ class Vm {
   void invalidate_begin(Hva hva, std::uint64_t size);
   void invalidate_end();
   /// A fault that looked at the host's pages when invalidations were at `seen`
-  /// must look again. KVM: mmu_invalidate_retry_hva().
+  /// must look again. KVM: mmu_invalidate_retry_hva(), in 6.1.
   bool must_retry(std::uint64_t seen, Hva hva) const {
     const bool here = invalidating_ && hva >= invalid_from_ && hva < invalid_to_;
     return impl::must_retry<std::uint64_t>(here, invalidations(), seen);

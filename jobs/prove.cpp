@@ -119,8 +119,12 @@ void make_program(SideRow& side, const smt::Theorem& theorem, const fs::path& fo
 /// cvc5 is slower on shifts by a symbolic amount: so many times the time of Z3.
 constexpr unsigned second_patience = 4;
 
+/// Of the theorem, and of shorter runs of the twin, which had no counterexample.
 void ask_second(TheoremRow& row, const ProveOptions& options) {
-  for (const auto& answer : row.rule.proof.assumptions) {
+  auto answers = row.rule.proof.assumptions;
+  const auto& twin = row.twin.proof.assumptions;
+  answers.insert(answers.end(), twin.begin(), twin.end());
+  for (const auto& answer : answers) {
     report(options, fmt::format("{}: cvc5 on the {}", row.theorem.name, answer.name));
     const auto opinion = smt::second_opinion(answer.terms, second_patience * options.limits.time,
                                              options.limits.stop);

@@ -30,7 +30,7 @@ struct EngineReplay {
 
 /// A counterexample as a program, and what became of it on engines.
 struct CounterexampleProgram {
-  std::string text;  ///< empty: the counterexample has no program
+  std::string text;  ///< empty: the counterexample has no program; see Theorem::scenario
   props::Verdict verdict = props::Verdict::no_verdict;  ///< of the replay
   std::string shown;                 ///< the replay's finding or reason, some lines
   std::filesystem::path path;        ///< where it was saved; may be empty

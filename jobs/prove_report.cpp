@@ -98,9 +98,10 @@ std::string execution_text(const SideRow& side) {
   return out;
 }
 
-std::string program_text(const SideRow& side) {
+std::string program_text(const TheoremRow& row, const SideRow& side) {
   std::string out = execution_text(side);
   if (side.program.text.empty()) return out + "    no program of ours shows it\n";
+  if (row.theorem.scenario) out += "    a program on the same rule, not of these numbers:\n";
   out += indented(side.program.text, "      ");
   out += fmt::format("    replayed on spec and impl: {}\n", props::headline(side.program.verdict));
   out += indented(side.program.shown, "      ");
@@ -227,7 +228,10 @@ std::string text_details(const TheoremRow& row) {
   const auto& proof = row.rule.proof;
   if (!proof.reason.empty()) out += paragraph("reason", proof.reason);
   if (proof.result == Result::refuted) {
-    out += "    counterexample:\n" + story_text(row.rule) + program_text(row.rule);
+    out += "    counterexample:\n" + story_text(row.rule) + program_text(row, row.rule);
+    if (row.rule.program.verdict == props::Verdict::pass) {
+      out += "    the program does not show it\n";
+    }
   } else if (row.twin.proof.result != Result::refuted) {
     out += paragraph("twin", row.theorem.twin);
     if (!row.twin.proof.reason.empty()) out += paragraph("twin's reason", row.twin.proof.reason);
@@ -241,7 +245,7 @@ std::string text_details(const TheoremRow& row) {
 std::string text_twin(const TheoremRow& row) {
   if (row.twin.proof.result != Result::refuted) return {};
   std::string out = paragraph("twin", row.theorem.twin) + story_text(row.twin);
-  return out + program_text(row.twin);
+  return out + program_text(row, row.twin);
 }
 
 namespace {
@@ -266,16 +270,25 @@ std::string text_summary(const ProveReport& report) {
                   count(meant_to_be_bounded),
                   count([](const auto& row) { return row.rule.proof.result == Result::refuted; }),
                   count([](const auto& row) { return row.twin.proof.result == Result::refuted; }));
-  const auto programs = count([](const auto& row) { return !row.twin.program.text.empty(); });
+  const auto programs = [&](bool scenario) {
+    return count([scenario](const auto& row) {
+      return !row.twin.program.text.empty() && row.theorem.scenario == scenario;
+    });
+  };
+  const auto without = count([](const auto& row) {
+    return row.twin.proof.result == Result::refuted && row.twin.program.text.empty();
+  });
   const auto executions = [&](smt::Execution::Kind kind) {
     return count([kind](const auto& row) {
       return row.twin.execution.kind == kind && row.twin.execution.refutes;
     });
   };
   out += fmt::format(
-      "counterexamples of twins: {} executed on numbers, {} step by step; {}\n"
-      "replayed as programs on spec and impl\n",
-      executions(smt::Execution::Kind::formula), executions(smt::Execution::Kind::run), programs);
+      "counterexamples of twins: {} executed on numbers, {} step by step\n"
+      "  on spec and impl: {} replayed as programs, {} as programs on the same rule,\n"
+      "  {} not expressible\n",
+      executions(smt::Execution::Kind::formula), executions(smt::Execution::Kind::run),
+      programs(false), programs(true), without);
   for (const auto& engine : report.engines) out += replays_on(report, engine);
   if (!report.solver.empty()) {
     out += fmt::format("{}: {:.1f} CPU s\n", report.solver, report.cpu_seconds);
@@ -339,6 +352,7 @@ nlohmann::json json_rows(const ProveReport& report) {
                     {"seconds", proof.cpu_seconds + twin.cpu_seconds},
                     {"reason", proof.reason},
                     {"counterexample", proof.story},
+                    {"scenario", row.theorem.scenario},
                     {"twin",
                      {{"breaks", row.theorem.twin},
                       {"result", smt::name(twin.result)},

@@ -127,6 +127,31 @@ TEST_F(Prove, FailsIfTheProgramOfATwinDoesNotPass) {
   }
 }
 
+TEST_F(Prove, SaysThatAProgramDoesNotShowARefutedRule) {
+  const auto report = run({small("does-not-hold", 8, passing)});
+  EXPECT_EQ(verdict_of(report), props::Verdict::fail);
+  const auto text = text_details(report.rows[0]);
+  EXPECT_NE(text.find("the program does not show it"), text.npos) << text;
+  const auto shows = run({small("does-not-hold", 8, failing)});
+  EXPECT_EQ(text_details(shows.rows[0]).find("the program does not show it"), std::string::npos);
+}
+
+TEST_F(Prove, SaysThatAProgramIsNotOfTheNumbers) {
+  auto scenario = small("scenario", 7, passing);
+  scenario.scenario = true;
+  const auto report = run({scenario, small("numbers", 7, passing), small("without", 7)});
+  EXPECT_EQ(verdict_of(report), props::Verdict::pass) << reason_of(report);
+  constexpr auto said = "a program on the same rule, not of these numbers";
+  EXPECT_NE(text_twin(report.rows[0]).find(said), std::string::npos);
+  EXPECT_EQ(text_twin(report.rows[1]).find(said), std::string::npos);
+  const auto summary = text_summary(report);
+  EXPECT_NE(summary.find("1 replayed as programs, 1 as programs on the same rule,\n"
+                         "  1 not expressible"),
+            summary.npos)
+      << summary;
+  EXPECT_EQ(json_rows(report)[0]["scenario"], true);
+}
+
 TEST_F(Prove, ExecutesTheCounterexampleOfATwin) {
   const auto report = run({small("holds", 7)});
   const auto& execution = report.rows[0].twin.execution;

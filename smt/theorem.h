@@ -99,8 +99,10 @@ struct Theorem {
   std::string twin;  ///< what the broken rule does, in a few words
   std::variant<FormulaBody, ProtocolBody> body;
   /// A program in Lockstep's language that shows a counterexample of a formula;
-  /// empty text if this one cannot be expressed. Null if none can.
+  /// empty text if this one cannot be expressed. Null if none is known.
   std::function<std::string(const Assignment&)> program;
+  /// The program is on the same rule, not of the counterexample's numbers.
+  bool scenario = false;
   /// Not 0: what is proved speaks of so many steps of a machine of fixed size, and
   /// is reported as bounded.
   unsigned bound = 0;

@@ -22,9 +22,11 @@ struct AccessTrackLayout {
   std::uint64_t ad_disabled = 0;
   std::uint64_t host_writable = 0;
   std::uint64_t mmu_writable = 0;
+  /// Kept by software where hardware keeps none: shadow_accessed_mask without A/D.
+  std::uint64_t accessed = 0;
 };
 
-/// 6.1 and 6.12: R and X are saved at 54 and 56.
+/// 6.1 and 6.12: R and X are saved at 54 and 56. No accessed bit without A/D.
 inline constexpr AccessTrackLayout access_track_6_1 = {.tracked = 0x7,
                                                        .saved = 0x5,
                                                        .shift = 54,
@@ -32,14 +34,16 @@ inline constexpr AccessTrackLayout access_track_6_1 = {.tracked = 0x7,
                                                        .ad_disabled = 1ull << 52,
                                                        .host_writable = 1ull << 57,
                                                        .mmu_writable = 1ull << 58};
-/// 7.2: R, X and XU (bit 10) are saved at 52, 54 and 62.
+/// 7.2: R, X and XU (bit 10) are saved at 52, 54 and 62; the accessed bit goes with
+/// them whether or not hardware sets it (kvm_mmu_set_ept_masks()).
 inline constexpr AccessTrackLayout access_track_7_2 = {.tracked = 0x407,
                                                        .saved = 0x405,
                                                        .shift = 52,
                                                        .ad_mask = 3ull << 60,
                                                        .ad_disabled = 1ull << 60,
                                                        .host_writable = 1ull << 53,
-                                                       .mmu_writable = 1ull << 55};
+                                                       .mmu_writable = 1ull << 55,
+                                                       .accessed = 1ull << 8};
 
 /// KVM: is_access_track_spte().
 template <typename W>
@@ -51,7 +55,8 @@ constexpr BoolOf<W> is_access_tracked(const AccessTrackLayout& layout, W spte) {
 /// seen. KVM: mark_spte_for_access_track(), of an SPTE without hardware flags.
 template <typename W>
 constexpr W mark_for_access_track(const AccessTrackLayout& layout, W spte) {
-  const W marked = (spte | ((spte & layout.saved) << layout.shift)) & ~W(layout.tracked);
+  const W marked =
+      (spte | ((spte & layout.saved) << layout.shift)) & ~W(layout.tracked | layout.accessed);
   return ite(is_access_tracked(layout, spte), spte, marked);
 }
 
@@ -66,7 +71,8 @@ constexpr W restore_access_track(const AccessTrackLayout& layout, W spte) {
 /// KVM: fast_page_fault().
 template <typename W>
 constexpr W fast_fault(const AccessTrackLayout& layout, W spte, BoolOf<W> write) {
-  const W restored = ite(is_access_tracked(layout, spte), restore_access_track(layout, spte), spte);
+  const W restored = ite(is_access_tracked(layout, spte),
+                         restore_access_track(layout, spte) | layout.accessed, spte);
   const BoolOf<W> may_write = write && (spte & layout.mmu_writable) != 0;
   return ite(may_write, restored | 2, restored);
 }

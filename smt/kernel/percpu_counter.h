@@ -28,4 +28,10 @@ constexpr I read_positive(I common) {
   return ite(common < I(0), I(0), common);
 }
 
+/// The same of the exact sum of all CPUs. Linux: percpu_counter_sum_positive().
+template <typename I>
+constexpr I sum_positive(I sum) {
+  return ite(sum < I(0), I(0), sum);
+}
+
 }  // namespace lockstep::smt::kernel

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/// The role of a vCPU as KVM 6.1 and 6.12 lay it out. impl/ has one of its own; the
-/// formulas stand here for what KVM adds, the extended role, and .ci/kernel-formulas compares them
-/// with kvm_calc_cpu_role(). In 7.2 SMEP is a part of the base role of its own.
+/// Roles as KVM 6.1 and 6.12 lay them out. impl/ has one of its own; the formulas
+/// stand here for what KVM adds, the extended role, and for what theorems compare
+/// impl/ with. .ci/kernel-formulas compares them with kvm_calc_cpu_role() and
+/// kvm_mmu_child_role(). In 7.2 SMEP is a part of the base role of its own.
 #pragma once
 
 #include "spec/vocabulary/word.h"
@@ -66,6 +67,18 @@ constexpr RoleFields<W> base_role(const RoleRegisters<BoolOf<W>>& registers, Boo
           .smep_andnot_wp = on && registers.smep && !registers.wp,
           .smap_andnot_wp = on && registers.smap && !registers.wp,
           .smm = smm};
+}
+
+/// Role of the shadow page below the SPTE at `index` of a page of role `parent`.
+/// KVM: kvm_mmu_child_role().
+template <typename W>
+constexpr RoleFields<W> child_role(RoleFields<W> parent, W index, BoolOf<W> direct, W access) {
+  parent.level = parent.level - 1;
+  parent.access = access;
+  parent.direct = direct;
+  parent.invalid = false;
+  parent.quadrant = ite(parent.has_4_byte_gpte, index & 1, parent.quadrant);
+  return parent;
 }
 
 /// What the permission bitmap depends on and shadow pages do not. KVM: union

@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <string>
 
+#include "impl/fault_steps.h"
 #include "impl/spte.h"
 #include "smt/solver.h"
 
@@ -220,6 +221,10 @@ bool make_spte() {
       const Bool counted = was_leaf && (old & entry::writable) != 0;
       ours = ite(counted, ours & ~Word(entry::dirty), ours);
 #endif
+      // Who is asked, not only what comes of it. Over a table impl/ has cleared `old`.
+      const Bool leaf = Bool(level == 1) || old == 0 || (old & entry::page_size) != 0;
+      const Bool asked = impl::asks_for_write<Word>(request, old);
+      all.add(condition && leaf, Bool(denied) == (Bool(text::unsync_denied) && asked));
       all.add(condition && frame < (1ull << 40), theirs == ours);
     });
   }
@@ -318,7 +323,7 @@ bool access_track() {
   Equality mark("mark_spte_for_access_track()"), restore("restore_acc_track_spte()");
   const AccessTrackLayout& layout = TRACK_LAYOUT;
   text::shadow_acc_track_mask = layout.tracked;
-  text::shadow_accessed_mask = 0;
+  text::shadow_accessed_mask = layout.accessed;
   const Word spte = Word::variable("spte");
   const Bool disabled = (spte & layout.ad_mask) == layout.ad_disabled;
   Paths::each([&] { return text::mark_spte_for_access_track(text::u64(spte)).word(); },

@@ -47,7 +47,7 @@ Outcome<P> invlpg(Machine<P>& m, bool broken) {
   return {};
 }
 
-/// MOV to CR3 of the same value: Vcpu::set_cr3(), Vcpu::sync_roots().
+/// MOV to CR3 of the value that it has, without PCIDs: Vcpu::set_cr3(), Vcpu::sync_roots().
 template <typename P>
 Outcome<P> load_cr3(Machine<P>& m, bool broken) {
   auto& cpu = m.cpus[0];

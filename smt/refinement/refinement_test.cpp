@@ -69,6 +69,27 @@ TEST_F(Refinement, EveryOutcomeIsPossibleUnderTwoDimensionalPaging) {
        "CR0.WP=0 exchanges rights", "a page is mapped whose table lags behind"});
 }
 
+/// A machine without slots, shadow pages and translations, where every run begins, is
+/// one that the theorems speak of.
+TEST_F(Refinement, TheEmptyMachineMeetsTheInvariants) {
+  for (const auto mode :
+       {PagingMode::level4, PagingMode::pae, PagingMode::bits32, PagingMode::none}) {
+    const auto machine = any_machine<Symbolic>(mode);
+    const auto good = well_formed(machine);
+    Bool empty = machine.generation == 0;
+    for (const auto& exists : machine.exists) empty = empty && !exists;
+    for (std::size_t i = 0; i < gfn_count; ++i) {
+      empty = empty && !machine.tracked[i] && !machine.written[i];
+    }
+    for (const auto& page : machine.pages) {
+      empty = empty && !page.exists && !page.unsync && page.spte == 0 && !page.role.cr0_wp;
+    }
+    for (const auto& cpu : machine.cpus) empty = empty && !cpu.linked && !cpu.cached;
+    EXPECT_EQ(check({good, empty}, {}).kind, Answer::Kind::sat);
+    EXPECT_EQ(check({good, empty, !invariants(machine).all()}, {}).kind, Answer::Kind::unsat);
+  }
+}
+
 /// None of the invariants follows from the others: each can be broken alone.
 TEST_F(Refinement, NoInvariantFollowsFromTheRest) {
   const auto machine = any_machine<Symbolic>(PagingMode::level4);

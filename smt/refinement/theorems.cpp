@@ -67,12 +67,12 @@ const Row rows[] = {
      access<Concrete, AccessKind::fetch>},
     {"invlpg", "INVLPG", "FNAME(invlpg)", "keeps the SPTE of a page that lags behind", nullptr,
      invlpg<Symbolic>, invlpg<Concrete>},
-    {"load-cr3", "MOV to CR3", "kvm_mmu_sync_roots()",
+    {"load-cr3", "MOV to CR3 of the value that it has", "kvm_mmu_sync_roots()",
      "synchronizes without write protection of the table", nullptr, load_cr3<Symbolic>,
      load_cr3<Concrete>},
     {"set-registers", "new values of CR0.WP, SMEP, SMAP, NX, PSE", "kvm_mmu_reset_context()",
      "keeps the root", nullptr, set_registers<Symbolic>, set_registers<Concrete>},
-    {"slot-delete", "deleting a slot", "kvm_mmu_zap_memslot()",
+    {"slot-delete", "deleting a slot", "kvm_mmu_zap_memslot_pages_and_flush(), since 6.12",
      "keeps pages that shadow tables in the slot", "unmaps nothing", delete_slot<Symbolic>,
      delete_slot<Concrete>},
     {"slot-create", "creating a slot", "kvm_mmu_invalidate_mmio_sptes()", "keeps the generation",
@@ -91,7 +91,8 @@ const Row rows[] = {
      "unmaps nothing", "unmaps nothing", host_protect<Symbolic>, host_protect<Concrete>},
     {"host-age", "ageing", "kvm_age_gfn()", "clears the dirty bit, too",
      "clears the dirty bit, too", host_age<Symbolic>, host_age<Concrete>},
-    {"track", "following the writes to a page", "kvm_page_track_add_page()",
+    {"track", "following the writes to a page",
+     "kvm_slot_page_track_add_page(), since 6.12 __kvm_write_track_add_gfn()",
      "lets a fault give write access back", "lets a fault give write access back", track<Symbolic>,
      track<Concrete>},
     {"reclaim", "reclaiming a shadow page", "kvm_mmu_zap_oldest_mmu_pages()", "does not flush",
@@ -102,12 +103,13 @@ Theorem theorem_of(const Row& row, PagingMode mode, const std::string& suffix) {
   Theorem theorem;
   theorem.name = std::string("refines-") + row.name + "-" + suffix;
   theorem.subject = "refinement";
-  theorem.statement =
-      std::string("from every state of the template machine that meets the invariants, ") +
-      row.statement + " shows what the model admits and keeps the invariants";
+  theorem.statement = std::string(
+                          "from every well-formed state of the template machine that meets the "
+                          "invariants, one step, ") +
+                      row.statement + ", shows what the model admits and keeps the invariants";
   theorem.source = row.source;
   theorem.kernels =
-      "any; 19-bit generation; MAXPHYADDR 32 to 51; 2 slots, 2 vCPUs, 4 gfns, 2 shadow "
+      "6.1, 6.12: 19-bit generation; MAXPHYADDR 32 to 51; 2 slots, 2 vCPUs, 4 gfns, 2 shadow "
       "pages, one index of each table, no large pages";
   theorem.twin = mode == PagingMode::none ? row.direct_twin : row.twin;
   theorem.bound = 1;

@@ -124,4 +124,18 @@ std::string fault_program(const std::string& title, const Assignment& found, boo
          fault_text(static_cast<std::uint64_t>(code), gva) + "\n";
 }
 
+std::string quadrant_program(const Assignment& found) {
+  const auto at = value_of(found, "gva") & 0xffff'f000;
+  // Entries of the engine, and page 0 of the linear space, stay as they are.
+  const std::uint64_t base = 0x400000 + (at & 0x3ff000);
+  const std::uint64_t other = base ^ 0x200000;
+  return fmt::format(
+      "lockstep 1\ntitle  two halves of a table of 4-byte entries\n"
+      "config paging=32-bit mmu=shadow\nslot 0 add gpa=0x0 size=0x400000\n"
+      "map 0x{0:x} gpa=0x200000 rwxu\nmap 0x{1:x} gpa=0x201000 rwxu\n"
+      "v0 cpl3 read 0x{0:x} -> value 0x200b8\nv0 cpl3 read 0x{1:x} -> value 0x201b8\n"
+      "v0 cpl3 read 0x{0:x} -> value 0x200b8\n",
+      base, other);
+}
+
 }  // namespace lockstep::smt

@@ -58,6 +58,9 @@ std::string access_program(const std::string& title, const Assignment& found, co
 /// reserved bit.
 std::string fault_program(const std::string& title, const Assignment& found, bool reserved);
 
+/// Two halves of one guest page table of 4-byte entries, at the counterexample's gva.
+std::string quadrant_program(const Assignment& found);
+
 /// Values of a counterexample.
 std::uint64_t value_of(const Assignment& found, const std::string& name);
 inline bool flag_of(const Assignment& found, const std::string& name) {

@@ -28,7 +28,8 @@ struct AccessTrack {
     if (side == Side::broken_rule) saving.saved = 1;
     const Word marked = kernel::mark_for_access_track(saving, spte);
     const Word restored = kernel::restore_access_track(layout, marked);
-    const Word kept = spte & ~Word(layout.tracked & ~layout.saved);
+    // Only a fault sets the accessed bit again: fast_fault().
+    const Word kept = spte & ~Word((layout.tracked & ~layout.saved) | layout.accessed);
     return {.precondition = trackable(layout, spte),
             .claim = restored == kept && kernel::is_access_tracked(layout, marked),
             .shown = {{"marked", marked}, {"restored", restored}}};
@@ -61,8 +62,8 @@ struct AccessTrack {
     for (AccessTrackLayout layout : {kernel::access_track_6_1, kernel::access_track_7_2}) {
       if (side == Side::broken_rule) layout.shift += 1;
       const Word saved = layout.saved << layout.shift;
-      const Word others =
-          layout.ad_mask | layout.host_writable | layout.mmu_writable | 0x000f'ffff'ffff'f000ull;
+      const Word others = layout.ad_mask | layout.host_writable | layout.mmu_writable |
+                          layout.accessed | 0x000f'ffff'ffff'f000ull;
       // No bit of any SPTE means two things.
       claim = claim && implies((spte & saved) != 0, (spte & saved & others) == 0) &&
               (layout.saved & ~layout.tracked) == 0;
@@ -86,10 +87,11 @@ struct AccessTrack {
     const Word fixed = kernel::fast_fault(seen, spte, write);
     const Bool gained = (spte & 2) == 0 && (fixed & 2) != 0;
     const Bool both = (spte & layout.host_writable) != 0 && (spte & layout.mmu_writable) != 0;
-    const Word changed = (spte ^ fixed) & ~Word(layout.tracked | (layout.saved << layout.shift));
+    const Word changed =
+        (spte ^ fixed) & ~Word(layout.tracked | (layout.saved << layout.shift) | layout.accessed);
     return {.precondition = writable_invariants(layout, spte),
             .claim = implies(gained, write && both) && changed == 0 &&
-                     writable_invariants(layout, fixed),
+                     (spte & ~fixed & layout.accessed) == 0 && writable_invariants(layout, fixed),
             .shown = {{"before", spte}, {"after", fixed}}};
   }
 
@@ -114,19 +116,20 @@ std::vector<Theorem> access_track_theorems() {
   using C = AccessTrack<Concrete>;
   const std::string track = "mark_spte_for_access_track(), restore_acc_track_spte()";
   const std::string w61 = "6.1, 6.12: R and X saved at 54 and 56";
-  const std::string w72 = "7.2: R, X and XU saved at 52, 54 and 62";
+  const std::string w72 = "7.2: R, X and XU saved at 52, 54 and 62, accessed bit 8";
   return {
       {"access-track-round-trip", "access-track",
        "what marking takes from an SPTE, restoring gives back, W apart", track, w61,
        "saves R alone", FormulaBody{S::round_trip_6_1, C::round_trip_6_1}, nullptr},
       {"access-track-round-trip-xu", "access-track",
-       "the same where user execution has a bit of its own", track, w72, "saves R alone",
-       FormulaBody{S::round_trip_7_2, C::round_trip_7_2}, nullptr},
+       "the same where user execution has a bit of its own, W and the accessed bit apart", track,
+       w72, "saves R alone", FormulaBody{S::round_trip_7_2, C::round_trip_7_2}, nullptr},
       {"access-track-idempotent", "access-track",
        "an SPTE marked twice is one marked once, and grants nothing", track, w61,
        "forgets to look whether it is marked", FormulaBody{S::idempotent, C::idempotent}, nullptr},
       {"access-track-bits-disjoint", "access-track",
-       "saved rights share no bit with A/D type, host- and MMU-writable, or the address",
+       "saved rights share no bit with A/D type, the accessed bit, host- and MMU-writable, or the "
+       "address",
        "mmu/spte.h, static asserts", w61 + "; " + w72, "saves one bit higher",
        FormulaBody{S::disjoint, C::disjoint}, nullptr},
       {"fast-fault-restores-write", "access-track",
@@ -135,7 +138,8 @@ std::vector<Theorem> access_track_theorems() {
        "fast_page_fault(), check_spte_writable_invariants()", w61, "asks the host alone",
        FormulaBody{S::fast_fault_6_1, C::fast_fault_6_1}, nullptr},
       {"fast-fault-restores-write-xu", "access-track",
-       "the same where user execution has a bit of its own",
+       "the same where user execution has a bit of its own, but for the accessed bit, which it may "
+       "set and never clears",
        "fast_page_fault(), check_spte_writable_invariants()", w72, "asks the host alone",
        FormulaBody{S::fast_fault_7_2, C::fast_fault_7_2}, nullptr},
       {"fast-fault-read", "access-track", "a fault without the lock that is no write never gains W",

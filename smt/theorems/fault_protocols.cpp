@@ -122,15 +122,17 @@ Protocol unsync(Side side) {
 std::vector<Theorem> fault_protocol_theorems() {
   return {
       {"notifier-against-fault", "protocols",
-       "after an invalidation no SPTE maps the page of before, whatever faults were in flight",
+       "after an invalidation no SPTE maps the page of before, whatever fault was in flight",
        "mmu_invalidate_retry(), kvm_mmu_invalidate_end()",
-       "any; unbounded sequence numbers (82d811ff5665: 31 bits are too few)",
+       "any; one fault at a time, one page; unbounded sequence numbers (82d811ff5665: 31 bits are "
+       "too few)",
        "asks for invalidations in progress alone", notifier, nullptr},
       {"unsync-before-writable", "protocols",
        "a vCPU that flushes its TLB sees every entry that was written before, while two vCPUs make "
        "the table's shadow page unsync",
        "mmu_try_to_unsync_pages(), kvm_mmu_sync_roots()",
-       "any; two vCPUs, one shadow page, sequentially consistent memory",
+       "any; two vCPUs, one shadow page, sequentially consistent memory, no TLB of the other vCPU: "
+       "write protection takes effect at once",
        "makes the table writable before the page is marked", unsync, nullptr},
   };
 }

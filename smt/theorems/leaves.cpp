@@ -42,14 +42,20 @@ struct Leaves {
   }
 
   static Formula grants_no_more(Side side) {
-    const Request request = any_request();
+    const Word path = P::word("guest-path"), role = P::word("role-access");
+    const Bool host = P::boolean("host-lets-write"), read_only = P::boolean("slot-read-only");
+    Request request = any_request();
+    // As ShadowMmu::make_leaf() and its callers put the request together.
+    request.access = path & role;
+    request.host_writable = host && !read_only;
     Request built = request;
-    if (side == Side::broken_rule) built.host_writable = true;
+    if (side == Side::broken_rule) built.host_writable = !read_only;
     const Word spte = impl::leaf_spte(built);
     const auto grant = granted(spte);
-    const auto guest = [&](impl::Rights right) { return (request.access & right) != 0; };
-    const Bool may_write =
-        guest(impl::rights::writable) && request.host_writable && !request.tracked;
+    const auto guest = [&](impl::Rights right) {
+      return (path & right) != 0 && (role & right) != 0;
+    };
+    const Bool may_write = guest(impl::rights::writable) && host && !read_only && !request.tracked;
     const Bool may_execute =
         guest(impl::rights::executable) && !(request.level > 1 && request.nx_huge);
     const Bool claim = grant.writable == may_write && grant.user == guest(impl::rights::user) &&
@@ -253,7 +259,7 @@ std::vector<Theorem> leaf_theorems() {
        "a leaf grants to hardware what guest path, role, host, slot and write tracking allow, no "
        "more and no less",
        make, widths, "forgets that the host withholds W",
-       FormulaBody{S::grants_no_more, C::grants_no_more}, leaf_program},
+       FormulaBody{S::grants_no_more, C::grants_no_more}, leaf_program, /*scenario=*/true},
       {"leaf-of-tracked-page", "leaves",
        "a leaf of a tracked gfn is neither writable nor MMU-writable, and W implies MMU-writable "
        "implies host-writable",

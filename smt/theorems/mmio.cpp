@@ -29,10 +29,19 @@ struct Mmio {
     Word gfn = P::word("gfn");
     Word access = P::word("access");
     Word generation = P::word("generation");
+    Bool suppress_ve = P::boolean("suppress-ve");
+
+    /// EPT's mask has SUPPRESS_VE in 6.12 and 7.2. Of 19 bits both kinds, of 18 one.
+    Bool suppresses(unsigned low_bits) const { return low_bits == 7 || suppress_ve; }
+    /// REMOVED_SPTE, FROZEN_SPTE.
+    Word removed(unsigned low_bits) const {
+      return (low_bits == 8 ? Word(0x5a0) : Word(0x1a0)) |
+             ite(suppresses(low_bits), Word(entry::no_execute), 0);
+    }
 
     Layout layout(unsigned low_bits) const {
       const Word reserved = (1ull << 51) | entry::present;
-      const Word suppress = low_bits == 7 ? entry::no_execute : 0;  // 7.2: SUPPRESS_VE in the mask
+      const Word suppress = ite(suppresses(low_bits), Word(entry::no_execute), 0);
       return {.low_bits = low_bits,
               .high_bits = 11,
               .mask = ite(ept, Word(7) | suppress, reserved),
@@ -118,7 +127,7 @@ struct Mmio {
       const Layout layout = given.layout(low_bits);
       Word spte = impl::encode_mmio(layout, given.gfn, given.access, given.generation);
       if (side == Side::broken_rule) spte = spte | (given.access << 9);
-      const Word removed = low_bits == 8 ? 0x5a0 : entry::no_execute | 0x1a0;
+      const Word removed = given.removed(low_bits);
       claim = claim && (spte & impl::mmu_present) == 0 && spte != removed &&
               !impl::is_mmio<Word>(layout, removed);
       shown = spte;
@@ -130,14 +139,21 @@ struct Mmio {
   /// 32nd, where KVM assumes that no memory is.
   static Formula l1tf_inversion(Side side) {
     const MmioCase given;
-    const Layout layout = given.layout(8);
-    Word spte = impl::encode_mmio(layout, given.gfn, given.access, given.generation);
-    if (side == Side::broken_rule) spte = spte ^ (layout.inverted & (given.gfn << 12));
-    const Word looked_up = spte & bit_range<Word>(given.cache_bits - 1, 12);
     const Word top = bit_range<Word>(given.cache_bits - 1, given.cache_bits - impl::inverted_bits);
+    Bool claim = true;
+    Word shown_spte = 0, shown_address = 0;
+    for (const unsigned low_bits : {7u, 8u}) {
+      const Layout layout = given.layout(low_bits);
+      Word spte = impl::encode_mmio(layout, given.gfn, given.access, given.generation);
+      if (side == Side::broken_rule) spte = spte ^ (layout.inverted & (given.gfn << 12));
+      const Word looked_up = spte & bit_range<Word>(given.cache_bits - 1, 12);
+      claim = claim && looked_up >= top;
+      shown_spte = spte;
+      shown_address = looked_up;
+    }
     return {.precondition = given.legal() && given.l1tf,
-            .claim = looked_up >= top,
-            .shown = {{"spte", spte}, {"address looked up", looked_up}}};
+            .claim = claim,
+            .shown = {{"spte", shown_spte}, {"address looked up", shown_address}}};
   }
 
   /// A hit means that the generation's low bits are those of the SPTE, and that no
@@ -248,8 +264,9 @@ std::vector<Theorem> mmio_theorems() {
   using S = Mmio<Symbolic>;
   using C = Mmio<Concrete>;
   const std::string make = "make_mmio_spte(), get_mmio_spte_gfn()";
-  const std::string g19 = "6.1, 6.12: 19-bit generation at 10:3 and 62:52";
-  const std::string g18 = "7.2: 18-bit generation at 9:3 and 62:52";
+  const std::string g19 =
+      "6.1, 6.12: 19-bit generation at 10:3 and 62:52, EPT without and with SUPPRESS_VE";
+  const std::string g18 = "7.2: 18-bit generation at 9:3 and 62:52, EPT with SUPPRESS_VE";
   return {
       {"mmio-spte-round-trip", "mmio",
        "gfn, access and generation come back from an MMIO SPTE, for shadow paging, NPT and EPT, "
@@ -282,12 +299,12 @@ std::vector<Theorem> mmio_theorems() {
        FormulaBody{S::not_present, C::not_present}, nullptr},
       {"l1tf-inversion", "mmio",
        "with L1TF the address in every MMIO SPTE lies in the top 32nd of what the L1 cache sees",
-       "kvm_mmu_reset_all_pte_masks()", "6.1, 6.12, 7.2: five bits", "keeps the gfn's own bits",
-       FormulaBody{S::l1tf_inversion, C::l1tf_inversion}, nullptr},
+       "kvm_mmu_reset_all_pte_masks()", "6.1, 6.12, 7.2: five bits; " + g19 + "; " + g18,
+       "keeps the gfn's own bits", FormulaBody{S::l1tf_inversion, C::l1tf_inversion}, nullptr},
       {"mmio-hit", "mmio",
        "an MMIO SPTE is used only if its generation is the current one and no swap is under way",
        "check_mmio_spte(); ddfd1730fd82", g19, "strips the in-progress flag",
-       FormulaBody{S::hits, C::hits}, stale_program},
+       FormulaBody{S::hits, C::hits}, stale_program, /*scenario=*/true},
       {"mmio-generation-wrap", "mmio",
        "between two generations that an SPTE cannot tell apart every SPTE is zapped, in each of "
        "one or two address spaces",
@@ -300,7 +317,7 @@ std::vector<Theorem> mmio_theorems() {
       {"mmio-generation-next", "mmio",
        "a swap changes the generation as SPTEs see it and clears the in-progress flag",
        "kvm_swap_active_memslots()", g18, "adds to the flag", FormulaBody{S::next, C::next},
-       stale_program},
+       stale_program, /*scenario=*/true},
   };
 }
 

@@ -277,7 +277,7 @@ std::vector<Theorem> permission_theorems() {
        "with SMAP off, hardware with CR0.WP=1 allows on an exchanged page only what the manual "
        "allows with CR0.WP=0",
        "SDM Access Rights; FNAME(page_fault)", widths, "keeps X under SMEP",
-       FormulaBody{S::wp_exchange, C::wp_exchange}, exchange_program},
+       FormulaBody{S::wp_exchange, C::wp_exchange}, exchange_program, /*scenario=*/true},
   };
 }
 

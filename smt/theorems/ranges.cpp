@@ -156,12 +156,13 @@ std::vector<Theorem> range_theorems() {
        sizes, "shifts the difference", FormulaBody{S::index_is_exact, C::index_is_exact}, nullptr},
       {"hugepage-adjust-in-slot", "ranges",
        "the huge page that a fault maps lies in its slot, is aligned on both sides, and translates "
-       "the faulting gfn as before",
-       "kvm_mmu_hugepage_adjust(), kvm_alloc_memslot_metadata()", sizes,
-       "forgets the slot's first partial huge page", FormulaBody{S::adjust, C::adjust},
+       "the faulting gfn as before, where the slot's host memory is one run of frames",
+       "impl: slot_edges(), of host frames; kvm_mmu_hugepage_adjust(), and "
+       "kvm_alloc_memslot_metadata(), which compares the alignment of host addresses",
+       sizes, "forgets the slot's first partial huge page", FormulaBody{S::adjust, C::adjust},
        edge_program},
       {"hugepage-adjust-is-best", "ranges", "no higher level would fit",
-       "kvm_mmu_max_mapping_level()", sizes, "compares alignment with the wrong base",
+       "kvm_mmu_max_mapping_level()", sizes, "takes every slot to begin within a huge page",
        FormulaBody{S::adjust_is_best, C::adjust_is_best}, nullptr},
       {"flush-range-covers", "ranges",
        "the range flushed for a leaf covers every address that it translated",

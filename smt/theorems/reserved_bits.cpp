@@ -134,8 +134,6 @@ struct ReservedBits {
     if (side == Side::broken_rule) seen.maxphyaddr = seen.maxphyaddr + 1;
     Formula formula = masks_formula(PagingMode::level4, seen);
     expressible(formula, side);
-    // Bit 52 of a mask that starts too high is nothing to see.
-    formula.precondition = formula.precondition && FormatCase{}.maxphyaddr < 52;
     return formula;
   }
 
@@ -349,19 +347,21 @@ std::vector<Theorem> reserved_bit_theorems() {
   using S = ReservedBits<Symbolic>;
   using C = ReservedBits<Concrete>;
   const std::string tables = "SDM Paging, tables of formats; __reset_rsvds_bits_mask()";
+  const std::string pse36 =
+      "the manual: PSE-36 up to 40 bits; 6.1, 6.12, 7.2 take 36, whatever MAXPHYADDR";
   const std::string intel = "any, on Intel (AMD reserves bit 8 of upper entries)";
   return {
       {"reserved-bits-32-bit", "reserved-bits",
        "32-bit paging, MAXPHYADDR 32 to 52, with and without PSE and PSE-36: an entry has a "
        "reserved bit exactly where the manual says so",
-       tables, "any", "takes MAXPHYADDR for 40", FormulaBody{S::masks_32, C::masks_32}, program_32},
+       tables, pse36, "takes MAXPHYADDR for 40", FormulaBody{S::masks_32, C::masks_32}, program_32},
       {"reserved-bits-pae", "reserved-bits",
        "PAE paging, MAXPHYADDR 32 to 52: a PDE or PTE has a reserved bit exactly where the manual "
        "says so",
        tables, "any", "takes EFER.NX for granted", FormulaBody{S::masks_pae, C::masks_pae},
        program_pae},
       {"reserved-bits-4-level", "reserved-bits",
-       "4-level paging, MAXPHYADDR 32 to 51: an entry of any level has a reserved bit exactly "
+       "4-level paging, MAXPHYADDR 32 to 52: an entry of any level has a reserved bit exactly "
        "where "
        "the manual says so",
        tables, intel, "starts one bit above MAXPHYADDR",
@@ -386,17 +386,19 @@ std::vector<Theorem> reserved_bit_theorems() {
       {"entry-target-32-bit", "reserved-bits",
        "an entry without reserved bits refers to the address that the manual gives, PSE-36 "
        "included",
-       "SDM 32-Bit Paging; pse36_gfn_delta()", "any", "forgets address bits 39:32",
-       FormulaBody{S::targets_32, C::targets_32}, target_program_32},
+       "SDM 32-Bit Paging; pse36_gfn_delta()", pse36, "forgets address bits 39:32",
+       FormulaBody{S::targets_32, C::targets_32}, target_program_32,
+       /*scenario=*/true},
       {"entry-target-64-bit", "reserved-bits",
        "8-byte entries: pages of 4 KiB, 2 MiB and 1 GiB and tables are where the manual says",
        "SDM 4-Level Paging and 5-Level Paging; gpte_to_gfn_lvl()", "any",
        "takes the PAT bit of a large page for an address bit",
-       FormulaBody{S::targets_64, C::targets_64}, target_program_64},
+       FormulaBody{S::targets_64, C::targets_64}, target_program_64,
+       /*scenario=*/true},
       {"entry-address", "reserved-bits",
        "in every mode and at every level the walk reads the entry that the manual names",
        "SDM Paging; PT_INDEX()", "any", "uses nine bits a level in 32-bit paging",
-       FormulaBody{S::entry_addresses, C::entry_addresses}, address_program},
+       FormulaBody{S::entry_addresses, C::entry_addresses}, address_program, /*scenario=*/true},
   };
 }
 

@@ -5,7 +5,9 @@
 #include "impl/permission_bitmap.h"
 #include "impl/reserved_masks.h"
 #include "impl/role.h"
+#include "impl/shadow_geometry.h"
 #include "impl/walk_tables.h"
+#include "impl/wp_exchange.h"
 #include "smt/kernel/role.h"
 #include "smt/theorems/access_case.h"
 #include "smt/theorems/theorems.h"
@@ -90,23 +92,41 @@ struct Roles {
             .shown = {{"serves", ok}, {"root is obsolete", obsolete}}};
   }
 
+  /// impl/ makes the role from the linear address, KVM from the parent's SPTE.
   static Formula child(Side side) {
     const Role above = role("above.");
-    const impl::ChildOf<Word> given = {.level = P::word("level"),
-                                       .direct = P::boolean("direct"),
-                                       .access = P::word("access"),
-                                       .quadrant = P::word("quadrant")};
-    Role below = impl::child_role(above, given);
-    if (side == Side::broken_rule) below.access = given.access & P::word("walk.access");
+    const Word gva = P::word("gva"), table = P::word("table"), access = P::word("access");
+    const Bool direct = P::boolean("direct");
+    const Word sptep = table + impl::index_of_address<Word>(gva, above.level) * 8;
+    const auto theirs = kernel::child_role<Word>({.level = above.level,
+                                                  .quadrant = above.quadrant,
+                                                  .access = above.access,
+                                                  .has_4_byte_gpte = above.has_4_byte_gpte,
+                                                  .direct = above.direct,
+                                                  .efer_nx = above.efer_nx,
+                                                  .cr0_wp = above.cr0_wp,
+                                                  .smep_andnot_wp = above.smep_andnot_wp,
+                                                  .smap_andnot_wp = above.smap_andnot_wp},
+                                                 impl::index_of_entry(sptep), direct, access);
+    // The twin takes the page directory's quadrant for the page table's.
+    const Word part = side == Side::broken_rule ? 2 : 1;
+    const Role below =
+        impl::child_role<Word, Word>(above, {.level = above.level - 1,
+                                             .direct = direct,
+                                             .access = access,
+                                             .quadrant = impl::quadrant_of_address(gva, part)});
     Role expected = above;
-    expected.level = given.level;
-    expected.access = given.access;
-    expected.direct = given.direct;
-    expected.quadrant = ite(above.has_4_byte_gpte, given.quadrant, 0);
-    return {.precondition = fits(above) && given.level >= 1 && given.level <= 5 &&
-                            given.access < 8 && given.quadrant < 4,
+    expected.level = theirs.level;
+    expected.quadrant = theirs.quadrant;
+    expected.access = theirs.access;
+    expected.direct = theirs.direct;
+    // Of pages of 4-byte entries the page directories alone have children.
+    const Bool parent =
+        above.level >= 2 && above.level <= 5 &&
+        ite(above.has_4_byte_gpte, above.level == 2 && gva < (1ull << 32), above.quadrant == 0);
+    return {.precondition = fits(above) && parent && (table & ~page_mask) == 0 && access < 8,
             .claim = same(below, expected) && fits(below),
-            .shown = {{"child's access", below.access}, {"given access", given.access}}};
+            .shown = {{"impl quadrant", below.quadrant}, {"KVM's quadrant", theirs.quadrant}}};
   }
 
   /// Whatever differs in the registers, the cached tables are others.
@@ -140,7 +160,7 @@ struct Roles {
   struct Lookups {
     impl::AccessTable<Word> permission;
     impl::AccessTable<Word> keys;
-    Word masks[2][3];
+    Word masks[2][6];
     Word id_flag;
 
     Lookups(const Registers& given, const Word& maxphyaddr)
@@ -151,7 +171,7 @@ struct Roles {
       const auto pae = impl::reserved_masks_pae<Word>(given.nx, maxphyaddr);
       const auto wide = impl::reserved_masks_long<Word>(given.nx, true, maxphyaddr);
       for (int large = 0; large < 2; ++large) {
-        for (int level = 1; level <= 2; ++level) {
+        for (int level = 1; level <= 5; ++level) {
           masks[large][level] = ite(given.lma, wide[large][level],
                                     ite(given.pae, pae[large][level], narrow[large][level]));
         }
@@ -164,7 +184,7 @@ struct Roles {
         all = all && permission[i] == other.permission[i] && keys[i] == other.keys[i];
       }
       for (int large = 0; large < 2; ++large) {
-        for (int level = 1; level <= 2; ++level) {
+        for (int level = 1; level <= 5; ++level) {
           all = all && masks[large][level] == other.masks[large][level];
         }
       }
@@ -188,7 +208,8 @@ struct Roles {
     return {.precondition = legal(one) && legal(other) && one.paging && other.paging && equal &&
                             maxphyaddr >= 32 && maxphyaddr <= 52,
             .claim = first == second,
-            .shown = {{"SMEP of the one", one.smep}, {"SMEP of the other", other.smep}}};
+            .shown = {{"extended role of the one", kernel::extended_role<Word>(one)},
+                      {"of the other", kernel::extended_role<Word>(other)}}};
   }
 
   /// vCPUs whose base roles are equal may share shadow pages: hardware, which runs
@@ -206,25 +227,28 @@ struct Roles {
     };
     const auto one = any("one."), other = any("other.");
     Role first = impl::base_role<Word>(one), second = impl::base_role<Word>(other);
-    if (side == Side::broken_rule) {
-      first.cr0_wp = second.cr0_wp;
-      first.smep_andnot_wp = second.smep_andnot_wp;
-      first.smap_andnot_wp = second.smap_andnot_wp;
-    }
+    if (side == Side::broken_rule) first.smep_andnot_wp = second.smep_andnot_wp;
     const Bool write = P::boolean("write"), fetch = P::boolean("fetch");
     const spec::Attempt<Bool> attempt = {write, fetch, P::boolean("user"), P::boolean("ac")};
     const spec::Grant<Bool> grant = {P::boolean("w"), P::boolean("u"), P::boolean("x")};
-    // SMEP and SMAP are hardware's own registers; what differs in them alone is
-    // checked by hardware, so they are equal here.
+    // SMEP and SMAP are hardware's own registers: on pages that are the user's to
+    // hardware, too, it judges itself, so they are equal here.
     const auto allowed = [&](const impl::RoleRegisters<Bool>& given) {
       return spec::rights_allow<Bool>({given.wp, one.smep, one.smap, false, given.nx}, attempt,
                                       grant);
     };
-    return {
-        .precondition = first == second && !(write && fetch),
-        .claim = allowed(one) == allowed(other) &&
-                 one.four_byte_entries == other.four_byte_entries && one.pse == other.pse,
-        .shown = {{"allowed under the one", allowed(one)}, {"under the other", allowed(other)}}};
+    // Not on pages exchanged for CR0.WP=0, which are the supervisor's to hardware:
+    // SMEP is in the SPTE there, and SMAP sees nothing.
+    const Word have = P::word("have");
+    const Bool exchanged = impl::exchange_for_wp<Word>(have, one.smep) ==
+                               impl::exchange_for_wp<Word>(have, other.smep) &&
+                           one.smap == other.smap;
+    return {.precondition = first == second && !(write && fetch) && have <= impl::rights::all,
+            .claim = allowed(one) == allowed(other) && implies(!one.wp && !other.wp, exchanged) &&
+                     one.four_byte_entries == other.four_byte_entries && one.pse == other.pse,
+            .shown = {{"allowed under the one", allowed(one)},
+                      {"under the other", allowed(other)},
+                      {"exchanged pages agree", exchanged}}};
   }
 };
 
@@ -247,6 +271,15 @@ std::string smep_program(const Assignment&) {
          "v0 cpl0 fetch 0x0 -> #PF present fetch 0x0\n";
 }
 
+/// A page exchanged for CR0.WP=0 without SMEP, which is set then.
+std::string exchanged_program(const Assignment&) {
+  return "lockstep 1\ntitle  CR4.SMEP changes over a page exchanged for CR0.WP=0\n"
+         "config paging=4-level mmu=shadow cr0.wp=0\n"
+         "slot 0 add gpa=0x0 size=0x400000\nmap 0x0 gpa=0x200000 r-xu\n"
+         "v0 cpl0 write 0x0 = 0xcccccc00000200b8 -> ok\nv0 cpl0 fetch 0x0 -> value 0x200\n"
+         "v0 set cr4.smep=1 -> ok\nv0 cpl0 fetch 0x0 -> #PF present fetch 0x0\n";
+}
+
 /// CR0.WP changes under a shadow page.
 std::string wp_program(const Assignment&) {
   return "lockstep 1\ntitle  CR0.WP changes under a shadow page\n"
@@ -254,6 +287,19 @@ std::string wp_program(const Assignment&) {
          "slot 0 add gpa=0x0 size=0x400000\nmap 0x0 gpa=0x200000 r-xu\n"
          "v0 cpl0 write 0x0 = 0x1 -> ok\nv0 set cr0.wp=1 -> ok\n"
          "v0 cpl0 write 0x0 = 0x2 -> #PF present write 0x0\nv0 cpl3 read 0x0 -> value 0x1\n";
+}
+
+/// On the field in which the two roles differ, where there is one for it.
+std::string role_program(const Assignment& found) {
+  const auto differs = [&](const char* field) {
+    return value_of(found, std::string("one.") + field) !=
+           value_of(found, std::string("other.") + field);
+  };
+  if (differs("access")) return shared_table_program(found);
+  if (differs("quadrant")) return quadrant_program(found);
+  if (differs("smep_andnot_wp")) return exchanged_program(found);
+  if (differs("cr0_wp")) return wp_program(found);
+  return {};
 }
 
 }  // namespace
@@ -266,32 +312,36 @@ std::vector<Theorem> role_theorems() {
       {"role-word-equality", "roles",
        "two role words are equal exactly if every field is, access of the levels above included",
        "union kvm_mmu_page_role; b1bd5cba3306", word, "shares without looking at access",
-       FormulaBody{S::word_equality, C::word_equality}, shared_table_program},
+       FormulaBody{S::word_equality, C::word_equality}, role_program, /*scenario=*/true},
       {"root-usable", "roles",
        "a cached root is used exactly if it is not obsolete, of the wanted role, and of the wanted "
        "table",
-       "is_root_usable(), is_obsolete_sp()", word, "serves a root that was zapped",
-       FormulaBody{S::usable, C::usable}, nullptr},
+       "impl: root_serves(); is_root_usable() of KVM ignores the table of direct roots, and leaves "
+       "obsolete ones to kvm_mmu_free_obsolete_roots()",
+       word, "serves a root that was zapped", FormulaBody{S::usable, C::usable}, nullptr},
       {"child-role", "roles",
-       "a child's role is that of its vCPU or parent but for level, access, direct, and with "
-       "4-byte entries quadrant",
-       "kvm_mmu_child_role()", word, "takes the whole walk's access for the child's",
-       FormulaBody{S::child, C::child}, shared_table_program},
+       "the role that impl makes for a child from level, access, direct and linear address is the "
+       "one that KVM makes from the parent's role and SPTE, at levels 5 to 1",
+       "kvm_mmu_child_role()", "6.1, 6.12, 7.2: 512 SPTEs a page, 3 bits of access",
+       "takes the page directory's quadrant for the page table's", FormulaBody{S::child, C::child},
+       quadrant_program},
       {"walk-key-exact", "roles",
        "the walker's tables are used again exactly for equal mode, width, control bits and CPUID",
        "kvm_calc_cpu_role(); 8d214c481611, a3ca5281bb77", "impl: 19 bits", "forgets SMEP",
-       FormulaBody{S::walk_key, C::walk_key}, smep_program},
+       FormulaBody{S::walk_key, C::walk_key}, smep_program, /*scenario=*/true},
       {"full-role-covers-walk", "roles",
        "registers with equal base and extended roles give the walker equal permission, PKRU and "
        "reserved-bit tables",
        "kvm_calc_cpu_role(); 8d214c481611, a3ca5281bb77", "6.1, 6.12: KVM's own roles",
        "compares base roles alone", FormulaBody{S::full_role_covers_walk, C::full_role_covers_walk},
-       smep_program},
+       smep_program, /*scenario=*/true},
       {"base-role-covers-sharing", "roles",
-       "vCPUs with equal base roles are owed equal rights by the shadow pages that they share, "
-       "SMEP and SMAP apart, which hardware checks itself",
-       "SDM Access Rights; kvm_calc_cpu_role()", word, "forgets CR0.WP",
-       FormulaBody{S::base_role_covers_sharing, C::base_role_covers_sharing}, wp_program},
+       "vCPUs with equal base roles are owed equal rights by the shadow pages that they share: "
+       "SMEP and SMAP apart, which hardware checks itself, but not on pages exchanged for CR0.WP=0",
+       "SDM Access Rights; kvm_calc_cpu_role(), FNAME(page_fault)()", word,
+       "forgets SMEP under CR0.WP=0",
+       FormulaBody{S::base_role_covers_sharing, C::base_role_covers_sharing}, exchanged_program,
+       /*scenario=*/true},
   };
 }
 

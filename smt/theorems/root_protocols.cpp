@@ -11,127 +11,252 @@
 namespace lockstep::smt {
 namespace {
 
-/// One cached root.
+/// One cached root. `stale` is no state of KVM: the root was there when all shadow
+/// pages, or it, were to be used no more.
 struct Root {
   std::string name;
-  Bool held, invalid, generation;
+  Bool held, invalid, generation, stale;
 };
 
-/// A vCPU's current root and two earlier ones, of the three that KVM keeps.
-Protocol obsolete_roots(Side side) {
+/// What is broken of the protocol of obsolete roots.
+struct RootDefects {
+  bool tests_current_root = false;    ///< as posted: in place of each earlier one
+  bool requests_before_mark = false;  ///< the order that the seed turns round
+};
+
+/// Who holds mmu_lock.
+constexpr int nobody = 0, zaps_all = 1, zaps_one = 2;  // zaps_one + i: root i
+
+struct RootProtocol {
   Protocol protocol;
+  Bool kept = true;     ///< no root is dropped that could still be used
+  Bool dropped = true;  ///< once requests are served no root is held that could not
+};
+
+/// A vCPU's current root and two earlier ones, of the three that KVM keeps. The
+/// vCPU tests them without mmu_lock, which whoever zaps all pages gives up between.
+RootProtocol obsolete_roots(const RootDefects& defects) {
+  RootProtocol result;
+  Protocol& protocol = result.protocol;
   const Bool generation = state_bool(protocol, "generation");
   const Bool request = state_bool(protocol, "request");
+  const Bool serving = state_bool(protocol, "request-taken");
   const Bool lost = state_bool(protocol, "valid-root-dropped");
+  const Int lock = state_int(protocol, "mmu_lock");
+  const Int zapping = state_int(protocol, "zap-of-all");  // 0 none, 1 toggled, 2 requested
   std::vector<Root> roots;
   for (const std::string name : {"current", "previous0", "previous1"}) {
-    roots.push_back({name, state_bool(protocol, name + ".held"),
-                     state_bool(protocol, name + ".invalid"),
-                     state_bool(protocol, name + ".generation")});
+    roots.push_back(
+        {name, state_bool(protocol, name + ".held"), state_bool(protocol, name + ".invalid"),
+         state_bool(protocol, name + ".generation"), state_bool(protocol, name + ".stale")});
   }
   const auto obsolete = [&](const Root& root) {
-    return root.held && impl::is_obsolete(root.invalid, root.generation, generation);
+    return impl::is_obsolete(root.invalid, root.generation, generation);
   };
-  protocol.initial = !request && !lost;
+  protocol.initial = !request && !serving && !lost && lock == nobody && zapping == 0;
   for (const auto& root : roots) protocol.initial = protocol.initial && !root.held;
 
-  // Under mmu_lock: the generation changes, and every vCPU gets the request.
-  step(protocol, "all shadow pages become obsolete", true)
-      .set("generation", !generation)
+  // kvm_mmu_zap_all_fast(), one at a time under slots_lock.
+  auto& toggle = step(protocol, "zapping all takes mmu_lock and changes the generation",
+                      lock == nobody && zapping == 0)
+                     .set("mmu_lock", Int(zaps_all))
+                     .set("zap-of-all", Int(1))
+                     .set("generation", !generation);
+  for (const auto& root : roots) toggle.set(root.name + ".stale", root.stale || root.held);
+  step(protocol, "zapping all makes the request", zapping == 1)
+      .set("zap-of-all", Int(2))
       .set("request", true);
-  auto& zap = protocol.transitions.back();
-  // The pages of before are marked before the next change can make them look new.
-  for (const auto& root : roots) zap.set(root.name + ".invalid", root.invalid || root.held);
+  const Bool marks = zapping == 2 && lock == zaps_all;
+  step(protocol, "zapping all gives mmu_lock up", marks).set("mmu_lock", Int(nobody));
+  step(protocol, "zapping all takes mmu_lock again", zapping == 2 && lock == nobody)
+      .set("mmu_lock", Int(zaps_all));
+  // What is left of before must not look new after the next change.
+  Bool all_marked = true;
   for (const auto& root : roots) {
-    step(protocol, root.name + " is zapped", root.held && !obsolete(root))
-        .set(root.name + ".invalid", true)
-        .set("request", true);
-    step(protocol, root.name + " is dropped", root.held).set(root.name + ".held", false);
+    const Bool old = root.held && root.generation != generation;
+    step(protocol, "zapping all marks " + root.name + " invalid", marks && old)
+        .set(root.name + ".invalid", true);
+    all_marked = all_marked && implies(old, root.invalid);
   }
-  step(protocol, "the vCPU makes a root", !roots[0].held && !request)
+  step(protocol, "zapping all ends", marks && all_marked)
+      .set("zap-of-all", Int(0))
+      .set("mmu_lock", Int(nobody));
+
+  // __kvm_mmu_prepare_zap_page() of a root that is not obsolete. The twin marks the
+  // root that it began with, which stays in its place until then.
+  const Bool still_to_mark = defects.requests_before_mark;
+  for (std::size_t i = 0; i < roots.size(); ++i) {
+    const Root& root = roots[i];
+    const Int holder = zaps_one + static_cast<int>(i);
+    auto& first =
+        step(protocol, root.name + " is zapped", lock == nobody && root.held && !obsolete(root));
+    first.set("mmu_lock", holder);
+    auto& second = step(protocol, "the zap of " + root.name + " goes on", lock == holder);
+    second.set("mmu_lock", Int(nobody));
+    (defects.requests_before_mark ? first : second).set("request", true);
+    (defects.requests_before_mark ? second : first)
+        .set(root.name + ".invalid", true)
+        .set(root.name + ".stale", true);
+    step(protocol, root.name + " is dropped", root.held && !(lock == holder && still_to_mark))
+        .set(root.name + ".held", false);
+  }
+  const Bool one = lock >= zaps_one;
+
+  step(protocol, "the vCPU makes a root", !roots[0].held && lock == nobody)
       .set("current.held", true)
       .set("current.invalid", false)
+      .set("current.stale", false)
       .set("current.generation", generation);
-  step(protocol, "the vCPU loads another CR3", !roots[2].held)
+  step(protocol, "the vCPU loads another CR3", !roots[2].held && !(one && still_to_mark))
       .set("previous1.held", roots[1].held)
       .set("previous1.invalid", roots[1].invalid)
+      .set("previous1.stale", roots[1].stale)
       .set("previous1.generation", roots[1].generation)
       .set("previous0.held", roots[0].held)
       .set("previous0.invalid", roots[0].invalid)
+      .set("previous0.stale", roots[0].stale)
       .set("previous0.generation", roots[0].generation)
       .set("current.held", false);
 
-  auto& serve = step(protocol, "the vCPU serves the request", request);
-  serve.set("request", false);
+  step(protocol, "the vCPU takes the request", request && !serving)
+      .set("request", false)
+      .set("request-taken", true);
+  auto& serve = step(protocol, "the vCPU tests its roots", serving).set("request-taken", false);
   Bool dropped_valid = lost;
   for (const auto& root : roots) {
-    // As posted, the loop over earlier roots looks at the current one each time.
-    const Root& tested = side == Side::broken_rule ? roots[0] : root;
-    const Bool drop = obsolete(tested);
+    const Root& tested = defects.tests_current_root ? roots[0] : root;
+    const Bool drop = tested.held && obsolete(tested);
     serve.set(root.name + ".held", root.held && !drop);
-    dropped_valid = dropped_valid || (root.held && drop && !obsolete(root));
+    dropped_valid = dropped_valid || (root.held && drop && !root.stale);
   }
   serve.set("valid-root-dropped", dropped_valid);
 
-  Bool none = true;
-  for (const auto& root : roots) none = none && !obsolete(root);
-  protocol.property = !lost && (request || none);
-  protocol.invariant = protocol.property;
-  protocol.depth = 6;
-  return protocol;
+  Bool any_stale = false, known = true, settled = true;
+  for (const auto& root : roots) {
+    any_stale = any_stale || (root.held && root.stale);
+    known = known && implies(root.held, root.stale == obsolete(root));
+    settled = settled && implies(root.held, root.invalid || root.generation == generation);
+  }
+  result.kept = !lost;
+  result.dropped = implies(lock == nobody && !request && !serving, !any_stale);
+  protocol.invariant = !lost && known && implies(zapping == 0, settled) && lock >= nobody &&
+                       lock <= zaps_one + 2 && zapping >= 0 && zapping <= 2 &&
+                       implies(lock == zaps_all, zapping >= 1) &&
+                       implies(zapping == 1, lock == zaps_all) &&
+                       implies(any_stale, request || serving || zapping == 1 || one);
+  protocol.depth = 8;
+  return result;
 }
+
+Protocol roots_dropped(Side side) {
+  auto roots = obsolete_roots({.requests_before_mark = side == Side::broken_rule});
+  roots.protocol.property = roots.dropped;
+  return roots.protocol;
+}
+Protocol roots_kept(Side side) {
+  auto roots = obsolete_roots({.tests_current_root = side == Side::broken_rule});
+  roots.protocol.property = roots.kept;
+  return roots.protocol;
+}
+
+/// When a vCPU makes MMIO entries while memslots are swapped: impl/ does not, KVM
+/// does. One that is made between a wrap's zap and the new generation looks current
+/// again 2^19 swaps later.
+enum class MadeDuringSwap : std::uint8_t { never, but_after_wrap_zap, always };
+
+/// What a vCPU and a swap of memslots do.
+struct SwapRules {
+  MadeDuringSwap made = MadeDuringSwap::never;
+  bool publishes_before_zap = false;  ///< 152482580a1b turned round
+};
 
 /// A gfn that memslots change, an MMIO entry for it, and a vCPU. The generation is
 /// the full word; the entry keeps 19 bits of it.
-Protocol generations(Side side) {
+Protocol generations(const SwapRules& rules) {
   Protocol protocol;
   const impl::MmioLayout<Word> layout;
   const Word mask = impl::generation_mask(layout);
   const Word generation = state_word(protocol, "generation");
-  const Bool flux = state_bool(protocol, "swap-under-way");
+  // 1: new memslots are visible, with the flag. 2: the wrap's zap, or the generation
+  // in its place, is done.
+  const Int swap = state_int(protocol, "swap");
   const Bool slot = state_bool(protocol, "gfn-has-slot");
   const Bool cached = state_bool(protocol, "mmio-entry");
   const Word made_at = state_word(protocol, "entry-made-at");
   const Bool faults = state_bool(protocol, "vcpu-in-fault");
   const Bool saw_slot = state_bool(protocol, "vcpu-saw-slot");
-  const Bool saw_flux = state_bool(protocol, "vcpu-saw-swap");
-  protocol.initial = generation < mask && !flux && !cached && !faults;
+  const Bool older = state_bool(protocol, "vcpu-reads-older-memslots");
+  const Bool flux = swap == 1 || (swap == 2 && !rules.publishes_before_zap);
+  protocol.initial = generation <= mask && swap == 0 && !cached && !faults && !older;
 
-  // New memslots are visible, with the flag, before readers of the old are gone.
-  step(protocol, "new memslots are published", !flux && generation < (1ull << 62))
-      .set("swap-under-way", true)
-      .set("gfn-has-slot", Bool::variable("new-slot"));
+  const Word limit = 1ull << 62;
+  step(protocol, "new memslots are published", swap == 0 && generation < limit)
+      .set("swap", Int(1))
+      .set("gfn-has-slot", Bool::variable("new-slot"))
+      .set("vcpu-reads-older-memslots", faults);
   // After synchronize_srcu(): nobody is left who saw the old ones.
+  const Bool synchronized = swap == 1 && !older;
   const Word next = impl::next_generation<Word>(generation, 1);
-  const Bool wraps = impl::generation_wraps<Word>(layout, next, 1);
-  step(protocol, "the new generation is published", flux && (!faults || saw_flux))
-      .set("swap-under-way", false)
-      .set("generation", next)
-      .set("mmio-entry", cached && !wraps);
+  if (rules.publishes_before_zap) {
+    step(protocol, "the new generation is published", synchronized)
+        .set("swap", Int(2))
+        .set("generation", next);
+    step(protocol, "MMIO entries are zapped if it wraps", swap == 2)
+        .set("swap", Int(0))
+        .set("mmio-entry", cached && !impl::generation_wraps<Word>(layout, generation, 1));
+  } else {
+    step(protocol, "MMIO entries are zapped if the new generation wraps", synchronized)
+        .set("swap", Int(2))
+        .set("mmio-entry", cached && !impl::generation_wraps<Word>(layout, next, 1));
+    step(protocol, "the new generation is published", swap == 2)
+        .set("swap", Int(0))
+        .set("generation", next);
+  }
+  // Many of the above at once, in which the vCPU does nothing and none wraps.
+  const Word later = Word::variable("later");
+  step(protocol, "memslots are swapped many times",
+       swap == 0 && !faults && later > generation && later < limit &&
+           (later & ~mask) == (generation & ~mask))
+      .set("generation", later)
+      .set("gfn-has-slot", Bool::variable("new-slot"));
+
   step(protocol, "the vCPU begins a fault", !faults)
       .set("vcpu-in-fault", true)
-      .set("vcpu-saw-slot", slot)
-      .set("vcpu-saw-swap", flux);
-  // Under SRCU: the vCPU's own memslots give slot and generation.
-  const Bool caches = !saw_slot && !saw_flux;
+      .set("vcpu-saw-slot", slot);
+  // Slot and generation are read at different times, under one SRCU lock.
+  const Bool wrap_zapped = swap == 2 && impl::generation_wraps<Word>(layout, next, 1);
+  const Bool withheld = rules.made == MadeDuringSwap::never                ? flux
+                        : rules.made == MadeDuringSwap::but_after_wrap_zap ? wrap_zapped
+                                                                           : Bool(false);
+  const Bool caches = !saw_slot && !withheld;
   step(protocol, "the vCPU ends its fault", faults)
       .set("vcpu-in-fault", false)
+      .set("vcpu-reads-older-memslots", false)
       .set("mmio-entry", cached || caches)
       .set("entry-made-at", ite(caches, generation, made_at));
 
   const Word entry = impl::encode_mmio<Word>(layout, 0, 0, made_at);
-  const Word seen =
-      generation | ite(flux && Bool(side == Side::true_rule), Word(impl::update_in_progress), 0);
+  const Word seen = generation | ite(flux, Word(impl::update_in_progress), 0);
   const Bool hit = cached && impl::mmio_hit(layout, entry, seen);
   protocol.property = implies(hit, !slot);
   // An entry of this period was made at the generation that its bits say.
   const Bool of_period = (made_at & ~mask) == (generation & ~mask) && made_at <= generation;
-  protocol.invariant = protocol.property && generation <= (1ull << 62) &&
-                       implies(flux, generation < (1ull << 62)) && implies(cached, of_period) &&
+  protocol.invariant = protocol.property && generation <= limit && swap >= 0 && swap <= 2 &&
+                       implies(swap != 0, generation < limit) && implies(cached, of_period) &&
                        implies(cached && made_at == generation, flux || !slot) &&
-                       implies(faults && !saw_flux && !flux, saw_slot == slot);
-  protocol.depth = 5;
+                       implies(older, faults && swap == 1) &&
+                       implies(faults && !older, saw_slot == slot) && implies(wrap_zapped, !cached);
+  protocol.depth = 6;
   return protocol;
+}
+
+Protocol generations_of_impl(Side side) {
+  return generations(
+      {.made = side == Side::true_rule ? MadeDuringSwap::never : MadeDuringSwap::always});
+}
+Protocol generations_of_kvm(Side side) {
+  return generations({.made = MadeDuringSwap::but_after_wrap_zap,
+                      .publishes_before_zap = side == Side::broken_rule});
 }
 
 /// Two slots, one of which is created while write tracking is enabled.
@@ -197,18 +322,33 @@ Protocol write_tracking(Side side) {
 }  // namespace
 
 std::vector<Theorem> root_protocol_theorems() {
+  const std::string roots = "any: a generation of one bit; one vCPU, three roots";
+  const std::string swaps =
+      "6.1, 6.12: 19 bits; one vCPU, one address space, one gfn, below 2^62 swaps";
   return {
       {"obsolete-roots-are-dropped", "protocols",
-       "once the request is served no cached root is obsolete, and no root that was not obsolete "
-       "is dropped",
-       "seed 001; kvm_mmu_free_obsolete_roots(), cf4a8693d97a",
-       "any: a generation of one bit; one vCPU, three roots",
-       "as posted: tests the current root in place of each earlier one", obsolete_roots, nullptr},
+       "once a zap is over and its request is served the vCPU keeps no root that was zapped, of "
+       "those with a shadow page, though it tests them without mmu_lock",
+       "seed 001; kvm_mmu_free_obsolete_roots(), __kvm_mmu_prepare_zap_page()", roots,
+       "makes the request before it marks the root invalid", roots_dropped, nullptr},
+      {"valid-roots-are-kept", "protocols",
+       "serving the request drops no root that was not zapped, of those with a shadow page: PAE "
+       "roots have none and always go",
+       "seed 001; kvm_mmu_free_obsolete_roots(), cf4a8693d97a", roots,
+       "as posted: tests the current root in place of each earlier one", roots_kept, nullptr},
       {"memslot-generation-publication", "protocols",
-       "no MMIO entry is used where the gfn has a slot, through swaps, wraps and faults in flight",
-       "seed 002; kvm_swap_active_memslots(), check_mmio_spte()",
-       "6.1, 6.12: 19 bits; one vCPU, below 2^62 swaps", "uses entries while a swap is under way",
-       generations, nullptr},
+       "where no MMIO entry is made while a swap is under way, none is used where the gfn has a "
+       "slot, through swaps, wraps and faults in flight",
+       "seed 002; impl: ShadowMmu::map_mmio(); kvm_swap_active_memslots(), check_mmio_spte()",
+       swaps,
+       "makes entries during swaps, as KVM does: one between a wrap's zap and its generation",
+       generations_of_impl, nullptr},
+      {"memslot-generation-zap-first", "protocols",
+       "where entries are made during swaps, too, as KVM makes them, none is used where the gfn "
+       "has "
+       "a slot, but for those made between a wrap's zap and its generation",
+       "seed 002; kvm_swap_active_memslots(), make_mmio_spte(); 152482580a1b", swaps,
+       "publishes the generation before it zaps", generations_of_kvm, nullptr},
       {"write-tracking-enabled-late", "protocols",
        "who sees write tracking enabled finds its metadata in every slot, also one that is created "
        "meanwhile and after failed allocations",

@@ -70,7 +70,8 @@ struct Geometry {
   static Formula indices(Side side) {
     const Word gva = P::word("gva");
     const Word level = P::word("level");
-    const Word index = impl::index_of_address<Word>(gva, level);
+    Word index = impl::index_of_address<Word>(gva, level);
+    if (side == Side::broken_rule) index = (gva >> (Word(12) + (level - 1) * 10)) & 511;
     const Word table = P::word("table");
     const Word sptep = table + index * 8;
     Bool claim = impl::index_of_entry(sptep) == index && index < 512;
@@ -81,8 +82,7 @@ struct Geometry {
       manual = ite(level == i, address, manual);
     }
     claim = claim && sptep == manual;
-    const Word highest = side == Side::broken_rule ? 6 : 5;
-    return {.precondition = (table & ~page_mask) == 0 && level >= 1 && level <= highest,
+    return {.precondition = (table & ~page_mask) == 0 && level >= 1 && level <= 5,
             .claim = claim,
             .shown = {{"impl address", sptep}, {"manual address", manual}}};
   }
@@ -143,21 +143,6 @@ struct Geometry {
   static Formula packing_4(Side side) { return packing(side, 15); }
 };
 
-/// Two halves of one guest page table, as the corpus shows them.
-std::string quadrant_program(const Assignment& found) {
-  const auto at = value_of(found, "gva") & 0xffff'f000;
-  // Entries of the engine, and page 0 of the linear space, stay as they are.
-  const std::uint64_t base = 0x400000 + (at & 0x3ff000);
-  const std::uint64_t other = base ^ 0x200000;
-  return fmt::format(
-      "lockstep 1\ntitle  two halves of a table of 4-byte entries\n"
-      "config paging=32-bit mmu=shadow\nslot 0 add gpa=0x0 size=0x400000\n"
-      "map 0x{0:x} gpa=0x200000 rwxu\nmap 0x{1:x} gpa=0x201000 rwxu\n"
-      "v0 cpl3 read 0x{0:x} -> value 0x200b8\nv0 cpl3 read 0x{1:x} -> value 0x201b8\n"
-      "v0 cpl3 read 0x{0:x} -> value 0x200b8\n",
-      base, other);
-}
-
 /// A 4-MByte entry whose two SPTEs must both go when the guest clears it.
 std::string followed_program(const Assignment& found) {
   if (!flag_of(found, "narrow") || value_of(found, "level") != 2) return {};
@@ -190,12 +175,12 @@ std::vector<Theorem> shadow_geometry_theorems() {
       {"spte-index", "shadow-geometry",
        "at levels 1 to 5 the SPTE of an address is the entry of the manual's walk, and its index "
        "comes back from its address",
-       "SPTE_INDEX(), spte_index()", "6.1, 6.12, 7.2: 9 bits a level", "goes up to level 6",
+       "SPTE_INDEX(), spte_index()", "6.1, 6.12, 7.2: 9 bits a level", "takes 10 bits a level",
        FormulaBody{S::indices, C::indices}, nullptr},
       {"written-sptes", "shadow-geometry",
        "a guest store of 1, 2, 4 or 8 bytes within an entry zaps exactly the SPTEs of that entry",
        "get_written_sptes()", "6.1, 6.12, 7.2", "zaps one SPTE where an entry has two",
-       FormulaBody{S::followed, C::followed}, followed_program},
+       FormulaBody{S::followed, C::followed}, followed_program, /*scenario=*/true},
       {"misaligned-store", "shadow-geometry",
        "a store is taken for one to a page that is no table exactly if it is smaller than 4 bytes "
        "or crosses entries, but for the lowest byte of an entry",

@@ -276,8 +276,8 @@ void AccessRules::at(Candidate candidate, Gpa gpa, Hva hva) {
 }
 
 /// A store to a page that the slot lets write and the host does not:
-/// kvm_handle_error_pfn() fails KVM_RUN with EFAULT. What KVM emulates becomes
-/// an MMIO write: stores to shadowed tables, stores that meet a shadow entry which
+/// kvm_handle_error_pfn(), in 6.1 kvm_handle_bad_page(), fails KVM_RUN with EFAULT. What KVM
+/// emulates becomes an MMIO write: stores to shadowed tables, stores that meet a shadow entry which
 /// still says MMIO, those through tables in a read-only slot under TDP or where hardware's walk
 /// may leave memory while KVM's own, which reads other entries, does not, all to read-only pages
 /// without references (hva_to_pfn_remapped(): KVM_PFN_ERR_RO_FAULT, as for a read-only slot), and
