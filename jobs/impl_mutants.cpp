@@ -23,6 +23,7 @@ constexpr std::chrono::milliseconds base_budget{3'000};
 class Job {
  public:
   explicit Job(const ImplMutantsOptions& options) : options_(options) {
+    world_.engine = "impl";
     world_.cpu_seconds = cpu_seconds_of_children;
     world_.campaign = [this](const props::CampaignOptions& campaign) {
       auto result = props::run_campaign(campaign);
@@ -110,6 +111,7 @@ class Job {
     report_.interrupted = found.interrupted;
     row.reached = reached_;
     tell(found, row);
+    row.limit_seconds = std::chrono::duration<double>(options_.budget).count();
     return row;
   }
 
