@@ -258,6 +258,35 @@ TEST_F(Command, RunSearchesSchedules) {
             3);
 }
 
+TEST_F(Command, RunOfSchedulesRefusesWhatDoesNotApply) {
+  const auto refused = [this](const std::vector<std::string>& words) {
+    std::vector<std::string> all = {"run", "--property", "schedules", "--budget", "1s"};
+    all.insert(all.end(), words.begin(), words.end());
+    EXPECT_EQ(run(all), 2);
+    return err_;
+  };
+  EXPECT_NE(refused({"--engines", "imp"}).find("did you mean 'impl'?"), std::string::npos) << err_;
+  EXPECT_NE(refused({"--engines", "hosted:6.1,kmv"}).find("did you mean 'kvm'?"), std::string::npos)
+      << err_;
+  for (const auto* engine : {"kvm", "impl", "spec"}) {
+    const auto error = refused({"--engines", std::string("hosted:6.1,") + engine});
+    EXPECT_NE(error.find(std::string("do not run on '") + engine), std::string::npos) << error;
+  }
+  EXPECT_NE(refused({"--engines", "hosted:6.1,hosted:7.2"}).find("one hosted engine at a time"),
+            std::string::npos)
+      << err_;
+  EXPECT_NE(refused({"--jobs", "2"}).find("--jobs"), std::string::npos) << err_;
+  EXPECT_EQ(run({"run", "--property", "schedules-exhaustive", "--engines", "kvm"}), 2);
+}
+
+TEST_F(Command, ReplayOfAScheduleRefusesWhatDoesNotApply) {
+  const auto saved = file("s.schedule", "lockstep-schedule 1\nsystem memslots\n");
+  EXPECT_EQ(run({"replay", saved, "--engine", "kvm"}), 2);
+  EXPECT_NE(err_.find("--engine does not apply"), std::string::npos) << err_;
+  EXPECT_EQ(run({"replay", saved, "--view"}), 2);
+  EXPECT_NE(err_.find("--view does not apply"), std::string::npos) << err_;
+}
+
 TEST_F(Command, ReviewSaysWhatIsNoPatch) {
   const auto file = [this](const std::string& name, const std::string& text) {
     std::ofstream(folder_ / name) << text;

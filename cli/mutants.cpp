@@ -113,11 +113,13 @@ int failed(const Options& options, const kernels::KernelError& error) {
 
 void show_row(ProgressLine& line, const jobs::MutantRow& row) {
   line.clear();
-  fmt::print(stderr, "{}: {}{} ({:.1f} CPU s)\n", row.name,
+  const bool without = row.state == jobs::MutantRow::State::no_verdict;
+  fmt::print(stderr, "{}: {}{} ({:.1f} of at most {:.0f} CPU s)\n", row.name,
              row.detected                 ? "detected, "
+             : without                    ? "no verdict: "
              : row.reached.value_or(true) ? "NOT detected"
                                           : "not reached",
-             row.detected ? row.finding : "", row.cpu_seconds);
+             row.detected || without ? row.finding : "", row.cpu_seconds, row.limit_seconds);
 }
 
 /// The program beside this one that has the defects of `impl`.
@@ -233,13 +235,16 @@ int run(const Options& options) {
   job.progress = [&line](std::string_view text) { line.show(std::string(text)); };
   job.done = [&line](const jobs::MutantRow& row) {
     line.clear();
-    fmt::print(stderr, "{}: {}{} ({:.0f} s to build, {:.1f} CPU s)\n", row.name,
+    const bool without = row.state == jobs::MutantRow::State::no_verdict;
+    fmt::print(stderr, "{}: {}{} ({:.0f} s to build, {:.1f} of at most {:.0f} CPU s)\n", row.name,
                row.state == jobs::MutantRow::State::absent    ? "absent"
                : row.state == jobs::MutantRow::State::refused ? "does not compile"
                : row.detected                                 ? "detected, "
+               : without                                      ? "no verdict: "
                : row.reached.value_or(true)                   ? "NOT detected"
                                                               : "not reached",
-               row.detected ? row.finding : "", row.build_seconds, row.cpu_seconds);
+               row.detected || without ? row.finding : "", row.build_seconds, row.cpu_seconds,
+               row.limit_seconds);
   };
   const auto report = jobs::run_kernel_mutants(job);
   line.clear();

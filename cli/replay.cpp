@@ -38,7 +38,8 @@ constexpr auto footer =
     "run the program makes the verdict `no verdict`.\n"
     "\n"
     "A schedule (props/schedule; *.schedule), given alone, runs its threads in its\n"
-    "order: a column a thread, `>` where a thread is preempted.\n"
+    "order: a column a thread, `>` where a thread is preempted. It fails if it uses\n"
+    "more CPU time than --deadline.\n"
     "\n"
     "Hosted engines check numbered invariants inside the VM at the end; with\n"
     "LOCKSTEP_INVARIANTS=step after each step, =all in every program, =off never.\n"
@@ -67,7 +68,14 @@ int replay(const Options& options) {
   if (!deadline) return input_error(json.target(), "--deadline: " + deadline.error());
   if (options.files.size() == 1 && options.files.front() != "-") {
     const auto text = read_text(options.files.front());
-    if (text && is_schedule(*text)) return replay_schedule(options.files.front(), *text, json);
+    if (text && is_schedule(*text)) {
+      if (!options.engines.empty() || options.view) {
+        return input_error(json.target(),
+                           fmt::format("{} does not apply to a schedule: it says what it runs on",
+                                       options.view ? "--view" : "--engine"));
+      }
+      return replay_schedule(options.files.front(), *text, *deadline, json);
+    }
   }
   const auto engines = choose_engines(options.engines, props::make_engine);
   if (!engines) return input_error(json.target(), engines.error());

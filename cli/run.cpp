@@ -120,16 +120,20 @@ int run(const Options& options) {
         json);
   }
   if (options.property.starts_with("schedules")) {
+    auto engine = engine_of_schedules(options.engines);
+    if (!engine) return input_error(json.target(), engine.error());
+    if (options.jobs != 0) {
+      return input_error(json.target(),
+                         "--jobs does not apply to schedules: one process runs them");
+    }
     if (auto why = unwritable_folder(options.failures)) {
       return input_error(json.target(), "--failures: " + *why);
     }
-    const auto hosted = std::ranges::find_if(
-        options.engines, [](const std::string& name) { return name.starts_with("hosted"); });
     return run_schedules({.exhaustive = options.property != "schedules",
                           .budget = *budget,
                           .seed = seed,
                           .failures = options.failures,
-                          .engine = hosted == options.engines.end() ? std::string() : *hosted},
+                          .engine = *std::move(engine)},
                          json);
   }
   const auto engines = choose_engines(options.engines, props::make_engine);

@@ -2,21 +2,20 @@
 #include "cli/schedules.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
-#include <chrono>
-#include <cstdlib>
-#include <ctime>
-#include <optional>
+#include <filesystem>
+#include <functional>
 #include <sstream>
-#include <stop_token>
-#include <thread>
 
 #include "cli/interrupt.h"
 #include "cli/terminal.h"
 #include "hw/hosted/build/prepare.h"
 #include "jobs/fresh_process.h"
 #include "jobs/hosted_schedules.h"
+#include "jobs/schedule_mutants.h"
 #include "jobs/schedules.h"
+#include "props/engine_factory.h"
 
 namespace lockstep::cli {
 
@@ -24,52 +23,57 @@ using props::Verdict;
 
 namespace {
 
-struct Opened {
-  std::unique_ptr<jobs::HostedSystems> systems;
-  std::optional<jobs::FreshProcess> fresh;
+struct Prepared {
+  std::vector<std::string> systems;
+  std::filesystem::path image;
 };
 
 /// The kernel is built if need be.
-tl::expected<Opened, std::string> open_systems(
-    const std::string& engine, const std::function<void(std::string_view)>& progress) {
+hw::kernels::Result<Prepared> prepare(const std::string& engine,
+                                      const std::function<void(std::string_view)>& progress) {
   const auto name = jobs::scheduled_name(engine);
-  if (!name) return tl::unexpected(fmt::format("'{}' is no hosted engine", engine));
+  if (!name) return hw::kernels::input_error(fmt::format("'{}' is no hosted engine", engine));
   const auto image = hw::hosted::prepare_hosted(*name, progress);
-  if (!image) return tl::unexpected(image.error().message);
-  auto fresh = jobs::FreshProcess::start(*image, engine);
-  if (!fresh) return tl::unexpected(fresh.error());
-  auto systems = jobs::HostedSystems::open(*image, engine);
-  if (!systems) return tl::unexpected(systems.error());
-  return Opened{std::move(*systems), std::move(*fresh)};
+  if (!image) return tl::unexpected(image.error());
+  Prepared prepared{.systems = {}, .image = *image};
+  for (const auto& scenario : jobs::hosted_scenarios()) {
+    prepared.systems.emplace_back(scenario.name);
+  }
+  return prepared;
 }
 
-/// A kernel that loops between two scheduling points gives control back to nobody: once the
-/// process has used its budget and a margin, say so and end it.
-class Deadline {
- public:
-  Deadline(std::chrono::milliseconds budget, const std::string& engine, const JsonOutput& json)
-      : watch_([=, &json](const std::stop_token& stop) {
-          constexpr std::chrono::seconds margin{30};
-          const double most = std::chrono::duration<double>(budget + margin).count();
-          while (!stop.stop_requested()) {
-            std::this_thread::sleep_for(std::chrono::milliseconds(100));
-            const double used = static_cast<double>(std::clock()) / CLOCKS_PER_SEC;
-            if (used < most) continue;
-            const std::string reason =
-                fmt::format("{} did not come back from a schedule ({:.0f} CPU s)", engine, used);
-            fmt::print(json.page(), "no verdict: {}\n", reason);
-            const int status =
-                json.write(base_object(Verdict::no_verdict, used, reason), Verdict::no_verdict);
-            std::fflush(nullptr);
-            std::_Exit(status);
-          }
-        }) {}
-
- private:
-  std::jthread watch_;
-};
+/// An image that could not be had.
+int unprepared(const JsonOutput& json, const std::string& message,
+               const hw::kernels::KernelError& error) {
+  if (error.cause == hw::kernels::KernelError::Cause::input) {
+    return input_error(json.target(), message);
+  }
+  fmt::print(stderr, "lockstep: {}\n", message);
+  return json.write(base_object(Verdict::no_verdict, 0, message), Verdict::no_verdict);
+}
 
 }  // namespace
+
+tl::expected<std::string, std::string> engine_of_schedules(
+    const std::vector<std::string>& engines) {
+  for (const auto& name : engines) {
+    if (auto unknown = props::unknown_engine(name)) return tl::unexpected(*std::move(unknown));
+  }
+  for (const auto& name : engines) {
+    if (jobs::scheduled_name(name)) continue;
+    return tl::unexpected(
+        fmt::format("schedules do not run on '{}': without --engines on models, with one hosted "
+                    "engine (hosted:6.1) on the CPUs of that kernel",
+                    name));
+  }
+  if (engines.size() > 1) {
+    return tl::unexpected(
+        fmt::format("schedules run on one hosted engine at a time, not on {}: they are not "
+                    "compared",
+                    fmt::join(engines, ", ")));
+  }
+  return engines.empty() ? std::string() : engines.front();
+}
 
 int run_schedules(const SchedulesRun& run, const JsonOutput& json) {
   ProgressLine line;
@@ -80,17 +84,11 @@ int run_schedules(const SchedulesRun& run, const JsonOutput& json) {
   options.failures = run.failures;
   options.stop = &stop_on_interrupt();
   options.progress = [&line](std::string_view text) { line.show(text); };
-  Opened hosted;
-  std::optional<Deadline> deadline;
   if (!run.engine.empty()) {
-    auto opened = open_systems(run.engine, options.progress);
-    if (!opened) return input_error(json.target(), opened.error());
-    hosted = std::move(*opened);
-    deadline.emplace(run.budget, run.engine, json);
-    options.systems = hosted.systems->systems();
-    options.audit = [&](const auto& system, const auto& threads, const auto& outcome) {
-      return hosted.fresh->compare(system, threads, outcome);
-    };
+    auto prepared = prepare(run.engine, options.progress);
+    if (!prepared) return unprepared(json, prepared.error().message, prepared.error());
+    options.systems = std::move(prepared->systems);
+    options.open = jobs::open_audited(prepared->image, run.engine);
   }
   const auto report = jobs::run_schedules(options);
   line.clear();
@@ -144,43 +142,36 @@ bool is_schedule(const std::string& text) {
   return false;
 }
 
-int replay_schedule(const std::string& path, const std::string& text, const JsonOutput& json) {
-  Opened hosted;
-  if (const auto engine = props::schedule::saved_engine(text); !engine.empty()) {
+int replay_schedule(const std::string& path, const std::string& text,
+                    std::chrono::milliseconds deadline, const JsonOutput& json) {
+  auto open = jobs::open_models();
+  if (const std::string engine(props::schedule::saved_engine(text)); !engine.empty()) {
     ProgressLine line;
-    auto opened =
-        open_systems(std::string(engine), [&line](std::string_view shown) { line.show(shown); });
+    auto prepared = prepare(engine, [&line](std::string_view shown) { line.show(shown); });
     line.clear();
-    if (!opened) return input_error(json.target(), fmt::format("{}: {}", path, opened.error()));
-    hosted = std::move(*opened);
+    if (!prepared) {
+      return unprepared(json, fmt::format("{}: {}", path, prepared.error().message),
+                        prepared.error());
+    }
+    open = jobs::open_hosted(prepared->image, engine);
   }
-  const auto saved = props::schedule::parse_saved(
-      text, hosted.systems ? hosted.systems->systems() : props::schedule::systems());
-  if (!saved) return input_error(json.target(), fmt::format("{}: {}", path, saved.error()));
-  props::schedule::Runner runner;
-  const auto replayed = replay(runner, *saved, /*trace=*/true);
-  const auto& failure = replayed.outcome.failure;
-  auto verdict = failure ? Verdict::fail : Verdict::pass;
-  std::string reason;
-  if (failure) {
-    reason = fmt::format("{}: {}", name(failure->kind), failure->text);
-  } else if (replayed.missed) {
-    verdict = Verdict::no_verdict;
-    reason = fmt::format("the code has changed, '{}' did not come",
-                         props::schedule::print(*replayed.missed));
+  const auto replayed = jobs::replay_in_child(text, open, deadline);
+  const auto& reason = replayed.reason;
+  if (replayed.verdict == Verdict::input_error) {
+    return input_error(json.target(), fmt::format("{}: {}", path, reason));
   }
-  fmt::print(json.page(), "{}{}: {}{}\n", jobs::page_of(*saved, replayed), props::headline(verdict),
-             path, reason.empty() ? "" : ": " + reason);
-  auto object = base_object(verdict, 0, reason);
-  if (failure) {
-    object["findings"].push_back({{"engine", saved->system->name},
-                                  {"kind", name(failure->kind)},
+  fmt::print(json.page(), "{}{}: {}{}\n", replayed.page, props::headline(replayed.verdict), path,
+             reason.empty() ? "" : ": " + reason);
+  auto object = base_object(replayed.verdict, 0, reason);
+  if (!replayed.kind.empty()) {
+    object["findings"].push_back({{"engine", replayed.system},
+                                  {"kind", replayed.kind},
                                   {"invariant", nullptr},
-                                  {"title", failure->text},
+                                  {"title", replayed.title},
                                   {"program", path},
                                   {"new", true}});
   }
-  return json.write(object, verdict);
+  return json.write(object, replayed.verdict);
 }
 
 }  // namespace lockstep::cli

@@ -6,11 +6,16 @@
 #include <chrono>
 #include <cstdint>
 #include <string>
+#include <tl/expected.hpp>
 #include <vector>
 
 #include "cli/json_output.h"
 
 namespace lockstep::cli {
+
+/// What --engines means to schedules: the hosted engine whose CPUs run; empty for models.
+/// The error says what is unknown or does not apply.
+tl::expected<std::string, std::string> engine_of_schedules(const std::vector<std::string>& engines);
 
 struct SchedulesRun {
   bool exhaustive = false;
@@ -37,6 +42,8 @@ int run_schedule_mutants(const ScheduleMutantsRun& run, const JsonOutput& json);
 /// that is no comment says.
 bool is_schedule(const std::string& text);
 /// `replay` of such a file; the exit code. FAIL if it ends with a failure.
-int replay_schedule(const std::string& path, const std::string& text, const JsonOutput& json);
+/// A schedule that takes its process down, or uses more CPU time than `deadline`, fails.
+int replay_schedule(const std::string& path, const std::string& text,
+                    std::chrono::milliseconds deadline, const JsonOutput& json);
 
 }  // namespace lockstep::cli

@@ -96,4 +96,18 @@ std::optional<std::string> FreshProcess::compare(const schedule::System& system,
                      failure.empty() ? "" : ": ", failure);
 }
 
+OpenSystems open_audited(const std::filesystem::path& image, const std::string& engine) {
+  return [image, engine]() -> tl::expected<OpenedSystems, std::string> {
+    auto started = FreshProcess::start(image, engine);
+    if (!started) return tl::unexpected(started.error());
+    const auto fresh = std::make_shared<FreshProcess>(*std::move(started));
+    auto opened = open_hosted(image, engine)();
+    if (!opened) return opened;
+    opened->audit = [fresh](const auto& system, const auto& threads, const auto& outcome) {
+      return fresh->compare(system, threads, outcome);
+    };
+    return opened;
+  };
+}
+
 }  // namespace lockstep::jobs

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "jobs/open_systems.h"
 #include "props/child.h"
 #include "props/schedule/runner.h"
 #include "props/schedule/system.h"
@@ -28,5 +29,8 @@ class FreshProcess {
   explicit FreshProcess(props::Child child) : child_(std::move(child)) {}
   props::Child child_;
 };
+
+/// open_hosted(), with an audit by a FreshProcess.
+OpenSystems open_audited(const std::filesystem::path& image, const std::string& engine);
 
 }  // namespace lockstep::jobs

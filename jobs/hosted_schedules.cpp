@@ -221,4 +221,13 @@ tl::expected<std::unique_ptr<HostedSystems>, std::string> HostedSystems::open(
   return made;
 }
 
+OpenSystems open_hosted(const std::filesystem::path& image, std::string engine) {
+  return [image, engine = std::move(engine)]() -> tl::expected<OpenedSystems, std::string> {
+    auto opened = HostedSystems::open(image, engine);
+    if (!opened) return tl::unexpected(opened.error());
+    const std::shared_ptr<HostedSystems> systems = *std::move(opened);
+    return OpenedSystems{.owner = systems, .systems = systems->systems()};
+  };
+}
+
 }  // namespace lockstep::jobs

@@ -12,6 +12,7 @@
 
 #include "hw/hosted/engine.h"
 #include "jobs/hosted_scenarios.h"
+#include "jobs/open_systems.h"
 #include "props/schedule/system.h"
 
 namespace lockstep::jobs {
@@ -39,6 +40,9 @@ class HostedSystems {
   std::vector<std::vector<props::schedule::Verb>> verbs_;
   std::vector<props::schedule::System> systems_;
 };
+
+/// HostedSystems::open(), of a process that runs them.
+OpenSystems open_hosted(const std::filesystem::path& image, std::string engine);
 
 /// The flavour of a hosted engine whose schedule is controlled, "hosted-asan+schedule:6.1",
 /// by the name of any; none if it is no hosted engine's.

@@ -104,9 +104,16 @@ Hunt hunt(props::CampaignOptions options, std::chrono::milliseconds cpu_budget,
   result.cases = campaign.cases;
   if (!result.detection) {
     result.cpu_seconds = spent();
-    // Nothing but an engine that gives up ends the cases before their time.
     const double wall = std::chrono::duration<double>(options.budget).count();
-    if (!stop && campaign.case_seconds < wall) result.broken = campaign.reason;
+    const bool early = !stop && campaign.case_seconds < wall;
+    if (early && campaign.gave_up != world.engine) result.broken = campaign.reason;
+    if (early && campaign.gave_up == world.engine) {
+      // Once more: what the engine says of itself may still have been want of memory.
+      const auto again = world.campaign(options);
+      const bool base_opens = !world.base_opens || world.base_opens();
+      (again.gave_up == world.engine && base_opens ? result.gave_up : result.broken) =
+          campaign.reason;
+    }
   }
   return result;
 }

@@ -30,6 +30,10 @@ struct HuntWorld {
   std::function<Trial(const props::CampaignFinding&)> trial;
   /// CPU seconds of all children of this process, living and dead.
   std::function<double()> cpu_seconds;
+  std::string engine = {};  ///< the changed one
+  /// The unchanged engine can be opened now; asked when the changed one gave up. May be
+  /// empty: there is none to open.
+  std::function<bool()> base_opens = {};
 };
 
 struct Hunt {
@@ -42,7 +46,10 @@ struct Hunt {
   std::string masked;
   /// Title of a finding that neither kernel shows again: no detection.
   std::string unconfirmed;
-  /// Why an engine could not run or go on; empty if it could.
+  /// Why the changed engine could not run or go on, twice, while the unchanged one can;
+  /// empty otherwise.
+  std::string gave_up;
+  /// What else ended the cases before their time: another engine, the machine.
   std::string broken;
   bool interrupted = false;
 };

@@ -27,9 +27,13 @@ struct Fake {
   double cpu = 0;
   std::size_t ticks = 0;
   props::CampaignResult result = {};
+  std::optional<props::CampaignResult> again = {};  ///< of the second campaign
+  unsigned campaigns = 0;
 
   HuntWorld world(std::set<std::string> of_base = {}) {
     HuntWorld world;
+    world.engine = "hosted:6.1";
+    campaigns = 0;
     world.cpu_seconds = [this] { return cpu; };
     world.trial = [this, of_base](const props::CampaignFinding& found) {
       cpu += 100;
@@ -45,7 +49,7 @@ struct Fake {
         if (!title.empty()) options.found(finding(title));
         options.progress({});
       }
-      return result;
+      return ++campaigns == 2 && again ? *again : result;
     };
     return world;
   }
@@ -112,14 +116,43 @@ TEST(Hunt, EndsWithItsBudgetOfCpuTime) {
   EXPECT_EQ(found.broken, "");
 }
 
-TEST(Hunt, AnEngineThatGivesUpIsNamed) {
+TEST(Hunt, AnEngineThatGivesUpTwiceIsNamed) {
   Fake fake{.titles = {""}};
   fake.result.reason = "hosted:6.1: no";
+  fake.result.gave_up = "hosted:6.1";
   fake.result.case_seconds = 0.1;
   std::set<std::string> known;
-  EXPECT_EQ(hunt(options(), 60s, known, fake.world()).broken, "hosted:6.1: no");
+  const auto found = hunt(options(), 60s, known, fake.world());
+  EXPECT_EQ(found.gave_up, "hosted:6.1: no");
+  EXPECT_EQ(found.broken, "");
+  EXPECT_EQ(fake.campaigns, 2u);
   fake.result.case_seconds = 1.1;
-  EXPECT_EQ(hunt(options(), 60s, known, fake.world()).broken, "");
+  EXPECT_EQ(hunt(options(), 60s, known, fake.world()).gave_up, "");
+}
+
+TEST(Hunt, AnotherEndBeforeTheTimeIsNotTheEngines) {
+  Fake fake{.titles = {""}};
+  fake.result.reason = "no shared memory";
+  fake.result.case_seconds = 0.1;
+  std::set<std::string> known;
+  for (const auto* who : {"", "spec"}) {
+    fake.result.gave_up = who;
+    const auto found = hunt(options(), 60s, known, fake.world());
+    EXPECT_EQ(found.gave_up, "");
+    EXPECT_EQ(found.broken, "no shared memory");
+  }
+  // The engine says so once, or where the base cannot be opened either.
+  fake.result.gave_up = "hosted:6.1";
+  fake.again = props::CampaignResult{};
+  const auto once = hunt(options(), 60s, known, fake.world());
+  EXPECT_EQ(once.gave_up, "");
+  EXPECT_EQ(once.broken, "no shared memory");
+  fake.again.reset();
+  auto world = fake.world();
+  world.base_opens = [] { return false; };
+  const auto neither = hunt(options(), 60s, known, world);
+  EXPECT_EQ(neither.gave_up, "");
+  EXPECT_EQ(neither.broken, "no shared memory");
 }
 
 TEST(Hunt, AnInterruptIsNoAnswer) {

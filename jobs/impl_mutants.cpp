@@ -43,6 +43,7 @@ class EveryCommand {
 class Job {
  public:
   explicit Job(const ImplMutantsOptions& options) : options_(options) {
+    world_.engine = "impl";
     world_.cpu_seconds = cpu_seconds_of_children;
     world_.campaign = [this](const props::CampaignOptions& campaign) {
       auto result = props::run_campaign(campaign);
@@ -164,6 +165,7 @@ class Job {
     report_.interrupted = found.interrupted;
     row.reached = reached_;
     tell(found, row);
+    row.limit_seconds = std::chrono::duration<double>(options_.budget).count();
     if (!row.detected && !found.interrupted) try_corpus(row);
     return row;
   }

@@ -18,8 +18,10 @@
 #include "hw/kernels/mutant_tree.h"
 #include "hw/kernels/scratch.h"
 #include "jobs/corpus_programs.h"
+#include "jobs/hosted_schedules.h"
 #include "jobs/hunt.h"
 #include "jobs/schedule_hunt.h"
+#include "jobs/schedules.h"
 #include "props/child.h"
 #include "props/tester.h"
 
@@ -72,6 +74,7 @@ class Job {
   explicit Job(const KernelMutantsOptions& options) : options_(options) {
     engine_ = "hosted:" + options.kernel;
     world_.cpu_seconds = cpu_seconds_of_children;
+    world_.engine = engine_;
   }
 
   kernels::Result<KernelMutantsReport> run() {
@@ -179,8 +182,8 @@ class Job {
     const auto title = flavour.empty() ? std::string("base") : "base-" + flavour;
     const auto found = hunt(campaign(made, true, title), options_.budget, known_, world);
     report_.interrupted = found.interrupted;
-    if (!found.broken.empty()) {
-      return kernels::machine_error("the kernel without a mutant: " + found.broken);
+    if (const auto& why = found.gave_up.empty() ? found.broken : found.gave_up; !why.empty()) {
+      return kernels::machine_error("the kernel without a mutant: " + why);
     }
     return &made;
   }
@@ -261,11 +264,14 @@ class Job {
 
     auto world = world_;
     world.trial = [&](const auto& found) { return trial(found, **base, *mutated); };
+    world.base_opens = [&] { return tester(**base, true).run(Program{}).broken.empty(); };
     const auto found = hunt(campaign(*mutated, false, mutant.name), options_.budget, known_, world);
     report_.interrupted = found.interrupted;
     row.reached = reached(*mutation, **base, *mutated);
     tell(found, row);
-    if (!row.detected && !found.interrupted) try_corpus(**base, *mutated, row);
+    row.limit_seconds = std::chrono::duration<double>(options_.budget).count();
+    if (row.state == MutantRow::State::ran && !row.detected && !found.interrupted)
+      try_corpus(**base, *mutated, row);
     return row;
   }
 
@@ -286,30 +292,29 @@ class Job {
     row.build_seconds = since(begun);
     if (!mutated) return refused(std::move(row), mutated.error());
     say(fmt::format("{}: schedules", mutant.name));
-    const auto found =
-        hunt_schedules({.image = *mutated,
-                        .engine = engine_,
-                        .seconds = std::chrono::duration<double>(options_.budget).count(),
-                        .seed = options_.seed});
-    row.cpu_seconds = found.cpu_seconds;
-    row.cases = found.schedules;
-    row.strategy = "schedules";
-    row.kind = found.kind;
-    row.finding = found.title;
-    row.steps = found.commands;
-    if (!found.found) {
-      // The kernel without it runs the same: whatever ended the process, the mutant did.
-      row.detected = !found.broken.empty();
-      row.kind = row.detected ? "broken" : "";
-      row.finding = found.broken;
-    } else if (const auto base = replay_schedule_on(*plain, engine_, found.saved); !base.empty()) {
-      row.kind = "masked by the base";
-      row.finding = base;
-    } else {
-      row.detected = true;
-      row.program = save(mutant.name, found.saved);
-    }
-    if (row.detected) row.reached = true;
+    const auto seconds = std::chrono::duration<double>(options_.budget).count();
+    const auto hunt_image = [&](const fs::path& image) {
+      return hunt_schedules({.open = open_hosted(image, engine_),
+                             .seconds = seconds,
+                             .seed = options_.seed,
+                             .stop = options_.stop});
+    };
+    const auto found = hunt_image(*mutated);
+    const PlainSchedules world{
+        .replay =
+            [&](const std::string& saved) {
+              return replay_in_child(saved, open_hosted(*plain, engine_));
+            },
+        .hunt =
+            [&] {
+              const auto known = plain_hunts_.find(mutant.flavour);
+              if (known != plain_hunts_.end()) return known->second;
+              say(fmt::format("{}: schedules of the base", mutant.name));
+              return plain_hunts_.emplace(mutant.flavour, hunt_image(*plain)).first->second;
+            }};
+    tell(found, world, row);
+    report_.interrupted = stopped();
+    if (row.detected) row.program = save(mutant.name, found.saved);
     return row;
   }
 
@@ -372,6 +377,8 @@ class Job {
   kernels::Tree tree_;
   kernels::Source plain_;
   std::map<std::string, Measured> bases_;  ///< by flavour
+  /// What the kernel without a mutant shows under schedules; by flavour.
+  std::map<std::string, ScheduleHunt> plain_hunts_;
   std::optional<kernels::MutantTree> overlay_;
   /// Of the base, written by the child that opened it.
   props::SharedObject<std::atomic<std::uint64_t>> features_;
@@ -381,6 +388,63 @@ class Job {
 };
 
 }  // namespace
+
+namespace {
+
+void no_verdict(const std::string& why, MutantRow& row) {
+  row.state = MutantRow::State::no_verdict;
+  row.kind = "no verdict";
+  row.finding = why;
+}
+
+/// Whether the plain image has stood what took the mutant's process down; the row says if
+/// not.
+bool plain_stands(const ScheduleHunt& plain, MutantRow& row) {
+  if (plain.end == ScheduleHunt::End::nothing) return true;
+  if (plain.end == ScheduleHunt::End::error) {
+    no_verdict("the base: " + plain.title, row);
+  } else {
+    row.kind = "masked by the base";
+    row.finding = plain.title;
+  }
+  return false;
+}
+
+}  // namespace
+
+void tell(const ScheduleHunt& found, const PlainSchedules& plain, MutantRow& row) {
+  row.strategy = "schedules";
+  row.cpu_seconds = found.cpu_seconds;
+  row.limit_seconds = found.limit_seconds;
+  row.cases = found.schedules;
+  row.kind = found.kind;
+  row.finding = found.title;
+  row.steps = found.commands;
+  switch (found.end) {
+    case ScheduleHunt::End::nothing:
+      return;
+    case ScheduleHunt::End::error:
+      return no_verdict(found.title, row);
+    case ScheduleHunt::End::not_again:
+      row.kind = "not seen again";
+      return;
+    case ScheduleHunt::End::found:
+      break;
+  }
+  const auto base = plain.replay(found.saved);
+  if (!base.kind.empty()) {
+    row.kind = "masked by the base";
+    row.finding = base.title;
+    return;
+  }
+  // Another code has other steps: a turn that does not come is no failure of the base.
+  if (!base.ran) return no_verdict("the base: " + base.reason, row);
+  const bool deadly = found.kind == name(props::schedule::FailureKind::crash) ||
+                      found.kind == name(props::schedule::FailureKind::hang);
+  if (deadly && !plain_stands(plain.hunt(), row)) return;
+  row.detected = true;
+  row.reached = true;
+}
 
 void tell(const Hunt& found, MutantRow& row) {
   row.cpu_seconds = found.cpu_seconds;
@@ -392,12 +456,14 @@ void tell(const Hunt& found, MutantRow& row) {
     row.finding = found.detection->finding.title;
     row.program = found.detection->path;
     row.steps = found.detection->program.steps.size();
-  } else if (!found.broken.empty()) {
+  } else if (!found.gave_up.empty()) {
     // The base went through the same: this is the mutant's doing.
     row.detected = true;
     row.strategy = "random";
     row.kind = "broken";
-    row.finding = found.broken;
+    row.finding = found.gave_up;
+  } else if (!found.broken.empty()) {
+    no_verdict(found.broken, row);
   } else if (!found.unconfirmed.empty()) {
     row.kind = "not seen again";
     row.finding = found.unconfirmed;

@@ -17,6 +17,8 @@
 
 #include "hw/kernels/error.h"
 #include "hw/kernels/mutant.h"
+#include "jobs/schedule_hunt.h"
+#include "jobs/schedules.h"
 #include "props/verdict.h"
 
 namespace lockstep::jobs {
@@ -26,7 +28,8 @@ struct MutantRow {
   enum class State : std::uint8_t {
     absent,   ///< the tree lacks the code: nothing changed
     refused,  ///< it does not compile or link
-    ran
+    ran,
+    no_verdict  ///< the machine or Lockstep failed, not the mutant; `finding` says how
   };
 
   std::string name;
@@ -37,7 +40,8 @@ struct MutantRow {
   std::optional<bool> reached;
   bool detected = false;
   std::string kind;      ///< of the finding; "broken" if the engine gave up;
-                         ///< "not seen again" and "masked by the base" of what is no detection
+                         ///< "not seen again", "masked by the base" and "no verdict" of what
+                         ///< is no detection
   std::string finding;   ///< its title, or why it was refused
   std::string strategy;  ///< that detected it: "random", "corpus" where that did not, or
                          ///< "schedules"
@@ -45,6 +49,8 @@ struct MutantRow {
   std::filesystem::path program;
   std::size_t steps = 0;   ///< of the program, as it was met
   double cpu_seconds = 0;  ///< to the detection, else in all
+  /// CPU time that the search might use; of schedules it is the budget once a system.
+  double limit_seconds = 0;
   double build_seconds = 0;
   std::uint64_t cases = 0;
 };
@@ -52,6 +58,17 @@ struct MutantRow {
 struct Hunt;
 /// Write down what came of the hunt for a mutant; `reached` only if it was detected.
 void tell(const Hunt& found, MutantRow& row);
+
+/// The plain image, asked about schedules.
+struct PlainSchedules {
+  std::function<ReplayedSchedule(const std::string& saved)> replay;
+  /// With the seed and the time of the mutant's hunt; asked for what did not come back only.
+  std::function<ScheduleHunt()> hunt;
+};
+/// Write down what came of a hunt with schedules: a failure detects if its text shows it
+/// again and the plain image does not; a crash or a hang only if, besides, the plain image
+/// went through seed and time of the hunt.
+void tell(const ScheduleHunt& found, const PlainSchedules& plain, MutantRow& row);
 
 struct KernelMutantsReport {
   std::string engine;   ///< "hosted:6.1"
@@ -81,7 +98,8 @@ struct KernelMutantsOptions {
 hw::kernels::Result<KernelMutantsReport> run_kernel_mutants(const KernelMutantsOptions& options);
 
 /// pass: each that was reached was detected, or says why nothing can; fail: some was
-/// reached and not detected; no verdict: none was reached, or the run was interrupted.
+/// reached and not detected; no verdict: none was reached, one was not detected and may
+/// have been reached, one could not run, or the run was interrupted.
 props::Verdict verdict_of(const KernelMutantsReport& report);
 /// The verdict in a line.
 std::string reason_of(const KernelMutantsReport& report);

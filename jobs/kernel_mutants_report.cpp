@@ -20,7 +20,9 @@ bool undetected(const MutantRow& row) {
 bool missed(const MutantRow& row) { return undetected(row) && row.why_not.empty(); }
 
 struct Counts {
-  std::size_t ran = 0, reached = 0, detected = 0, missed = 0, absent = 0, refused = 0, excused = 0;
+  std::size_t ran = 0, reached = 0, detected = 0, missed = 0, absent = 0, refused = 0, excused = 0,
+              no_verdict = 0;
+  std::size_t unmeasured = 0;  ///< not detected, and nobody knows whether they were reached
 };
 
 Counts count(const KernelMutantsReport& report) {
@@ -28,12 +30,14 @@ Counts count(const KernelMutantsReport& report) {
   for (const auto& row : report.rows) {
     counts.absent += row.state == State::absent ? 1 : 0;
     counts.refused += row.state == State::refused ? 1 : 0;
+    counts.no_verdict += row.state == State::no_verdict ? 1 : 0;
     if (row.state != State::ran) continue;
     ++counts.ran;
     counts.reached += row.reached.value_or(false) ? 1 : 0;
     counts.detected += row.detected ? 1 : 0;
     counts.missed += missed(row) ? 1 : 0;
     counts.excused += undetected(row) && !missed(row) ? 1 : 0;
+    counts.unmeasured += !row.reached && !row.detected && row.why_not.empty() ? 1 : 0;
   }
   return counts;
 }
@@ -55,6 +59,7 @@ std::string_view answer(const std::optional<bool>& value) {
 
 /// Undetected first, then what was not reached, then detected, then what did not run.
 int rank(const MutantRow& row) {
+  if (row.state == State::no_verdict) return 7;
   if (row.state == State::refused) return 5;
   if (row.state == State::absent) return 6;
   if (missed(row)) return 0;
@@ -70,7 +75,8 @@ std::string_view group(int rank) {
                                          "no line to measure",
                                          "detected",
                                          "does not compile",
-                                         "absent from this kernel"};
+                                         "absent from this kernel",
+                                         "no verdict"};
   return titles[rank];
 }
 
@@ -79,7 +85,9 @@ std::string_view group(int rank) {
 props::Verdict verdict_of(const KernelMutantsReport& report) {
   const auto counts = count(report);
   if (counts.missed != 0) return props::Verdict::fail;
-  if (report.interrupted || counts.reached == 0) return props::Verdict::no_verdict;
+  if (report.interrupted || counts.no_verdict + counts.unmeasured != 0 || counts.reached == 0) {
+    return props::Verdict::no_verdict;
+  }
   return props::Verdict::pass;
 }
 
@@ -88,7 +96,11 @@ std::string reason_of(const KernelMutantsReport& report) {
   auto text = fmt::format("{} of {} mutants reached, {} detected", counts.reached, counts.ran,
                           counts.detected);
   if (counts.missed != 0) text += fmt::format(", {} reached and not detected", counts.missed);
+  if (counts.unmeasured != 0) {
+    text += fmt::format(", {} not detected and perhaps not reached", counts.unmeasured);
+  }
   if (counts.excused != 0) text += fmt::format(", {} cannot be yet", counts.excused);
+  if (counts.no_verdict != 0) text += fmt::format(", {} without a verdict", counts.no_verdict);
   if (report.interrupted) text += "; interrupted";
   return text;
 }
@@ -127,6 +139,10 @@ std::string text_report(const KernelMutantsReport& report) {
       text +=
           wrapped(fmt::format("{}{}{}", row->kind, row->kind.empty() ? "" : ": ", row->finding), 6);
     }
+    if (row->strategy == "schedules" && row->limit_seconds > 0) {
+      text += fmt::format("      of at most {:.0f} CPU s: the budget once a system\n",
+                          row->limit_seconds);
+    }
     if (row->why_not.empty()) continue;
     if (row->detected) text += "      though its file says that it cannot be\n";
     if (row->state == State::ran && !row->detected) text += wrapped(row->why_not, 6);
@@ -135,7 +151,7 @@ std::string text_report(const KernelMutantsReport& report) {
 }
 
 nlohmann::json json_rows(const KernelMutantsReport& report) {
-  constexpr std::string_view states[] = {"absent", "refused", "ran"};
+  constexpr std::string_view states[] = {"absent", "refused", "ran", "no-verdict"};
   auto rows = nlohmann::json::array();
   for (const auto& row : report.rows) {
     nlohmann::json object = {{"name", row.name},
@@ -150,6 +166,7 @@ nlohmann::json json_rows(const KernelMutantsReport& report) {
                              {"program", row.program.string()},
                              {"steps", row.steps},
                              {"cpu_seconds", row.cpu_seconds},
+                             {"limit_seconds", row.limit_seconds},
                              {"build_seconds", row.build_seconds},
                              {"cases", row.cases}};
     object["reached"] = row.reached ? nlohmann::json(*row.reached) : nlohmann::json();

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "jobs/kernel_mutants.h"
+#include "jobs/hunt.h"
 
 #include <gtest/gtest.h>
 
@@ -40,7 +41,10 @@ TEST(KernelMutants, PassOnlyIfAllThatWereReachedWereDetected) {
   const auto missed = row("missed", true, false);
   const auto unreached = row("unreached", false, false);
   const auto unknown = row("unknown", std::nullopt, false);
-  EXPECT_EQ(verdict_of(report({found, unreached, unknown, absent()})), Verdict::pass);
+  EXPECT_EQ(verdict_of(report({found, unreached, absent()})), Verdict::pass);
+  EXPECT_EQ(verdict_of(report({found, unknown})), Verdict::no_verdict);
+  EXPECT_EQ(reason_of(report({found, unknown})),
+            "1 of 2 mutants reached, 1 detected, 1 not detected and perhaps not reached");
   EXPECT_EQ(verdict_of(report({found, missed})), Verdict::fail);
   EXPECT_EQ(verdict_of(report({unreached, unknown, absent()})), Verdict::no_verdict);
   EXPECT_EQ(verdict_of(report({})), Verdict::no_verdict);
@@ -80,6 +84,107 @@ TEST(KernelMutants, TheTableFitsAMailAndBeginsWithWhatWasMissed) {
   EXPECT_NE(text.find("  read: of the base\n"), std::string::npos);
   std::istringstream lines(text);
   for (std::string line; std::getline(lines, line);) EXPECT_LE(line.size(), 72u) << line;
+}
+
+ScheduleHunt hunted(ScheduleHunt::End end, const std::string& kind) {
+  ScheduleHunt hunt;
+  hunt.end = end;
+  hunt.kind = kind;
+  hunt.title = kind.empty() ? "" : "it " + kind;
+  hunt.saved = "lockstep-schedule 1\n";
+  hunt.limit_seconds = 120;
+  return hunt;
+}
+
+/// What the row becomes; `plain` is what the plain image shows in the same time, and
+/// `replayed` what the saved schedule comes to there.
+MutantRow told(const ScheduleHunt& mutant, const ScheduleHunt& plain,
+               const ReplayedSchedule& replayed, unsigned* asked = nullptr) {
+  MutantRow made;
+  made.name = "mutant";
+  tell(mutant,
+       {.replay = [&](const std::string&) { return replayed; },
+        .hunt =
+            [&] {
+              if (asked != nullptr) ++*asked;
+              return plain;
+            }},
+       made);
+  return made;
+}
+
+TEST(KernelMutants, SchedulesDetectWhatThePlainImageDoesNotShow) {
+  using End = ScheduleHunt::End;
+  const ReplayedSchedule passes{.verdict = Verdict::pass, .reason = {}, .ran = true};
+  const ReplayedSchedule fails{.verdict = Verdict::fail, .ran = true, .kind = "leak"};
+  const ReplayedSchedule lost{.verdict = Verdict::no_verdict, .reason = "fork"};
+  const auto stands = hunted(End::nothing, "");
+  unsigned asked = 0;
+  EXPECT_TRUE(told(hunted(End::found, "leak"), stands, passes, &asked).detected);
+  EXPECT_EQ(asked, 0u) << "a failure that is told needs no second hunt";
+  EXPECT_EQ(told(hunted(End::found, "leak"), stands, fails).kind, "masked by the base");
+  EXPECT_EQ(told(hunted(End::found, "leak"), stands, lost).state, MutantRow::State::no_verdict);
+  for (const auto* deadly : {"crash", "hang"}) {
+    const auto found = hunted(End::found, deadly);
+    const auto row = told(found, stands, passes, &asked);
+    EXPECT_TRUE(row.detected);
+    EXPECT_EQ(row.reached, true);
+    EXPECT_EQ(row.kind, deadly);
+    // The plain image must have gone through the same.
+    for (const auto* other : {"crash", "leak"}) {
+      const auto masked = told(found, hunted(End::found, other), passes);
+      EXPECT_FALSE(masked.detected);
+      EXPECT_EQ(masked.kind, "masked by the base");
+    }
+    EXPECT_FALSE(told(found, hunted(End::not_again, "hang"), passes).detected);
+    EXPECT_EQ(told(found, hunted(End::error, ""), passes).state, MutantRow::State::no_verdict);
+    EXPECT_FALSE(told(found, stands, fails).detected);
+  }
+  EXPECT_EQ(asked, 2u);
+}
+
+TEST(KernelMutants, WhatIsNotSeenAgainAndTheMachineDetectNothing) {
+  using End = ScheduleHunt::End;
+  const ReplayedSchedule passes{.verdict = Verdict::pass, .reason = {}, .ran = true};
+  const auto stands = hunted(End::nothing, "");
+  const auto once = told(hunted(End::not_again, "warning"), stands, passes);
+  EXPECT_FALSE(once.detected);
+  EXPECT_EQ(once.kind, "not seen again");
+  EXPECT_EQ(once.finding, "it warning");
+  const auto machine = told(hunted(End::error, "forked"), stands, passes);
+  EXPECT_FALSE(machine.detected);
+  EXPECT_EQ(machine.state, MutantRow::State::no_verdict);
+  EXPECT_EQ(machine.finding, "it forked");
+  // Neither is a pass.
+  const auto made = report({row("found", true, true), machine});
+  EXPECT_EQ(verdict_of(made), Verdict::no_verdict);
+  EXPECT_NE(reason_of(made).find("1 without a verdict"), std::string::npos);
+  EXPECT_NE(text_report(made).find("\nno verdict "), std::string::npos) << text_report(made);
+  EXPECT_EQ(json_rows(made)[1]["state"], "no-verdict");
+}
+
+TEST(KernelMutants, OnlyAnEngineThatGaveUpDetectsByIt) {
+  Hunt gave_up;
+  gave_up.gave_up = "hosted:6.1: a vCPU does not start";
+  MutantRow detected;
+  tell(gave_up, detected);
+  EXPECT_TRUE(detected.detected);
+  EXPECT_EQ(detected.kind, "broken");
+  Hunt machine;
+  machine.broken = "no shared memory";
+  MutantRow without;
+  tell(machine, without);
+  EXPECT_FALSE(without.detected);
+  EXPECT_EQ(without.state, MutantRow::State::no_verdict);
+  EXPECT_EQ(without.finding, "no shared memory");
+}
+
+TEST(KernelMutants, ARowOfSchedulesSaysWhatItMightUse) {
+  const auto shown = told(hunted(ScheduleHunt::End::nothing, ""),
+                          hunted(ScheduleHunt::End::nothing, ""), ReplayedSchedule{});
+  EXPECT_NE(text_report(report({shown})).find("of at most 120 CPU s: the budget once a system"),
+            std::string::npos);
+  EXPECT_EQ(json_rows(report({shown}))[0]["limit_seconds"], 120);
 }
 
 TEST(KernelMutants, RowsHaveTheKeysOfTheDesign) {

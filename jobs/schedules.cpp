@@ -4,144 +4,236 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <fstream>
+#include <optional>
 
+#include "jobs/saved_schedules.h"
+#include "props/child.h"
 #include "props/commit.h"
-#include "spec/text_suggest.h"
 
 namespace lockstep::jobs {
 namespace {
 
 namespace schedule = props::schedule;
 using Clock = std::chrono::steady_clock;
+using End = ScheduleEnd::Kind;
+using props::Verdict;
 
-double seconds_since(Clock::time_point begun) {
-  return std::chrono::duration<double>(Clock::now() - begun).count();
-}
-
-/// Write the schedule under a name that equal failures share; empty if it could
-/// not be written.
-std::filesystem::path save(const std::filesystem::path& folder, schedule::Found& found) {
-  const schedule::Saved& saved = found.saved;
-  const auto stem = fmt::format("{}-{}{}.schedule", saved.system->name,
-                                saved.defect == schedule::no_defect
-                                    ? ""
-                                    : fmt::format("{}-", saved.system->defects[saved.defect].name),
-                                name(found.failure.kind));
-  found.saved.comments = {fmt::format("{}: {}", name(found.failure.kind), found.failure.text),
-                          fmt::format("lockstep {}", props::lockstep_commit())};
-  if (found.unsteady) {
-    found.saved.comments.push_back("the same order gave another run: it depends on more than that");
-  }
-  std::error_code error;
-  std::filesystem::create_directories(folder, error);
-  const auto path = folder / stem;
-  const auto part = std::filesystem::path(path).concat(".part");
-  {
-    std::ofstream file(part);
-    file << print(saved);
-    if (!file.flush()) return {};
-  }
-  std::filesystem::rename(part, path, error);
-  return error ? std::filesystem::path() : path;
-}
-
-std::size_t commands_of(const schedule::Threads& threads) {
-  std::size_t commands = 0;
-  for (const auto& thread : threads) commands += thread.size();
-  return commands;
-}
-
-/// A line, broken at spaces to 72 columns.
-std::string wrapped(const std::string& line) {
-  std::string text;
-  std::size_t from = 0;
-  while (line.size() - from > 72) {
-    auto end = line.rfind(' ', from + 72);
-    if (end == std::string::npos || end <= from) break;
-    text += line.substr(from, end - from) + "\n";
-    from = end + 1;
-  }
-  return text + line.substr(from) + "\n";
-}
-
-/// A mutant's schedule must shrink to these.
-constexpr std::size_t most_commands = 6;
-constexpr unsigned most_preemptions = 4;
+/// What a search may still take once it was told to stop: one program's schedules.
+constexpr std::chrono::seconds stop_grace{10};
 
 bool stopped(const std::atomic<bool>* stop) { return stop != nullptr && stop->load(); }
 
-/// All programs of two threads and two commands, or those that the time allows.
-void cover(schedule::Runner& runner, const SchedulesOptions& options, double seconds,
-           ScheduledSystem& result, std::optional<schedule::Found>& found) {
-  const auto end = Clock::now() + std::chrono::duration<double>(seconds);
-  std::uint64_t told = 0;
-  auto covered = exhaust_all(
-      runner, *result.system, schedule::no_defect, /*threads=*/2, /*commands=*/2,
-      /*preemptions=*/3, result.tally, [&](const schedule::Threads&) {
-        if (options.progress && result.tally.programs >= told + 100) {
-          told = result.tally.programs;
-          options.progress(fmt::format("{}: {} programs, {} schedules", result.system->name, told,
-                                       result.tally.schedules));
-        }
-        return !stopped(options.stop) && Clock::now() < end;
-      });
-  result.complete = covered.complete;
-  found = std::move(covered.found);
+/// Equal failures of a system share a name.
+std::filesystem::path save(const std::filesystem::path& folder, const std::string& system,
+                           const ScheduleFinding& finding) {
+  if (finding.saved.empty()) return {};
+  std::string text = finding.saved;
+  std::string comments = fmt::format("# {}: {}\n# lockstep {}\n", finding.kind, finding.title,
+                                     props::lockstep_commit());
+  if (finding.unsteady) {
+    comments += "# the same order gave another run: it depends on more than that\n";
+  }
+  text.insert(std::min(text.find('\n'), text.size() - 1) + 1, comments);
+  return write_schedule(folder, fmt::format("{}-{}", system, finding.kind), text);
 }
 
-}  // namespace
+nlohmann::json wire_of(const ScheduleFinding& finding) {
+  return {{"kind", finding.kind},
+          {"title", finding.title},
+          {"saved", finding.saved},
+          {"page", finding.page},
+          {"unsteady", finding.unsteady}};
+}
 
-SchedulesReport run_schedules(const SchedulesOptions& options) {
-  const auto begun = Clock::now();
-  SchedulesReport report;
-  schedule::Runner runner;
-  const auto systems = options.systems.empty() ? schedule::systems() : options.systems;
-  const double budget = std::chrono::duration<double>(options.budget).count();
-  const double share = budget / static_cast<double>(systems.size());
-  std::size_t findings = 0;
+ScheduleFinding finding_from(const nlohmann::json& wire) {
+  return {.kind = wire.value("kind", ""),
+          .title = wire.value("title", ""),
+          .saved = wire.value("saved", ""),
+          .page = wire.value("page", ""),
+          .unsteady = wire.value("unsteady", false)};
+}
+
+ScheduleFinding finding_of(const schedule::Found& found) {
+  return {.kind = std::string(name(found.failure.kind)),
+          .title = found.failure.text,
+          .saved = print(found.saved),
+          .page = {},
+          .unsteady = found.unsteady};
+}
+
+nlohmann::json wire_of(const schedule::Tally& tally) {
+  return {{"schedules", tally.schedules},
+          {"programs", tally.programs},
+          {"seconds", tally.seconds},
+          {"audits", tally.audits}};
+}
+
+schedule::Tally tally_from(const nlohmann::json& wire) {
+  return {.schedules = wire.value("schedules", std::uint64_t{0}),
+          .programs = wire.value("programs", std::uint64_t{0}),
+          .seconds = wire.value("seconds", 0.0),
+          .audits = wire.value("audits", std::uint64_t{0})};
+}
+
+/// All programs of two threads and two commands, or those that the time allows.
+schedule::Covered cover(schedule::Runner& runner, const schedule::System& system, double seconds,
+                        const std::atomic<bool>& stop, schedule::Tally& tally) {
+  const auto end = Clock::now() + std::chrono::duration<double>(seconds);
+  return exhaust_all(runner, system, schedule::no_defect, /*threads=*/2, /*commands=*/2,
+                     /*preemptions=*/3, tally,
+                     [&](const schedule::Threads&) { return !stop.load() && Clock::now() < end; });
+}
+
+/// One system, in the child.
+nlohmann::json search_here(schedule::Runner& runner, const Say& say,
+                           const SchedulesOptions& options, const std::string& name, double seconds,
+                           const std::atomic<bool>& stop) {
+  const auto opened = options.open();
+  if (!opened) return {{"broken", opened.error()}};
+  const auto* const system = schedule::find_system(name, opened->systems);
+  if (system == nullptr) return {{"broken", fmt::format("no system '{}'", name)}};
+  say({{"head", head_of(*system)}, {"property", system->property}});
+  schedule::Tally tally;
+  bool complete = false;
+  std::optional<schedule::Found> found;
+  if (options.exhaustive) {
+    auto covered = cover(runner, *system, seconds, stop, tally);
+    complete = covered.complete;
+    found = std::move(covered.found);
+  } else {
+    schedule::SearchLimits limits{.seconds = seconds, .stop = &stop};
+    if (opened->audit) {
+      limits.audit = [&](const auto& threads, const auto& outcome) {
+        return opened->audit(*system, threads, outcome);
+      };
+    }
+    found = search(runner, *system, schedule::no_defect, options.seed, limits, tally);
+  }
+  if (found) {
+    // Neither a smaller one nor its page is sure to come.
+    say({{"finding", wire_of(finding_of(*found))}});
+    schedule::Tally shrinking;
+    if (!found->unsteady) found = shrink(runner, *std::move(found), shrinking);
+    auto finding = finding_of(*found);
+    finding.page = page_of(found->saved, replay(runner, found->saved, /*trace=*/true));
+    say({{"finding", wire_of(finding)}});
+  }
+  return {{"tally", wire_of(tally)}, {"complete", complete}};
+}
+
+/// One system, and the child that runs it.
+class IsolatedSearch {
+ public:
+  IsolatedSearch(const SchedulesOptions& options, const std::string& name, double seconds)
+      : options_(options), name_(name), seconds_(seconds) {
+    result_.name = name;
+  }
+
+  ScheduledSystem run() {
+    if (!witness_ || !stop_) {
+      result_.broken = "no shared memory";
+      return std::move(result_);
+    }
+    const auto end =
+        run_in_child(*witness_,
+                     [&](schedule::Runner& runner, const Say& say) {
+                       return search_here(runner, say, options_, name_, seconds_, *stop_);
+                     },
+                     {.patience = options_.patience,
+                      .heard = [&](const nlohmann::json& what) { hear(what); },
+                      .tick = [&](const schedule::Witness&) { return must_end(); }});
+    if (end.kind == End::answered) {
+      result_.tally = tally_from(end.answer.value("tally", nlohmann::json::object()));
+      result_.complete = end.answer.value("complete", false);
+      result_.broken = end.answer.value("broken", "");
+    } else {
+      result_.tally = {.schedules = witness_->runs(), .seconds = end.cpu_seconds};
+    }
+    if (end.kind == End::lost) result_.broken = end.how;
+    if (found_) add(*std::move(found_));
+    if (end.died()) add(deadly(end));
+    return std::move(result_);
+  }
+
+ private:
+  void hear(const nlohmann::json& what) {
+    if (what.contains("head")) {
+      head_ = what["head"].get<std::string>();
+      result_.property = what["property"].get<std::string>();
+    }
+    if (!what.contains("finding")) return;
+    found_ = finding_from(what["finding"]);
+    found_->path = save(options_.failures, name_, *found_);
+  }
+
+  bool must_end() {
+    if (options_.progress) {
+      options_.progress(fmt::format("{}: {} schedules{}", name_, witness_->runs(),
+                                    found_ ? ", one fails and becomes smaller" : ""));
+    }
+    if (!stopped(options_.stop)) return false;
+    stop_->store(true);
+    if (!stopped_) stopped_ = Clock::now();
+    // What it found is here already.
+    return found_ || Clock::now() - *stopped_ > stop_grace;
+  }
+
+  void add(ScheduleFinding finding) {
+    if (finding.page.empty()) {
+      finding.page = page_without_trace(head_, finding.saved,
+                                        fmt::format("{}: {}", finding.kind, finding.title));
+    }
+    result_.findings.push_back(std::move(finding));
+  }
+
+  ScheduleFinding deadly(const ScheduleEnd& end) {
+    auto pinned = pin_down(end, *witness_, options_.open, options_.patience);
+    ScheduleFinding finding{.kind = std::move(pinned.kind),
+                            .title = std::move(pinned.title),
+                            .saved = std::move(pinned.saved),
+                            .page = {},
+                            .unsteady = pinned.unsteady};
+    finding.path = save(options_.failures, name_, finding);
+    finding.page = page_without_trace(head_, finding.saved,
+                                      fmt::format("{}: {}", finding.kind, finding.title)) +
+                   end.words;
+    if (!finding.page.ends_with('\n')) finding.page += '\n';
+    return finding;
+  }
+
+  const SchedulesOptions& options_;
+  std::string name_;
+  double seconds_;
+  props::SharedObject<schedule::Witness> witness_;
+  props::SharedObject<std::atomic<bool>> stop_;
+  std::optional<Clock::time_point> stopped_;
+  std::string head_;
+  std::optional<ScheduleFinding> found_;
+  ScheduledSystem result_;
+};
+
+void conclude(const SchedulesOptions& options, SchedulesReport& report) {
+  std::size_t failing = 0;
   std::uint64_t schedules = 0;
   bool complete = true;
-  for (const schedule::System& system : systems) {
-    ScheduledSystem result{.system = &system, .tally = {}, .findings = {}};
-    std::optional<schedule::Found> found;
-    if (options.exhaustive) {
-      cover(runner, options, share, result, found);
-      complete &= result.complete;
-    } else {
-      if (options.progress) options.progress(fmt::format("{}", system.name));
-      schedule::SearchLimits limits{.seconds = share, .stop = options.stop};
-      if (options.audit) {
-        limits.audit = [&](const auto& threads, const auto& outcome) {
-          return options.audit(system, threads, outcome);
-        };
-      }
-      found = search(runner, system, schedule::no_defect, options.seed, limits, result.tally);
-    }
-    if (found && found->unsteady) {
-      result.findings.push_back({.found = *std::move(found), .path = {}});
-      result.findings.back().path = save(options.failures, result.findings.back().found);
-      ++findings;
-    } else if (found) {
-      schedule::Tally shrinking;
-      ScheduleFinding finding{.found = shrink(runner, *std::move(found), shrinking), .path = {}};
-      finding.path = save(options.failures, finding.found);
-      result.findings.push_back(std::move(finding));
-      ++findings;
-    }
-    schedules += result.tally.schedules;
-    report.systems.push_back(std::move(result));
-    if (stopped(options.stop)) break;
+  const ScheduledSystem* broken = nullptr;
+  for (const auto& system : report.systems) {
+    failing += system.findings.empty() ? 0 : 1;
+    schedules += system.tally.schedules;
+    complete = complete && system.complete;
+    if (broken == nullptr && !system.broken.empty()) broken = &system;
   }
-  report.seconds = seconds_since(begun);
-  if (findings != 0) {
-    report.verdict = props::Verdict::fail;
-    report.reason = fmt::format("{} of {} systems fail", findings, systems.size());
-  } else if (report.systems.size() < systems.size()) {
-    report.verdict = props::Verdict::no_verdict;
+  if (failing != 0) {
+    report.verdict = Verdict::fail;
+    report.reason = fmt::format("{} of {} systems fail", failing, options.systems.size());
+  } else if (broken != nullptr) {
+    report.verdict = Verdict::no_verdict;
+    report.reason = fmt::format("{}: {}", broken->name, broken->broken);
+  } else if (report.systems.size() < options.systems.size() || stopped(options.stop)) {
+    report.verdict = Verdict::no_verdict;
     report.reason = "stopped before every system had run";
   } else if (options.exhaustive && !complete) {
-    report.verdict = props::Verdict::no_verdict;
+    report.verdict = Verdict::no_verdict;
     report.reason = "time ran out before every schedule within the bound had run";
   } else {
     report.reason =
@@ -150,21 +242,49 @@ SchedulesReport run_schedules(const SchedulesOptions& options) {
                           schedules)
             : fmt::format("{} schedules, seed {}", schedules, options.seed);
   }
+}
+
+}  // namespace
+
+OpenSystems open_models() {
+  return []() -> tl::expected<OpenedSystems, std::string> {
+    return OpenedSystems{.systems = schedule::systems()};
+  };
+}
+
+SchedulesReport run_schedules(const SchedulesOptions& asked) {
+  const auto begun = Clock::now();
+  SchedulesOptions options = asked;
+  if (!options.open) options.open = open_models();
+  if (options.systems.empty()) {
+    for (const auto& system : schedule::systems()) options.systems.emplace_back(system.name);
+  }
+  SchedulesReport report;
+  const double share = std::chrono::duration<double>(options.budget).count() /
+                       static_cast<double>(options.systems.size());
+  for (const auto& name : options.systems) {
+    report.systems.push_back(IsolatedSearch(options, name, share).run());
+    // What cannot be opened once cannot be opened for the others.
+    if (!report.systems.back().broken.empty() || stopped(options.stop)) break;
+  }
+  report.seconds = std::chrono::duration<double>(Clock::now() - begun).count();
+  conclude(options, report);
   return report;
 }
 
 std::string text_report(const SchedulesReport& report) {
   std::string text;
-  for (const auto& [system, tally, findings, complete] : report.systems) {
+  for (const auto& system : report.systems) {
+    const auto& tally = system.tally;
     text += fmt::format(
-        "{}: {} programs, {} schedules, {:.0f} a CPU second{}\n", system->name, tally.programs,
+        "{}: {} programs, {} schedules, {:.0f} a CPU second{}\n", system.name, tally.programs,
         tally.schedules, static_cast<double>(tally.schedules) / std::max(tally.seconds, 1e-9),
         tally.audits == 0 ? "" : fmt::format(", {} of them as in a fresh process", tally.audits));
-    text += fmt::format("    {}\n", system->property);
-    for (const auto& [found, path] : findings) {
-      schedule::Runner runner;
-      text += page_of(found.saved, replay(runner, found.saved, /*trace=*/true));
-      text += path.empty() ? "  not saved\n" : fmt::format("  {}\n", path.string());
+    if (!system.property.empty()) text += fmt::format("    {}\n", system.property);
+    if (!system.broken.empty()) text += fmt::format("    no verdict: {}\n", system.broken);
+    for (const auto& finding : system.findings) {
+      text += finding.page;
+      text += finding.path.empty() ? "  not saved\n" : fmt::format("  {}\n", finding.path.string());
     }
   }
   return text + fmt::format("{}: {}\n", headline(report.verdict), report.reason);
@@ -173,166 +293,90 @@ std::string text_report(const SchedulesReport& report) {
 nlohmann::json json_report(const SchedulesReport& report) {
   auto engines = nlohmann::json::array();
   auto findings = nlohmann::json::array();
-  for (const auto& [system, tally, found_here, complete] : report.systems) {
-    engines.push_back({{"name", system->name},
+  for (const auto& system : report.systems) {
+    const auto& tally = system.tally;
+    engines.push_back({{"name", system.name},
                        {"commands", 0},
                        {"cases", tally.schedules},
                        {"programs", tally.programs},
                        {"audits", tally.audits},
                        {"cpu_seconds", tally.seconds},
-                       {"complete", complete},
+                       {"complete", system.complete},
+                       {"broken", system.broken},
                        {"skipped", nlohmann::json::object()},
                        {"reached", nlohmann::json::object()},
                        {"loosenesses", nlohmann::json::object()}});
-    for (const auto& [found, path] : found_here) {
-      findings.push_back({{"engine", system->name},
-                          {"kind", name(found.failure.kind)},
+    for (const auto& finding : system.findings) {
+      findings.push_back({{"engine", system.name},
+                          {"kind", finding.kind},
                           {"invariant", nullptr},
-                          {"title", found.failure.text},
-                          {"program", path.string()},
+                          {"title", finding.title},
+                          {"program", finding.path.string()},
                           {"new", true}});
     }
   }
   return {{"engines", std::move(engines)}, {"findings", std::move(findings)}};
 }
 
-tl::expected<std::vector<ScheduledDefect>, std::string> choose_defects(
-    const std::vector<std::string>& names) {
-  std::vector<ScheduledDefect> all;
-  std::vector<std::string_view> valid;
-  for (const schedule::System& system : schedule::systems()) {
-    for (unsigned i = 0; i < system.defects.size(); ++i) {
-      all.push_back({.system = &system, .defect = i});
-      valid.push_back(system.defects[i].name);
-    }
+ReplayedSchedule replay_in_child(const std::string& text, const OpenSystems& open,
+                                 std::chrono::milliseconds patience) {
+  ReplayedSchedule replayed;
+  const props::SharedObject<schedule::Witness> witness;
+  if (!witness) {
+    replayed.reason = "no shared memory";
+    return replayed;
   }
-  if (names.empty()) return all;
-  std::vector<ScheduledDefect> chosen;
-  for (const auto& name : names) {
-    const auto found = std::ranges::find(valid, name);
-    if (found == valid.end()) {
-      const auto near = spec::text::nearest(name, valid);
-      return tl::unexpected(
-          fmt::format("no mutant '{}'; see `lockstep mutants --schedules --list`{}", name,
-                      near.empty() ? "" : fmt::format("; did you mean '{}'?", near)));
+  std::string head;
+  const auto body = [&](schedule::Runner& runner, const Say& say) -> nlohmann::json {
+    const auto opened = open();
+    if (!opened) return {{"broken", opened.error()}};
+    const auto saved = schedule::parse_saved(text, opened->systems);
+    if (!saved) return {{"wrong", saved.error()}};
+    say({{"system", saved->system->name}, {"head", head_of(*saved->system)}});
+    const auto outcome = replay(runner, *saved, /*trace=*/true);
+    nlohmann::json answer = {{"page", page_of(*saved, outcome)}};
+    if (const auto& failure = outcome.outcome.failure) {
+      answer["kind"] = name(failure->kind);
+      answer["title"] = failure->text;
+    } else if (outcome.missed) {
+      answer["missed"] = schedule::print(*outcome.missed);
     }
-    chosen.push_back(all[static_cast<std::size_t>(found - valid.begin())]);
-  }
-  return chosen;
-}
-
-ScheduledMutantsReport run_schedule_mutants(const ScheduledMutantsOptions& options) {
-  const auto begun = Clock::now();
-  ScheduledMutantsReport report;
-  schedule::Runner runner;
-  std::size_t missed = 0;
-  for (const ScheduledDefect& which : options.defects) {
-    if (stopped(options.stop)) break;
-    ScheduledMutant row{.which = which, .found = {}, .path = {}};
-    schedule::Tally tally;
-    const double budget = std::chrono::duration<double>(options.budget).count();
-    auto found = search(runner, *which.system, which.defect, options.seed,
-                        {.seconds = budget, .stop = options.stop}, tally);
-    row.cpu_seconds = tally.seconds;
-    row.schedules = tally.schedules;
-    if (found) {
-      row.detected = true;
-      row.found = shrink(runner, *std::move(found), tally);
-      row.path = save(options.failures, row.found);
-      // What counts is the text.
-      const auto saved = schedule::parse_saved(print(row.found.saved));
-      for (int i = 0; saved && i < 100; ++i) {
-        const auto again = replay(runner, *saved, /*trace=*/false);
-        if (!again.missed && again.outcome.failure == row.found.failure) ++row.replays;
-      }
-    }
-    // What is not small or not the same again helps nobody.
-    const bool small = row.detected && commands_of(row.found.saved.threads) <= most_commands &&
-                       row.found.preemptions <= most_preemptions;
-    if (!small || row.replays != 100) ++missed;
-    if (options.done) options.done(row);
-    report.rows.push_back(std::move(row));
-  }
-  report.seconds = seconds_since(begun);
-  if (missed != 0) {
-    report.verdict = props::Verdict::fail;
-    report.reason = fmt::format(
-        "{} of {} mutants were not detected, not again from their "
-        "text, or by more than 6 commands or 4 preemptions",
-        missed, report.rows.size());
-  } else if (report.rows.size() < options.defects.size() || report.rows.empty()) {
-    report.verdict = props::Verdict::no_verdict;
-    report.reason = "stopped before every mutant had run";
+    return answer;
+  };
+  const auto end =
+      run_in_child(*witness, body, {.patience = patience, .heard = [&](const nlohmann::json& what) {
+                                      replayed.system = what.value("system", "");
+                                      head = what.value("head", "");
+                                    }});
+  if (end.kind == End::answered) {
+    replayed.ran = end.answer.contains("page");
+    replayed.page = end.answer.value("page", "");
+    replayed.kind = end.answer.value("kind", "");
+    replayed.title = end.answer.value("title", "");
+  } else if (end.died()) {
+    replayed.kind = deadly_kind(end);
+    replayed.title = deadly_title(end);
+    replayed.page =
+        page_without_trace(head, text, fmt::format("{}: {}", replayed.kind, replayed.title));
   } else {
-    report.reason = fmt::format("{} mutants detected", report.rows.size());
+    replayed.reason = end.how;
+    return replayed;
   }
-  return report;
-}
-
-std::string text_report(const ScheduledMutantsReport& report) {
-  std::string text = fmt::format("{:<30}{:<17}{:>9}{:>7}{:>13}  {}\n", "mutant", "found as",
-                                 "schedules", "CPU s", "thr/cmd/pre", "replayed");
-  for (const auto& row : report.rows) {
-    const auto& defect = row.which.system->defects[row.which.defect];
-    if (!row.detected) {
-      text += fmt::format("{:<30}{:<17}{:>9}{:>7.2f}\n", defect.name, "NOT detected", row.schedules,
-                          row.cpu_seconds);
-      continue;
-    }
-    const auto& threads = row.found.saved.threads;
-    text += fmt::format(
-        "{:<30}{:<17}{:>9}{:>7.2f}{:>13}  {}/100\n", defect.name, name(row.found.failure.kind),
-        row.schedules, row.cpu_seconds,
-        fmt::format("{}/{}/{}", threads.size(), commands_of(threads), row.found.preemptions),
-        row.replays);
+  if (!replayed.kind.empty()) {
+    replayed.verdict = Verdict::fail;
+    replayed.reason = fmt::format("{}: {}", replayed.kind, replayed.title);
+  } else if (end.answer.contains("wrong")) {
+    replayed.verdict = Verdict::input_error;
+    replayed.reason = end.answer.value("wrong", "");
+  } else if (end.answer.contains("broken")) {
+    replayed.reason = end.answer.value("broken", "");
+  } else if (end.answer.contains("missed")) {
+    replayed.reason =
+        fmt::format("the code has changed, '{}' did not come", end.answer.value("missed", ""));
+  } else {
+    replayed.verdict = Verdict::pass;
   }
-  std::vector<double> times;
-  for (const auto& row : report.rows) times.push_back(row.cpu_seconds);
-  if (!times.empty()) {
-    std::ranges::sort(times);
-    text += fmt::format("median {:.3f} CPU s to detection\n", times[times.size() / 2]);
-  }
-  return text + fmt::format("{}: {}\n", headline(report.verdict), report.reason);
-}
-
-nlohmann::json json_rows(const ScheduledMutantsReport& report) {
-  auto rows = nlohmann::json::array();
-  for (const auto& row : report.rows) {
-    const auto& defect = row.which.system->defects[row.which.defect];
-    nlohmann::json object = {{"name", defect.name},
-                             {"engine", row.which.system->name},
-                             {"title", defect.title},
-                             {"history", defect.history},
-                             {"reached", row.detected ? nlohmann::json(true) : nullptr},
-                             {"detected", row.detected},
-                             {"cpu_seconds", row.cpu_seconds},
-                             {"schedules", row.schedules}};
-    if (row.detected) {
-      object["finding"] = row.found.failure.text;
-      object["kind"] = name(row.found.failure.kind);
-      object["threads"] = row.found.saved.threads.size();
-      object["commands"] = commands_of(row.found.saved.threads);
-      object["preemptions"] = row.found.preemptions;
-      object["replays"] = row.replays;
-      object["program"] = row.path.string();
-    }
-    rows.push_back(std::move(object));
-  }
-  return rows;
-}
-
-std::string page_of(const schedule::Saved& saved, const schedule::Replayed& replayed) {
-  std::string text = wrapped(fmt::format("{}: {}", saved.system->name, saved.system->title));
-  if (saved.defect != schedule::no_defect) {
-    const auto& defect = saved.system->defects[saved.defect];
-    text += wrapped(fmt::format("defect {}: {}", defect.name, defect.title));
-  }
-  text += wrapped(fmt::format("must hold: {}", saved.system->property));
-  text += columns(replayed.outcome, static_cast<unsigned>(saved.threads.size()));
-  if (replayed.outcome.failure) {
-    for (const auto& turn : saved.turns) text += fmt::format("  {}\n", print(turn));
-  }
-  return text;
+  return replayed;
 }
 
 }  // namespace lockstep::jobs

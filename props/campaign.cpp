@@ -114,6 +114,7 @@ class Campaign {
     report_progress("cases", &crew);
     result_.case_seconds = std::chrono::duration<double>(Clock::now() - begun).count();
     broken_ = crew.broken();
+    result_.gave_up = crew.broken_engine();
     result_.programs = crew.programs();
     std::map<std::string, std::uint64_t> again;
     crew.add_to(result_, again);

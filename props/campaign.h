@@ -105,6 +105,9 @@ struct CampaignResult {
   Verdict verdict = Verdict::no_verdict;
   /// Why, in one line; also for a pass (its bounds).
   std::string reason;
+  /// The engine that ended the cases: by an error of its own, or by a crash when it opened.
+  /// Empty if none did, or the machine may have.
+  std::string gave_up;
   double seconds = 0;
   double case_seconds = 0;  ///< without canary and shrinking
   std::uint64_t seed = 0;

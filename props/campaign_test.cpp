@@ -2,8 +2,10 @@
 #include "props/campaign.h"
 
 #include <gtest/gtest.h>
+
 #include <unistd.h>
 #include <algorithm>
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -154,12 +156,31 @@ TEST_F(CampaignTest, AnEngineThatCannotRunIsNoVerdict) {
   const auto result = run_campaign(options_);
   EXPECT_EQ(result.verdict, Verdict::no_verdict);
   EXPECT_NE(result.reason.find("missing: no such toy"), std::string::npos);
+  EXPECT_EQ(result.gave_up, "missing");
+}
+
+TEST_F(CampaignTest, OnlyACrashOfItsOwnNamesTheEngineThatOpened) {
+  for (const int signal : {SIGSEGV, SIGKILL}) {
+    options_.engines = {"a", "dies"};
+    options_.factory = [good = toy::factory({{"a", Bug::none}}), signal](std::string_view name,
+                                                                         std::uint64_t seed) {
+      if (name == "dies") {
+        (void)std::signal(SIGSEGV, SIG_DFL);
+        (void)std::raise(signal);
+      }
+      return good(name, seed);
+    };
+    const auto result = run_campaign(options_);
+    EXPECT_EQ(result.verdict, Verdict::no_verdict);
+    EXPECT_EQ(result.gave_up, signal == SIGSEGV ? "dies" : "") << result.reason;
+  }
 }
 
 TEST_F(CampaignTest, AnEngineThatBreaksIsNoVerdict) {
   const auto result = run({{"a", Bug::error}});
   EXPECT_EQ(result.verdict, Verdict::no_verdict);
   EXPECT_NE(result.reason.find("out of toys"), std::string::npos);
+  EXPECT_EQ(result.gave_up, "a");
 }
 
 TEST_F(CampaignTest, AnEngineThatSkipsAllIsNoVerdict) {

@@ -18,12 +18,15 @@
 #include <cstdio>
 #include <cstring>
 #include <exception>
+#include <fstream>
 
 namespace lockstep::props {
 namespace {
 
 constexpr std::size_t header_size = 4;
 constexpr std::size_t last_words_size = 3000;
+/// EX_SOFTWARE of sysexits.h.
+constexpr int threw_status = 70;
 
 void settle_as_child(pid_t parent, int words) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -171,6 +174,19 @@ std::string Child::how() const {
 
 bool Child::killed() const {
   return WIFSIGNALED(status_) && (WTERMSIG(status_) == SIGKILL || WTERMSIG(status_) == SIGTERM);
+}
+
+bool Child::crashed() const { return WIFSIGNALED(status_) && !killed(); }
+
+bool Child::threw() const { return WIFEXITED(status_) && WEXITSTATUS(status_) == threw_status; }
+
+bool Child::asleep() const {
+  std::ifstream file(fmt::format("/proc/{}/stat", pid_));
+  std::string text;
+  std::getline(file, text);
+  // The name in parentheses may hold anything; the state is the letter behind it.
+  const auto name_end = text.rfind(')');
+  return name_end != std::string::npos && text.compare(name_end, 4, ") S ") == 0;
 }
 
 std::string Child::last_words() const {

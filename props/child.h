@@ -74,6 +74,12 @@ class Child {
   /// Someone else ended it (SIGKILL, as for want of memory, or SIGTERM): that
   /// says nothing about what it was running.
   bool killed() const;
+  /// A signal ended it that somebody in it has caused.
+  bool crashed() const;
+  /// Its body threw: that is no crash of what it was running.
+  bool threw() const;
+  /// It sleeps: it does not wait for a processor that others have.
+  bool asleep() const;
   /// The end of what it wrote to stderr, a few lines.
   std::string last_words() const;
 
@@ -110,6 +116,7 @@ class SharedObject {
   explicit operator bool() const { return object_ != nullptr; }
   T* get() const { return object_; }
   T* operator->() const { return object_; }
+  T& operator*() const { return *object_; }
 
  private:
   T* object_;

@@ -119,6 +119,7 @@ void Crew::hear(Member& member, const std::string& message) {
   if (wire.is_discarded()) return;
   if (wire.contains("broken")) {
     broken_ = wire.at("broken").get<std::string>();
+    broken_engine_ = wire.value("engine", "");
     member.bye = true;
   } else if (wire.contains("platforms")) {
     member.open = true;
@@ -145,6 +146,11 @@ void Crew::bury(Member& member, FindingKind kind) {
     broken_ = fmt::format("an engine's process {} while it opened: {}",
                           kind == FindingKind::hang ? "hung" : "died by " + how,
                           member.child->last_words());
+    // A hang may be the machine's, and so may what kills from outside.
+    const auto opening = member.state->opening.load();
+    if (kind == FindingKind::crash && member.child->crashed() && opening < base_.engines.size()) {
+      broken_engine_ = base_.engines[opening];
+    }
     retire(member);
     return;
   }

@@ -41,6 +41,8 @@ class Crew {
 
   /// Why an engine could not run; empty if all could.
   const std::string& broken() const { return broken_; }
+  /// The engine whose own answer, or crash, that was; empty if it may be the machine's.
+  const std::string& broken_engine() const { return broken_engine_; }
   /// Known once a worker has opened its engines.
   const CaseMaker* maker() const { return maker_ ? &*maker_ : nullptr; }
   const std::vector<Platform>& platforms() const { return platforms_; }
@@ -65,6 +67,7 @@ class Crew {
   std::function<void(const Sighting&)> sighted_;
   std::vector<std::unique_ptr<Member>> members_;
   std::string broken_;
+  std::string broken_engine_;
   std::vector<Platform> platforms_;
   std::optional<CaseMaker> maker_;
   std::vector<nlohmann::json> past_;

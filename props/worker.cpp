@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "props/worker.h"
 
+#include <algorithm>
 #include <map>
 #include <set>
 #include <utility>
@@ -94,7 +95,7 @@ class Worker {
     failed_ = outcome.finding.has_value();
     if (outcome.finding) return tell(index, *outcome.finding);
     if (!outcome.broken.empty()) {
-      channel_.send(text_of({{"broken", outcome.reason}}));
+      channel_.send(text_of({{"broken", outcome.reason}, {"engine", outcome.broken}}));
       return false;
     }
     return true;
@@ -183,9 +184,15 @@ Case CaseMaker::make(std::uint64_t index) const {
 }
 
 void work(Channel& channel, WorkerState& state, const WorkerOrders& orders) {
-  auto opened = open_engines(orders.engines, orders.factory, orders.seed);
+  const auto factory = [&](std::string_view name, std::uint64_t seed) {
+    const auto at = std::ranges::find(orders.engines, name) - orders.engines.begin();
+    state.opening.store(static_cast<std::uint32_t>(at));
+    return orders.factory(name, seed);
+  };
+  auto opened = open_engines(orders.engines, factory, orders.seed);
   if (!opened) {
-    channel.send(text_of({{"broken", opened.error().message}}));
+    channel.send(text_of(
+        {{"broken", opened.error().message}, {"engine", orders.engines[state.opening.load()]}}));
     return;
   }
   std::vector<Platform> platforms;

@@ -29,6 +29,8 @@ struct WorkerState {
   std::atomic<std::uint64_t> cases{0};
   /// Over all engines.
   std::atomic<std::uint64_t> commands{0};
+  /// Index of the engine that opens, or opened last.
+  std::atomic<std::uint32_t> opening{0};
   /// Programs of which every allocation was made to fail.
   std::atomic<std::uint64_t> programs{0};
   std::atomic<bool> stop{false};
@@ -86,8 +88,8 @@ class CaseMaker {
 };
 
 /// The body of the child. Messages are JSON objects with one of the keys
-/// `broken` (text), `platforms`, `finding` (with `index` and `fresh`), `tally`
-/// (cumulative, an object an engine), `bye`.
+/// `broken` (text, with `engine`: who gave up), `platforms`, `finding` (with `index` and `fresh`),
+/// `tally` (cumulative, an object an engine), `bye`.
 void work(Channel& channel, WorkerState& state, const WorkerOrders& orders);
 
 }  // namespace lockstep::props

@@ -27,15 +27,17 @@ enum class FailureKind : std::uint8_t {
   warning,    ///< WARN_ON()
   invariant,  ///< a predicate over the system while no lock is held
   livelock,   ///< more steps than any run needs
-  exception   ///< the code under test threw
+  exception,  ///< the code under test threw
+  crash,      ///< it took its process down; no Outcome tells so
+  hang        ///< it gave control back to nobody; no Outcome tells so
 };
 
-inline constexpr std::array<std::string_view, 18> failure_names = {
+inline constexpr std::array<std::string_view, 20> failure_names = {
     "deadlock",       "lock-order",       "sleep-in-atomic", "double-unlock",
     "foreign-unlock", "lock-kept",        "use-after-free",  "double-free",
     "leak",           "unbalanced",       "lost-wakeup",     "negative-counter",
     "data-race",      "null-dereference", "warning",         "invariant",
-    "livelock",       "exception"};
+    "livelock",       "exception",        "crash",           "hang"};
 
 constexpr std::string_view name(FailureKind kind) {
   return failure_names[static_cast<unsigned>(kind)];

@@ -87,6 +87,7 @@ const Outcome& Runner::execute(Scheduler& scheduler,
   main.reset();
   main.clock.at[main_thread] = 1;
 
+  if (witness_ != nullptr) witness_->begin();
   std::unique_ptr<Body> body;
   try {
     body = make();
@@ -130,6 +131,7 @@ const Outcome& Runner::execute(Scheduler& scheduler,
   body.reset();
   body_ = nullptr;
   lockstep::schedule::listener = outer;
+  if (witness_ != nullptr) witness_->end();
   return outcome_;
 }
 
@@ -224,6 +226,7 @@ void Runner::pass_on() {
         const bool preempts = choice.preempts(to);
         outcome_.preemptions += preempts ? 1 : 0;
         outcome_.order.push_back(static_cast<std::uint8_t>(to));
+        if (witness_ != nullptr) witness_->chose(to);
         for (const std::uint64_t word :
              {std::uint64_t{to}, static_cast<std::uint64_t>(next_[to].kind),
               std::uint64_t{next_[to].object}, std::uint64_t{choice.enabled}}) {

@@ -15,6 +15,7 @@
 #include "props/schedule/failure.h"
 #include "props/schedule/fiber.h"
 #include "props/schedule/scheduler.h"
+#include "props/schedule/witness.h"
 #include "spec/vocabulary/schedule_point.h"
 
 namespace lockstep::props::schedule {
@@ -84,6 +85,9 @@ class Runner final : public lockstep::schedule::Listener {
   void lenient_races(bool on) { lenient_ = on; }
   /// Keep a trace: slow, for reports.
   void trace(bool on) { tracing_ = on; }
+  /// Write every run down there while it goes on; null: nowhere. Not owned.
+  void witness(Witness* witness) { witness_ = witness; }
+  Witness* witness() const { return witness_; }
   /// Steps after which a run is a livelock.
   void limit(unsigned steps) { step_limit_ = steps; }
   /// A line of the trace by the body itself, such as the command that begins.
@@ -169,6 +173,7 @@ class Runner final : public lockstep::schedule::Listener {
   std::vector<Edge> lock_order_;
   Scheduler* scheduler_ = nullptr;
   Body* body_ = nullptr;
+  Witness* witness_ = nullptr;
   Outcome outcome_;
   unsigned count_ = 0;  ///< threads of this run
   unsigned current_ = main_thread;

@@ -7,12 +7,21 @@
 
 #include "props/schedule/page_caches.h"
 #include "props/schedule/protocols.h"
+#include "props/schedule/saved.h"
 
 namespace lockstep::props::schedule {
 
 std::string print(const System& system, Command command) {
   const Verb& verb = system.verbs[command.verb];
   return verb.end == 0 ? std::string(verb.name) : fmt::format("{} {}", verb.name, command.number);
+}
+
+SystemBody::SystemBody(const System& system, Runner& runner, unsigned defect,
+                       const Threads& threads)
+    : system_(&system), runner_(&runner), defect_(defect), program_(&threads) {
+  if (Witness* const witness = runner.witness()) {
+    witness->program(print(Saved{.system = &system, .defect = defect, .threads = threads}));
+  }
 }
 
 void SystemBody::thread(unsigned id) {

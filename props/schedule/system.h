@@ -66,8 +66,8 @@ std::string print(const System& system, Command command);
 /// One run of a system.
 class SystemBody : public Body {
  public:
-  SystemBody(const System& system, Runner& runner, unsigned defect, const Threads& threads)
-      : system_(&system), runner_(&runner), defect_(defect), program_(&threads) {}
+  /// Tells the runner's witness what will run.
+  SystemBody(const System& system, Runner& runner, unsigned defect, const Threads& threads);
   unsigned threads() const final { return static_cast<unsigned>(program_->size()); }
   void thread(unsigned id) final;
 
