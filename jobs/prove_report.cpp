@@ -286,7 +286,7 @@ std::string text_summary(const ProveReport& report) {
   out += fmt::format(
       "counterexamples of twins: {} executed on numbers, {} step by step\n"
       "  on spec and impl: {} replayed as programs, {} as programs on the same rule,\n"
-      "  {} not expressible\n",
+      "  {} without a program\n",
       executions(smt::Execution::Kind::formula), executions(smt::Execution::Kind::run),
       programs(false), programs(true), without);
   for (const auto& engine : report.engines) out += replays_on(report, engine);

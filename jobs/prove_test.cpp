@@ -146,7 +146,7 @@ TEST_F(Prove, SaysThatAProgramIsNotOfTheNumbers) {
   EXPECT_EQ(text_twin(report.rows[1]).find(said), std::string::npos);
   const auto summary = text_summary(report);
   EXPECT_NE(summary.find("1 replayed as programs, 1 as programs on the same rule,\n"
-                         "  1 not expressible"),
+                         "  1 without a program"),
             summary.npos)
       << summary;
   EXPECT_EQ(json_rows(report)[0]["scenario"], true);
