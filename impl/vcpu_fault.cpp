@@ -19,7 +19,7 @@ Rights exchanged(Rights access, bool smep) {
 
 /// Rings remember no pages: every write access is the one to log.
 bool must_stay_clean(const MemorySlot& slot, Gfn gfn, AccessKind kind) {
-  return impl::must_stay_clean(slot.log, kind == AccessKind::write, slot.is_dirty(gfn));
+  return impl::must_stay_clean<bool>(slot.log, kind == AccessKind::write, slot.is_dirty(gfn));
 }
 
 Rights without_write(Rights access) { return access & static_cast<Rights>(~rights::writable); }
