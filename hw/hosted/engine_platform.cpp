@@ -51,6 +51,11 @@ Result<std::unique_ptr<HostedEngine>> HostedEngine::open(const std::filesystem::
 
 Result<void> HostedEngine::probe() {
   if (auto grown = grow(0); !grown) return grown;
+  // Nobody would listen to what it tells of its CPUs: what it is for would not be looked at.
+  if (const hosted_image& image = session_->image().boundary(); image.scheduling != nullptr) {
+    return tl::unexpected(EngineError{fmt::format(
+        "an image of the flavour {} runs under `--property schedules` alone", image.flavour)});
+  }
   hosted_parameters intel{};
   intel.intel = intel.tdp = 1;
   intel_works_ = session_->load(intel).has_value();

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include "hw/hosted/test/toy.h"
+
 namespace lockstep::hw {
 namespace {
 
@@ -32,6 +34,16 @@ TEST(HostedEngine, SaysWhichImageIsMissing) {
   const auto engine = open_hosted_engine("/no/such/image", "hosted:6.1");
   ASSERT_FALSE(engine);
   EXPECT_NE(engine.error().message.find("/no/such/image"), std::string::npos);
+}
+
+/// Side by side nobody controls a schedule, and a pass would say nothing of it.
+TEST(HostedEngine, RefusesImagesThatWantASchedule) {
+  const hosted::TemporaryFolder folder;
+  hosted::build_toy(folder / "toy", 0x2000'0000);
+  const auto engine = open_hosted_engine(folder / "toy", "hosted-toy:6.1");
+  ASSERT_FALSE(engine);
+  EXPECT_NE(engine.error().message.find("`--property schedules` alone"), std::string::npos)
+      << engine.error().message;
 }
 
 }  // namespace
