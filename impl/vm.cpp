@@ -178,11 +178,12 @@ Expected<void> Vm::move(const MemoryRegion& region) {
     old.base = slot.base;
     return {};
   }
-  // What is unmapped takes its dirty bits along.
-  if (region.log && old.log && !mutant(Mutant::move_loses_dirty_bits)) harvest(old);
+  const bool keeps_bitmap = region.log && old.log;
+  if (keeps_bitmap && mutant(Mutant::move_loses_dirty_bits)) slot.dirty = std::move(old.dirty);
   begin_removal(old);
-  // Nobody marks pages of an invalid slot: the bitmap moves along.
-  if (region.log && old.log) slot.dirty = std::move(old.dirty);
+  // What was unmapped has left its dirty bits, and nobody marks pages of an invalid slot:
+  // the bitmap moves along.
+  if (keeps_bitmap && !slot.dirty) slot.dirty = std::move(old.dirty);
   slots_.begin_change();
   slots_.replace(region.id, std::move(*moved), *std::move(room), [this] { slot_readers_.wait(); })
       .reset();

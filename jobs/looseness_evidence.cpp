@@ -43,6 +43,8 @@ constexpr std::array<LoosenessEvidence, spec::looseness_count> evidence = {{
     {alias_rmap, "bugs/alias-outlives-a-deleted-slot.lockstep", "move-keeps-mappings"},
     {mmio_unprotects, "bugs/mmio-entry-escapes-write-protection.lockstep",
      "table-not-write-protected"},
+    {logged_late, "architecture/parallel-write-logged-by-another.lockstep",
+     "fast-fault-not-logged"},
 }};
 
 std::array<Platform, 5> platforms() {
@@ -58,12 +60,62 @@ std::array<Platform, 5> platforms() {
   return all;
 }
 
+/// Pages of the slot when it was added.
+std::uint64_t pages_of_slot(const Lowered& lowered, unsigned id) {
+  for (const Step& step : lowered.steps) {
+    const auto* const add = std::get_if<SlotAdd>(&step.command);
+    if (add != nullptr && add->id == id) return add->size >> page_shift;
+  }
+  return 0;
+}
+
+/// Answers to a parallel block, each beside all of other threads: what the text expects,
+/// a bitmap of some first pages, or what some access of the block stores; whether the
+/// model admits them. False for blocks with anything else.
+bool draw_block(spec::Machine& machine, const Lowered& lowered, std::span<const Step> block,
+                props::Draw& draw) {
+  std::vector<ParallelCommand> commands;
+  std::vector<ParallelAnswer> answers;
+  std::vector<std::uint64_t> stored;
+  for (const Step& step : block) {
+    const auto* const access = std::get_if<Access>(&step.command);
+    if (access != nullptr && access->kind == AccessKind::write) stored.push_back(access->value);
+  }
+  for (const Step& step : block) {
+    ParallelAnswer answer;
+    answer.began = 0;
+    answer.ended = 1;
+    if (step.expected) {
+      answer.observation = *step.expected;
+    } else if (const auto* const get = std::get_if<DirtyGet>(&step.command)) {
+      const std::uint64_t pages = pages_of_slot(lowered, get->id);
+      DirtyBitmap bitmap{pages, std::vector<std::uint64_t>((pages + 63) / 64)};
+      if (!bitmap.words.empty()) bitmap.words[0] = draw.below(4);
+      answer.observation = std::move(bitmap);
+    } else if (std::holds_alternative<Peek>(step.command) && !stored.empty()) {
+      answer.observation = Value{stored[draw.below(stored.size())]};
+    } else {
+      return false;
+    }
+    commands.push_back({*step.thread, step.command});
+    answers.push_back(std::move(answer));
+  }
+  return machine.judge(commands, answers).kind == spec::Judgement::Kind::admitted;
+}
+
 /// One draw of answers to the whole program.
 void draw_answers(const Lowered& lowered, const Platform& platform, std::uint64_t seed,
                   std::array<std::uint64_t, spec::looseness_count>& sum) {
   spec::Machine machine(lowered.configuration, platform);
   props::Draw draw(seed);
-  for (const Step& step : lowered.steps) {
+  for (std::size_t at = 0; at < lowered.steps.size(); ++at) {
+    const Step& step = lowered.steps[at];
+    if (const std::size_t end = end_of_block(lowered.steps, at); end != at) {
+      const auto block = std::span(lowered.steps).subspan(at, end - at);
+      if (!draw_block(machine, lowered, block, draw)) break;
+      at = end - 1;
+      continue;
+    }
     const auto* const access = std::get_if<Access>(&step.command);
     const bool upper = access != nullptr && access->cpl == Cpl::user && access->gva >> 63 != 0;
     if (upper && !step.expected && !platform.deviations.empty()) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <optional>
+#include <shared_mutex>
 #include <thread>
 
 #include "hw/kvm/kvm_engine.h"
@@ -14,7 +15,15 @@ namespace {
 struct Meeting {
   std::atomic<unsigned> absent;
   std::atomic<std::uint64_t> clock{0};
+  std::shared_mutex host_change{};
 };
+
+/// ProgramMemory copies pages to give them other frames, and protects them for a moment
+/// to split them: unlike when the kernel does it, what is stored meanwhile would be lost.
+bool must_be_alone(const Command& command) {
+  const auto* change = std::get_if<HostChange>(&command);
+  return change != nullptr && change->action != HostAction::age;
+}
 
 /// Wait until everybody is there.
 void meet(Meeting& meeting) {
@@ -67,6 +76,13 @@ Result<std::vector<ParallelAnswer>> KvmEngine::execute_parallel(
       if (commands[i].thread != thread) continue;
       ++reached_["commands"];
       answers[i].began = meeting.clock.fetch_add(1);
+      std::unique_lock alone(meeting.host_change, std::defer_lock);
+      std::shared_lock beside(meeting.host_change, std::defer_lock);
+      if (must_be_alone(commands[i].command)) {
+        alone.lock();
+      } else {
+        beside.lock();
+      }
       auto seen = std::visit([this](const auto& what) { return on(what); }, commands[i].command);
       answers[i].ended = meeting.clock.fetch_add(1);
       if (!seen) {

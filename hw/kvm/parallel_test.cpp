@@ -61,6 +61,19 @@ TEST_F(ParallelTest, ThreadsOverlap) {
   EXPECT_GT(overlaps, 0u);
 }
 
+TEST_F(ParallelTest, MigrationLosesNoStore) {
+  begin_two();
+  const HostChange migrate{HostAction::migrate, backing, 0x40'000};
+  for (std::uint64_t i = 1; i <= 300; ++i) {
+    std::vector<ParallelCommand> commands{{2, migrate, i}};
+    for (unsigned n = 0; n < 4; ++n) commands.push_back({0, store(0, 4 * i + n), i});
+    for (const auto& answer : block(commands)) {
+      ASSERT_EQ(answer.observation, Observation(Done{}));
+    }
+    ASSERT_EQ(read(page), Observation(Value{4 * i + 3})) << "block " << i;
+  }
+}
+
 TEST_F(ParallelTest, SlotsChangeBesideAccesses) {
   begin_two();
   ASSERT_EQ(run(SlotAdd{1, 0x4000'0000, 0x1000, 0x10'0000}), Observation(Done{}));

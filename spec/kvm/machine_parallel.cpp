@@ -73,6 +73,8 @@ class Search {
     std::uint32_t done = 0;   ///< commands, a bit each
     std::uint32_t begun = 0;  ///< of those that begin and end
     Pages collected;          ///< of the dirty-get or dirty-clear that goes on
+    /// Which command has walked to which page, maybe, and has yet to log it.
+    std::vector<std::pair<std::size_t, Gpa>> walked = {};
   };
 
   bool from(const State& state, std::size_t item) {
@@ -81,7 +83,7 @@ class Search {
       return true;
     }
     const Judged& judged = all_[item];
-    Node node{state, 0, 0, {}};
+    Node node{state, 0, 0, {}, {}};
     if (judged.block) return block(node, item);
     return take(node, judged, 0) && from(node.state, item + 1);
   }
@@ -184,6 +186,7 @@ class Search {
     const Command& command = judged.commands[which].command;
     Node before = node;
     others_walk(before, judged, ready, which);
+    log_walks(before, which);
     if (((node.begun >> which) & 1u) != 0) {
       before.state.beginning_to_log.reset();
       before.done |= 1u << which;
@@ -331,9 +334,19 @@ class Search {
   static void others_walk(Node& node, const Judged& judged, const std::vector<std::size_t>& ready,
                           std::size_t which) {
     for (const std::size_t other : ready) {
-      if (judged.commands[other].thread != judged.commands[which].thread) {
-        node.state.may_have_walked(judged.commands[other].command);
+      if (judged.commands[other].thread == judged.commands[which].thread) continue;
+      for (const Gpa page : node.state.may_have_walked(judged.commands[other].command)) {
+        const std::pair walk(other, page);
+        if (std::ranges::find(node.walked, walk) == node.walked.end()) node.walked.push_back(walk);
       }
+    }
+  }
+
+  /// Whatever it shows at last, a fault that it took before has logged its page by now:
+  /// behind what has gone through the log meanwhile.
+  static void log_walks(Node& node, std::size_t which) {
+    for (const auto& [other, page] : node.walked) {
+      if (other == which) node.state.log_map(page);
     }
   }
 
@@ -345,15 +358,17 @@ class Search {
 
 }  // namespace
 
-void Machine::State::may_have_walked(const Command& command) {
+std::vector<Gpa> Machine::State::may_have_walked(const Command& command) {
   if (const auto* set = std::get_if<EntrySet>(&command)) {
-    log_map(set->table + static_cast<Gpa>(set->index) * entry_size(configuration.paging));
-    return;
+    const Gpa at = set->table + static_cast<Gpa>(set->index) * entry_size(configuration.paging);
+    log_map(at);
+    return {at};
   }
   const auto* access = std::get_if<Access>(&command);
-  if (access == nullptr) return;
+  if (access == nullptr) return {};
   const auto all = candidates(*access);
-  if (!all) return;
+  if (!all) return {};
+  std::vector<Gpa> pages;
   std::vector<const Candidate*> walks;
   const bool write = access->kind == AccessKind::write;
   for (const Candidate& candidate : *all) {
@@ -361,11 +376,13 @@ void Machine::State::may_have_walked(const Command& command) {
     walks.push_back(&candidate);
     const Translated& to = candidate.way.translation;
     const bool writable = to.rights.writable && candidate.way.maybe_dirty;
-    if (platform.tdp || write || writable) log_map(to.page | (access->gva & (to.size - 1)));
+    if (platform.tdp || write || writable) pages.push_back(to.page | (access->gva & (to.size - 1)));
   }
+  for (const Gpa page : pages) log_map(page);
   if (configuration.paging != PagingMode::none && !walks.empty()) {
     apply_possible_flags(walks, write);
   }
+  return pages;
 }
 
 Machine::Machine(const Configuration& configuration, const Platform& platform)

@@ -189,6 +189,27 @@ TEST_F(ParallelTest, DirtyGetMayMeetTheWalkOfAWriteThatComesLater) {
   EXPECT_EQ(kind(DirtyGet{1}, dirty(0)), Kind::refused);
 }
 
+/// A write that took a fault, and ends with a #PF since its entry has gone.
+Observation gone() { return PageFault{fault::write | fault::user, 0}; }
+
+TEST_F(ParallelTest, WriteThatEndsInVainMayLogThePageOfItsFirstFault) {
+  // Its fault began before the entry went, and logs behind the dirty-get.
+  EXPECT_EQ(block({{0, EntrySet{0u, TableLevel::pt, 0x4000, 0, 0}, Done{}, 0, 1},
+                   {1, write(1, 0, 7), gone(), 0, 4},
+                   {2, DirtyGet{1}, dirty(0), 2, 3}}),
+            Kind::admitted);
+  EXPECT_EQ(kind(DirtyGet{1}, dirty(1)), Kind::admitted);
+}
+
+TEST_F(ParallelTest, WriteThatFindsNoEntryLogsNothing) {
+  ok(EntrySet{0u, TableLevel::pt, 0x4000, 0, 0});
+  ok(Invlpg{1, 0});
+  ok(DirtyGet{1}, dirty(0));
+  EXPECT_EQ(block({{1, write(1, 0, 7), gone(), 0, 4}, {2, DirtyGet{1}, dirty(0), 2, 3}}),
+            Kind::admitted);
+  EXPECT_EQ(kind(DirtyGet{1}, dirty(1)), Kind::refused);
+}
+
 TEST_F(ParallelTest, AccessSeesADirtyFlagBeforeTheStore) {
   const Access entry_read = read(1, 0x2000);
   ok(EntrySet{1u, TableLevel::pt, 0x4000, 2, 0x4000 | rwu | ad});  // maps the table itself
