@@ -180,19 +180,18 @@ void Cpus::tell(Tell&& what) {
 }
 
 /// The CPU has read this twice, and took no lock since: more of the same shows
-/// nothing. One that keeps to a word spins until another CPU writes there, by reading as
-/// kvm_rmap_lock() does or by exchanging as tdp_mmu_set_spte_atomic() may, and gives way.
+/// nothing. One that reads on and on spins until another CPU writes, as kvm_rmap_lock()
+/// does, and gives way.
 bool Cpus::again(const void* address, unsigned how) {
   Last& last = last_[active_];
-  const bool same = last.address == address;
-  last.accesses = same ? last.accesses + 1 : 0;
-  last.readings = same && (how & HOSTED_ACCESS_WRITE) == 0 ? last.readings + 1 : 0;
+  const bool same = last.address == address && (how & HOSTED_ACCESS_WRITE) == 0;
+  last.times = same ? last.times + 1 : 0;
   last.address = address;
-  constexpr unsigned accesses_of_one_who_spins = 8;
-  if (last.accesses >= accesses_of_one_who_spins) {
+  constexpr unsigned readings_of_one_who_spins = 8;
+  if (last.times >= readings_of_one_who_spins) {
     tell([](Listener& to) { to.yield(); });
   }
-  return last.readings > 1;
+  return last.times > 1;
 }
 
 std::span<std::byte> Cpus::state(const Image& image) {

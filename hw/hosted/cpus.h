@@ -70,8 +70,7 @@ class Cpus {
   bool in_interrupt_ = false;
   struct Last {
     const void* address = nullptr;
-    unsigned accesses = 0;  ///< of it, one after the other
-    unsigned readings = 0;  ///< likewise
+    unsigned times = 0;
   };
   std::array<Last, HOSTED_CPUS> last_;
   std::array<std::vector<std::byte>, HOSTED_CPUS> created_, saved_;

@@ -96,7 +96,6 @@ static long ioctl(int file, unsigned command, unsigned long argument) {
   struct hosted_entry entry = {0};
   struct hosted_exit exit = {0};
   void *memory;
-  long rounds;
   switch (command) {
     case 1:
       return toy_warn();
@@ -135,13 +134,13 @@ static long ioctl(int file, unsigned command, unsigned long argument) {
       cpu_state.flags = argument;
       if (awaited) schedule->interrupts_on(schedule->context);
       return (long)cpu_state.number;
-    case 23: /* spin until another CPU stores to `shared_word`; how often it was touched */
-      for (rounds = 1; rounds < 1000; ++rounds) {
+    case 23: /* spin until another CPU stores to `shared_word`; how often it was read */
+      for (argument = 1; argument < 1000; ++argument) {
         schedule->access(schedule->context, (const void *)&shared_word, sizeof(shared_word),
-                         HOSTED_ACCESS_READ | HOSTED_ACCESS_MARKED | (unsigned)argument, 0);
+                         HOSTED_ACCESS_READ | HOSTED_ACCESS_MARKED, 0);
         if (shared_word) break;
       }
-      return rounds;
+      return (long)argument;
     case 24:
       shared_word = (int)argument;
       return 0;
