@@ -187,7 +187,8 @@ bool Cpus::again(const void* address, unsigned how) {
   const bool same = last.address == address && (how & HOSTED_ACCESS_WRITE) == 0;
   last.times = same ? last.times + 1 : 0;
   last.address = address;
-  constexpr unsigned readings_of_one_who_spins = 8;
+  // Far more than code reads that waits for nobody.
+  constexpr unsigned readings_of_one_who_spins = 64;
   if (last.times >= readings_of_one_who_spins) {
     tell([](Listener& to) { to.yield(); });
   }

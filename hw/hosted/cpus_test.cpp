@@ -134,7 +134,7 @@ TEST_F(CpusTest, WhoSpinsGivesWay) {
   const auto readings = ioctl(23);
   ASSERT_TRUE(readings);
   EXPECT_GT(*readings, 2);
-  EXPECT_LT(*readings, 20);
+  EXPECT_LT(*readings, 100);
   EXPECT_EQ(notes.accesses, 2u);
   EXPECT_EQ(notes.told, "yield ; ");
 }
