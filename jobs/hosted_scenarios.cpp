@@ -73,20 +73,22 @@ constexpr std::array shadow_commands = {
 // while an access to an entry that the host has aged walks them without mmu_lock.
 constexpr std::string_view nx_recovery =
     "title  nx-recovery\n"
-    "config paging=4-level mmu=tdp vcpus=3 memory=0x400000\n"
+    "config paging=4-level mmu=tdp vcpus=3 memory=0x600000\n"
     "host vendor=intel nx-huge-pages=on ad-bits=off\n"
     "slot 0 add gpa=0x0 size=0x200000\n"
-    "slot 1 add gpa=0x200000 size=0x200000 hva=0x200000\n"
+    "slot 1 add gpa=0x200000 size=0x400000 hva=0x200000\n"
     "map 0x400000 gpa=0x200000 rwxu a d\n"
     "map 0x401000 gpa=0x201000 rwxu a d\n"
     "map 0x402000 gpa=0x202000 rwxu a d\n"
     "map 0x403000 gpa=0x203000 rwxu a d\n"
+    "map 0x404000 gpa=0x400000 rwxu a d\n"
     "v1 cpl3 fetch 0x400000\n"
     "v0 cpl3 fetch 0x401000\n"
     "v2 cpl3 read 0x402000\n"
     "host age hva=0x200000 size=0x4000\n";
 constexpr std::array nx_commands = {
     HostedCommand{{"fetch", 4}, "v{v} cpl3 fetch 0x40{n}000"},
+    HostedCommand{{"fetch-other"}, "v{v} cpl3 fetch 0x404000"},
     HostedCommand{{"read", 4}, "v{v} cpl3 read 0x40{n}000"},
     HostedCommand{{"write", 4}, "v{v} cpl3 write 0x40{n}ff8 = 0x5"},
     HostedCommand{{"age", 4}, "host age hva=0x20{n}000 size=0x1000"},

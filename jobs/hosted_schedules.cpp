@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "hw/hosted/known_races.h"
 #include "hw/hosted/open.h"
 #include "spec/observation.h"
 #include "spec/program.h"
@@ -214,7 +215,14 @@ tl::expected<std::unique_ptr<HostedSystems>, std::string> HostedSystems::open(
     system.engine = made->name_;
     system.make = [vm = made->vm_.get(), &scenario, &system](
                       schedule::Runner& runner, unsigned defect, const schedule::Threads& threads) {
-      runner.lenient_races(true);
+      runner.races(schedule::Runner::Races::both_plain);
+      runner.known_races([](std::string_view one, std::string_view other) {
+        return hw::hosted::known_race(one, other) != nullptr;
+      });
+      // A walk of every entry of a root asks at each whether somebody wants mmu_lock.
+      constexpr unsigned steps_of_a_run = 200'000;
+      runner.limit(steps_of_a_run);
+      runner.name_code([vm](std::uint64_t code) { return vm->engine().symbol_of(code); });
       return std::make_unique<VmBody>(system, *vm, scenario, runner, defect, threads);
     };
   }

@@ -73,12 +73,17 @@ Cpus::Cpus(Session& session)
   if (std::string_view(session.image().boundary().flavour) == "tsan") {
     // Plain accesses are told as well; whether something orders them is asked of each.
     hooks_.access = [](void* self, const void* address, unsigned, unsigned how,
-                       unsigned long long) {
+                       unsigned long long ip) {
       auto& cpus = *static_cast<Cpus*>(self);
       const auto at = reinterpret_cast<std::uintptr_t>(address);
       if ((how & HOSTED_ACCESS_MARKED) == 0) {
-        cpus.tell([&](Listener& to) { to.plain(cpus.access_tag(at), access_of(how)); });
+        cpus.tell([&](Listener& to) {
+          to.code(ip);
+          to.plain(cpus.access_tag(at), access_of(how));
+        });
       } else {
+        // Also what it has read before: another CPU may have published since.
+        (void)cpus.again(address, how);
         cpus.tell([&](Listener& to) {
           to.atomic(cpus.access_tag(at), access_of(how), std::memory_order_seq_cst);
         });

@@ -256,6 +256,44 @@ TEST(Detectors, DataRace) {
   expect({publish(std::memory_order_relaxed), consume}, FailureKind::data_race);
 }
 
+/// Kernels mark what they expect to race; then only accesses that nobody marked do, and
+/// the report names the code of both.
+TEST(Detectors, RacesOfKernels) {
+  const lockstep::schedule::Tag word("word");
+  const auto marked = [&](State&) {
+    listener->atomic(word, Access::read, std::memory_order_seq_cst);
+  };
+  const auto writer = [&](State&) {
+    listener->code(0x10);
+    listener->plain(word, Access::write);
+  };
+  const auto reader = [&](State&) {
+    listener->code(0x20);
+    listener->plain(word, Access::read);
+  };
+  Runner run;
+  const auto every = [&](const Program& program) {
+    Exhaustive all;
+    AllSchedules<State> found(run, all, program);
+    EXPECT_NE(found.runs, 0u);
+    return found;
+  };
+  run.name_code([](std::uint64_t code) { return code == 0x10 ? "writer()" : "reader()"; });
+  EXPECT_TRUE(every({marked, writer}).only(FailureKind::data_race));
+  run.races(Runner::Races::both_plain);
+  EXPECT_TRUE(every({marked, writer}).failures.empty());
+  const auto race = every({reader, writer});
+  ASSERT_TRUE(race.only(FailureKind::data_race));
+  EXPECT_NE(race.failures.front().text.find("writer()"), std::string::npos);
+  EXPECT_NE(race.failures.front().text.find("reader()"), std::string::npos);
+  run.known_races([](std::string_view one, std::string_view other) {
+    return one.find("writer") != one.npos && other.find("reader") != other.npos;
+  });
+  EXPECT_TRUE(every({writer, reader}).only(FailureKind::data_race));
+  run.known_races([](std::string_view, std::string_view) { return true; });
+  EXPECT_TRUE(every({reader, writer}).failures.empty());
+}
+
 TEST(Detectors, Endings) {
   expect({[](State&) { throw 1; }}, FailureKind::exception);
   expect({[](State&) { *Ref<int>(); }}, FailureKind::null_dereference);

@@ -80,9 +80,18 @@ class Runner final : public lockstep::schedule::Listener {
   /// One execution. The outcome stays until the next one.
   const Outcome& execute(Scheduler& scheduler, const std::function<std::unique_ptr<Body>()>& make);
 
-  /// No race is told between a plain read and a marked write: whoever reads so may take
-  /// any value, as kernels often mean it.
-  void lenient_races(bool on) { lenient_ = on; }
+  /// Which accesses race when nothing orders them.
+  enum class Races : std::uint8_t {
+    any_plain,   ///< one of them is plain: C++'s rule
+    both_plain,  ///< both are: who marks an access expects others, as kernels mean it
+  };
+  void races(Races rule) { races_ = rule; }
+  /// What code at an address is called, for reports of races; null: nothing.
+  void name_code(std::function<std::string(std::uint64_t)> name) { name_code_ = std::move(name); }
+  /// Whether these two race by intent, each named as name_code() does; null: none do.
+  void known_races(std::function<bool(std::string_view, std::string_view)> known) {
+    known_races_ = std::move(known);
+  }
   /// Keep a trace: slow, for reports.
   void trace(bool on) { tracing_ = on; }
   /// Write every run down there while it goes on; null: nowhere. Not owned.
@@ -110,6 +119,7 @@ class Runner final : public lockstep::schedule::Listener {
   void unlock(const Tag& lock, Hold hold) noexcept override;
   void atomic(const Tag& object, Access access, std::memory_order order) override;
   void plain(const Tag& object, Access access) override;
+  void code(std::uint64_t address) override { code_ = address; }
   bool allocate(const Tag& what, Allocation how) override;
   void born(const Tag& object) override;
   void used(const Tag& object) override;
@@ -158,8 +168,13 @@ class Runner final : public lockstep::schedule::Listener {
   void order_locks(std::uint32_t taken);
   bool reaches(std::uint32_t from, std::uint32_t to) const;
   void must_not_be_atomic(const char* what);
+  /// Addresses of code: who last read and wrote an object, a thread each.
+  struct Codes {
+    std::array<std::uint64_t, most_threads + 1> read{}, written{};
+  };
   void race(const Object& object, const Clock& before, std::string_view mine,
             std::string_view theirs);
+  void remember_code(std::uint32_t object, Access access);
   void seen_alive(const Object& object);
 
   Tag memory_{"memory"};
@@ -187,7 +202,11 @@ class Runner final : public lockstep::schedule::Listener {
   std::optional<std::uint64_t> fail_allocation_;
   bool over_ = false;
   bool tracing_ = false;
-  bool lenient_ = false;
+  Races races_ = Races::any_plain;
+  std::function<std::string(std::uint64_t)> name_code_;
+  std::function<bool(std::string_view, std::string_view)> known_races_;
+  std::uint64_t code_ = 0;
+  std::vector<Codes> codes_;  ///< by object, as far as somebody said
 };
 
 }  // namespace lockstep::props::schedule

@@ -125,8 +125,26 @@ void Runner::race(const Object& object, const Clock& before, std::string_view mi
                   std::string_view theirs) {
   const unsigned other = self_thread().clock.behind(before);
   if (other == ~0u) return;
-  die(FailureKind::data_race, fmt::format("nothing orders a {} of {} and a {} by another thread",
-                                          mine, name(object), theirs));
+  const auto index = static_cast<std::size_t>(&object - objects_.data());
+  if (!name_code_ || index >= codes_.size()) {
+    die(FailureKind::data_race, fmt::format("nothing orders a {} of {} and a {} by another thread",
+                                            mine, name(object), theirs));
+  }
+  const Codes& codes = codes_[index];
+  const bool written = theirs.find("write") != theirs.npos;
+  const std::string here = name_code_(code_);
+  const std::string there = name_code_(written ? codes.written[other] : codes.read[other]);
+  if (known_races_ && known_races_(here, there)) return;
+  die(FailureKind::data_race,
+      fmt::format("nothing orders the {} of {} by {} and the {} by {} of another thread", mine,
+                  name(object), here, theirs, there));
+}
+
+void Runner::remember_code(std::uint32_t object, Access access) {
+  if (!name_code_) return;
+  if (codes_.size() <= object) codes_.resize(object + 1);
+  if (access != Access::write) codes_[object].read[current_] = code_;
+  if (access != Access::read) codes_[object].written[current_] = code_;
 }
 
 void Runner::seen_alive(const Object& object) {
@@ -143,16 +161,19 @@ void Runner::plain(const Tag& tag, Access access) {
   Thread& me = self_thread();
   if (access != Access::write) {
     race(it, it.writes, "read", "write");
-    if (!lenient_) race(it, it.marked_writes, "read", "marked write");
+    if (races_ == Races::any_plain) race(it, it.marked_writes, "read", "marked write");
     it.reads.at[current_] = me.clock.at[current_];
   }
   if (access != Access::read) {
     race(it, it.writes, "write", "write");
     race(it, it.reads, "write", "read");
-    race(it, it.marked_writes, "write", "marked write");
-    race(it, it.marked_reads, "write", "marked read");
+    if (races_ == Races::any_plain) {
+      race(it, it.marked_writes, "write", "marked write");
+      race(it, it.marked_reads, "write", "marked read");
+    }
     it.writes.at[current_] = me.clock.at[current_];
   }
+  remember_code(tag.index, access);
 }
 
 void Runner::atomic(const Tag& tag, Access access, std::memory_order order) {
@@ -172,13 +193,15 @@ void Runner::atomic(const Tag& tag, Access access, std::memory_order order) {
   const bool releases = order == std::memory_order_release || order == std::memory_order_acq_rel ||
                         order == std::memory_order_seq_cst;
   if (access != Access::write) {
-    race(it, it.writes, "marked read", "write");
+    if (races_ == Races::any_plain) race(it, it.writes, "marked read", "write");
     it.marked_reads.at[current_] = me.clock.at[current_];
     if (acquires) me.clock.join(it.released);
   }
   if (access != Access::read) {
-    race(it, it.writes, "marked write", "write");
-    if (!lenient_) race(it, it.reads, "marked write", "read");
+    if (races_ == Races::any_plain) {
+      race(it, it.writes, "marked write", "write");
+      race(it, it.reads, "marked write", "read");
+    }
     it.marked_writes.at[current_] = me.clock.at[current_];
     // An update goes on with the release that it found; a store ends it.
     if (access == Access::write) it.released = {};

@@ -55,6 +55,9 @@ class Listener {
   /// A plain access comes next. No other thread runs here: what nothing orders
   /// is a data race, whichever order was taken.
   virtual void plain(const Tag& object, Access access) = 0;
+  /// What this thread accesses next, code at this address does: reports of races
+  /// name both. Who does not know need not say.
+  virtual void code(std::uint64_t) {}
 
   /// Memory is asked for. False: there is none.
   virtual bool allocate(const Tag& what, Allocation how) = 0;

@@ -36,17 +36,29 @@ asm(".text\n.globl hosted_switch\nhosted_switch:\n"
     "pop %r15\npop %r14\npop %r13\npop %r12\npop %rbx\npop %rbp\nret\n");
 extern void hosted_switch(void **save, void *load);
 
+/* Who runs a thread sees what it did when another CPU ran it. */
+static void hand_over(struct thread *thread) {
+#ifdef HOSTED_RACES
+  const struct hosted_schedule *who = hosted_schedule;
+  if (who)
+    who->access(who->context, &thread->on, sizeof(thread->on),
+                HOSTED_ACCESS_READ | HOSTED_ACCESS_WRITE | HOSTED_ACCESS_MARKED, 0);
+#endif
+}
+
 static void leave(void) {
   struct thread *self = running;
+  hand_over(self);
   running = NULL;
   self->on = 0;
   hosted_set_current(main_task);
   hosted_switch(&self->resume, caller_stack);
 }
 static void enter(struct thread *thread) {
+  thread->on = 1;
+  hand_over(thread);
   main_task = hosted_current();
   running = thread;
-  thread->on = 1;
   hosted_set_current(thread->task);
   hosted_system_call();
   hosted_switch(&caller_stack, thread->resume);
