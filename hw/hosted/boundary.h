@@ -15,7 +15,7 @@
 extern "C" {
 #endif
 
-#define HOSTED_BOUNDARY_VERSION 7u
+#define HOSTED_BOUNDARY_VERSION 8u
 
 /* The last word of a stack that the image made: callers are sought no further. */
 #define HOSTED_STACK_END 0x646e652d6b636174ull
@@ -162,7 +162,9 @@ struct hosted_host {
   void (*run)(void* context, void* vm, struct hosted_entry* entry, struct hosted_exit* exit);
   /* INVLPGA, INVVPID of one address. */
   void (*invalidate)(void* context, void* vm, unsigned vcpu, unsigned asid, hosted_u64 address);
-  /* INVEPT, INVVPID, all of a context or everything (asid 0). */
+  /* INVEPT of one EPT pointer. */
+  void (*invalidate_root)(void* context, hosted_u64 ept_pointer);
+  /* INVEPT and INVVPID of everything (asid 0), INVVPID of one context. */
   void (*invalidate_all)(void* context, unsigned asid);
 
   /* Report; returns only for HOSTED_WARNING. For the others it must not return
@@ -186,9 +188,10 @@ struct hosted_parameters {
 };
 
 enum hosted_notify {
-  HOSTED_NOTIFY_START, /* invalidate_range_start */
-  HOSTED_NOTIFY_END,   /* invalidate_range_end */
-  HOSTED_NOTIFY_AGE,   /* clear_flush_young */
+  HOSTED_NOTIFY_START,         /* invalidate_range_start */
+  HOSTED_NOTIFY_START_AT_ONCE, /* the same, which must not block */
+  HOSTED_NOTIFY_END,           /* invalidate_range_end */
+  HOSTED_NOTIFY_AGE,           /* clear_flush_young */
   HOSTED_NOTIFY_CLEAR_YOUNG,
   HOSTED_NOTIFY_TEST_YOUNG,
   HOSTED_NOTIFY_CHANGE /* change_pte, where the kernel has it */
@@ -202,6 +205,8 @@ struct hosted_counters {
   hosted_u64 rcu_pending; /* callbacks that wait for a grace period */
   hosted_u64 srcu_nesting;
   hosted_u64 virtual_machines;
+  hosted_u64 mm_references; /* of the user's mm, by user and by count */
+  hosted_u64 task_references;
   hosted_u64 shrinkable; /* shadow pages of all VMs, as the shrinker counts them */
 };
 

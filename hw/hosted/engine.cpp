@@ -107,7 +107,7 @@ Result<void> HostedEngine::begin(const Configuration& configuration, bool /*fres
   slots_.clear();
   abandoned_.clear();
   full_rings_ = {};
-  commands_ = 0;
+  commands_ = host_changes_ = 0;
   before_.reset();
   check_commands_ = checks_commands();
   if (configuration.smm) return tl::unexpected(EngineError{"this engine has no guest for SMM"});
@@ -183,6 +183,8 @@ std::string HostedEngine::leaks_between(const hosted_counters& before,
   compare("shadow pages in the shrinker's count", before.shrinkable, now.shrinkable);
   compare("SRCU read-side sections", before.srcu_nesting, now.srcu_nesting);
   compare("virtual machines", before.virtual_machines, now.virtual_machines);
+  compare("references of the user's mm", before.mm_references, now.mm_references);
+  compare("references of the user's task", before.task_references, now.task_references);
   return text;
 }
 
@@ -321,6 +323,7 @@ const std::map<std::string, std::uint64_t>& HostedEngine::reached() const {
       {"event injected", counts.injected},
       {"tlb flush", counts.flushes},
       {"tlb invalidation", counts.invalidations},
+      {"tlb invalidation of a root", counts.root_invalidations},
       {"page modification logged", counts.logged},
       {"page-modification log full", counts.full_logs}};
   for (const auto& [name, count] : processor) {

@@ -89,6 +89,8 @@ class HostedEngine final : public Engine, public CountsMemory, public TimesMmu {
   bool dead() const { return session_->host().tainted(); }
   /// User space closes the VM's files. What the kernel has left behind, in a line.
   std::string close_all();
+  /// What the kernel calls code at this address: "kvm_mmu_load+0x1c".
+  std::string symbol_of(std::uint64_t code) const { return session_->image().symbol_of(code); }
   /// Nobody listens any more.
   void halt();
   /// As at freeze(), to go on as an engine that nobody schedules.
@@ -207,6 +209,8 @@ class HostedEngine final : public Engine, public CountsMemory, public TimesMmu {
   std::uint64_t programs_ = 0;        ///< ended
   std::uint64_t commands_ = 0;        ///< of this program
   std::optional<hosted_counters> baseline_;
+  /// Of this program; the second of each two is told in another way.
+  std::uint64_t host_changes_ = 0;
   std::string abandoned_;  ///< the fatal finding of this program
   Reached counts_;
   Statistics statistics_;

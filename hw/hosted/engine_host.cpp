@@ -36,7 +36,11 @@ Result<Observation> HostedEngine::on(const HostChange& command) {
     (void)session_->notify(HOSTED_NOTIFY_AGE, first, pages);
     return Done{};
   }
-  (void)session_->notify(HOSTED_NOTIFY_START, first, pages);
+  // The reaper of out-of-memory tasks discards, and must not block: every second time.
+  const bool second = host_changes_++ % 2 != 0;
+  const bool reaped = second && command.action == HostAction::discard;
+  if (reaped) counts_.hit(Path::notified_at_once);
+  (void)session_->notify(reaped ? HOSTED_NOTIFY_START_AT_ONCE : HOSTED_NOTIFY_START, first, pages);
   Result<void> changed;
   switch (command.action) {
     case HostAction::migrate:
@@ -59,6 +63,12 @@ Result<Observation> HostedEngine::on(const HostChange& command) {
       break;
   }
   session_->tell_levels(first, pages + 1);
+  // A page that moves because its user writes to a copy is told with its new entry.
+  if (second && command.action == HostAction::migrate) {
+    if (session_->notify(HOSTED_NOTIFY_CHANGE, first, 1).value_or(0) > 0) {
+      counts_.hit(Path::changed_entry);
+    }
+  }
   (void)session_->notify(HOSTED_NOTIFY_END, first, pages);
   if (!changed) return tl::unexpected(changed.error());
   return Done{};

@@ -54,6 +54,7 @@ Result<void> HostedEngine::rerun(lockstep::schedule::Listener& listener) {
   slots_ = frozen_slots_;
   abandoned_.clear();
   full_rings_ = {};
+  host_changes_ = 0;
   roots_planted_ = true;
   session_->processors().reset({.mode = configuration_.paging,
                                 .host_maxphyaddr = session_->cpuid().maxphyaddr(),

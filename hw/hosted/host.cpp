@@ -95,6 +95,9 @@ Host::Host(Image& image, Arena& arena, Processors& processors, Pool* pool)
   boundary_.invalidate = [](void* self, void*, unsigned vcpu, unsigned asid, hosted_u64 address) {
     static_cast<Host*>(self)->processors_->invalidate(vcpu, asid, address);
   };
+  boundary_.invalidate_root = [](void* self, hosted_u64 ept_pointer) {
+    static_cast<Host*>(self)->processors_->invalidate_root(ept_pointer);
+  };
   boundary_.invalidate_all = [](void* self, unsigned asid) {
     static_cast<Host*>(self)->processors_->invalidate_all(asid);
   };

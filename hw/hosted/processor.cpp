@@ -94,7 +94,6 @@ void Processors::reset(const ProcessorModel& model, unsigned vcpus) {
     vcpu.outcome = {.kind = Outcome::Kind::done};
     vcpu.entered = false;
     vcpu.asid = 0;
-    vcpu.root = 0;
     vcpu.pdptes_valid = false;
   }
   (void)memory_.take_foreign();
@@ -114,19 +113,24 @@ void Processors::after_run() {
 }
 
 void Processors::honour_flush(Vcpu& vcpu, void* vm, const hosted_entry& entry) {
+  const bool ept = entry.format == HOSTED_FORMAT_EPT;
+  const std::uint64_t context = ept ? context_of_root(entry.root) : context_of_asid(entry.asid);
+  spec::Tlb& tlb = vcpu.processor.tlb();
   if (vm != vm_ || entry.flush == HOSTED_FLUSH_ALL) {
     vm_ = vm;
     ++counts_.flushes;
     for (Vcpu& each : vcpus_) each.processor.tlb().flush();
   } else if (entry.flush == HOSTED_FLUSH_ASID) {
     ++counts_.flushes;
-    vcpu.processor.tlb().flush();
+    // Without VPIDs a transition drops what they would tag, of every EPT pointer.
+    if (ept) {
+      tlb.flush();
+    } else {
+      tlb.flush_context(context);
+    }
   }
-  // AMD tags by ASID only. EPT translations are those of one EPT pointer.
-  const bool other_root = entry.format == HOSTED_FORMAT_EPT && entry.root != vcpu.root;
-  if (entry.asid != vcpu.asid || other_root) vcpu.processor.tlb().flush();
+  tlb.enter(context);
   vcpu.asid = entry.asid;
-  vcpu.root = entry.root;
 }
 
 /// What hardware's registers hold, as the vendor module loaded them.

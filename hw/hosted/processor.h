@@ -75,6 +75,8 @@ class Processors {
   void run(void* vm, hosted_entry& entry, hosted_exit& exit);
   void invalidate(unsigned vcpu, unsigned asid, std::uint64_t address);
   void invalidate_all(unsigned asid);
+  /// INVEPT of one pointer: no processor keeps a translation by these tables.
+  void invalidate_root(std::uint64_t ept_pointer);
 
   /// Events since construction, for Engine::reached().
   struct Counts {
@@ -88,6 +90,7 @@ class Processors {
     std::uint64_t injected = 0;
     std::uint64_t flushes = 0;
     std::uint64_t invalidations = 0;
+    std::uint64_t root_invalidations = 0;  ///< INVEPT of one pointer
   };
   const Counts& counts() const { return counts_; }
 
@@ -100,7 +103,6 @@ class Processors {
     bool entered = false;  ///< the operation's registers are loaded
     unsigned faults = 0;
     unsigned asid = 0;
-    std::uint64_t root = 0;
     /// PDPTEs of PAE paging under NPT, and the CR3 that they were loaded for.
     bool pdptes_valid = false;
     std::uint64_t pdptes_cr3 = 0;
@@ -110,6 +112,12 @@ class Processors {
     spec::PageModificationLog log;  ///< as the entry loaded it
   };
 
+  /// EPT tags by the table's address, bits 11:0 of the pointer apart (SDM: EP4TA). AMD tags
+  /// by ASID and shadow paging on Intel by VPID: those contexts are even.
+  static std::uint64_t context_of_root(std::uint64_t ept_pointer) {
+    return (ept_pointer & page_mask) | 1;
+  }
+  static std::uint64_t context_of_asid(unsigned asid) { return std::uint64_t{asid} << 1; }
   void honour_flush(Vcpu& vcpu, void* vm, const hosted_entry& entry);
   spec::ProcessorState state_of(Vcpu& vcpu, const hosted_entry& entry) const;
   void load_registers(const Operation& operation, hosted_entry& entry) const;

@@ -175,6 +175,11 @@ void Processors::invalidate(unsigned vcpu, unsigned asid, std::uint64_t address)
   }
 }
 
+void Processors::invalidate_root(std::uint64_t ept_pointer) {
+  ++counts_.root_invalidations;
+  for (Vcpu& vcpu : vcpus_) vcpu.processor.tlb().flush_context(context_of_root(ept_pointer));
+}
+
 void Processors::invalidate_all(unsigned asid) {
   ++counts_.invalidations;
   for (Vcpu& vcpu : vcpus_) {

@@ -165,7 +165,16 @@ TEST_F(ProcessorTest, TranslationsStayUntilFlushed) {
   entry.asid = 2;
   (void)read(0x5000);
   EXPECT_EQ(seen().value, code_cell(10));
+  entry.asid = 1;  // what it has cached is still there
+  (void)read(0x5000);
+  EXPECT_EQ(seen().value, code_cell(9));
+  entry.flush = HOSTED_FLUSH_ASID;
+  (void)read(0x5000);
+  entry.flush = HOSTED_FLUSH_NONE;
   map(0x5000, 11);
+  entry.asid = 2;
+  (void)read(0x5000);
+  EXPECT_EQ(seen().value, code_cell(10));  // one ASID was flushed, not this one
   processors->invalidate_all(0);
   (void)read(0x5000);
   EXPECT_EQ(seen().value, code_cell(11));
@@ -301,6 +310,30 @@ TEST_F(NestedProcessorTest, LogsWhatBecomesDirtyUntilTheLogIsFull) {
   EXPECT_EQ(table(log)[511], 0x5000u);
   EXPECT_EQ(processors->counts().logged, 7u);
   EXPECT_EQ(processors->counts().full_logs, 1u);
+}
+
+/// SDM "Information That May Be Cached": what was walked from one EPT pointer's tables stays
+/// while another one is in use, and INVEPT of one context drops no other's.
+TEST_F(NestedProcessorTest, TranslationsBelongToTheirEptPointer) {
+  entry.format = HOSTED_FORMAT_EPT;
+  const std::uint64_t first = entry.root;
+  const std::uint64_t second = (first_table + 20) << page_shift;
+  std::copy_n(table(0), 512, table(20));
+  (void)read(0x5000);
+  map(0x5000, 6);
+  entry.root = second;
+  (void)read(0x5000);
+  EXPECT_EQ(seen().value, code_cell(6));
+  entry.root = first;
+  (void)read(0x5000);
+  EXPECT_EQ(seen().value, code_cell(5));
+  processors->invalidate_root(second | 0x5e);
+  (void)read(0x5000);
+  EXPECT_EQ(seen().value, code_cell(5));
+  processors->invalidate_root(first | 0x5e);
+  (void)read(0x5000);
+  EXPECT_EQ(seen().value, code_cell(6));
+  EXPECT_EQ(processors->counts().root_invalidations, 2u);
 }
 
 TEST_F(NestedProcessorTest, MovCr3WithoutExit) {

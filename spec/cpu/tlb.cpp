@@ -31,4 +31,10 @@ void Tlb::flush_nonglobal() {
   }
 }
 
+void Tlb::flush_context(std::uint64_t context) {
+  for (Slot& slot : slots_) {
+    if (slot.context == context) slot.generation = 0;
+  }
+}
+
 }  // namespace lockstep::spec

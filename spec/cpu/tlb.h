@@ -21,7 +21,9 @@ struct TlbEntry {
   bool host_readable = true;
 };
 
-/// Direct-mapped by linear page; tagged by PCID, except global translations.
+/// Direct-mapped by linear page; tagged by PCID, except global translations, and by what
+/// the second dimension was walked from (SDM "Information That May Be Cached": EP4TA; APM
+/// "TLB Control": ASID), globals too.
 class Tlb {
  public:
   /// `seed` decides which entries an eviction hits.
@@ -30,12 +32,14 @@ class Tlb {
   /// The entry for the page of `gva`; null if none.
   TlbEntry* find(Gva gva, unsigned pcid) {
     Slot& slot = slots_[index(gva)];
-    return live(slot) && slot.page == gva >> page_shift && matches(slot, pcid) ? &slot.entry
-                                                                               : nullptr;
+    const bool here = live(slot) && slot.context == context_ && slot.page == gva >> page_shift;
+    return here && matches(slot, pcid) ? &slot.entry : nullptr;
   }
+  /// Translations are found and remembered for this context from here on.
+  void enter(std::uint64_t context) { context_ = context; }
   /// Remember a translation, forgetting another one if need be.
   void insert(Gva gva, unsigned pcid, const TlbEntry& entry) {
-    slots_[index(gva)] = {gva >> page_shift, generation_, pcid, entry};
+    slots_[index(gva)] = {gva >> page_shift, generation_, context_, pcid, entry};
   }
   /// Forget one page, as a #PF on it does.
   void drop(Gva gva) { slots_[index(gva)].generation = 0; }
@@ -49,6 +53,8 @@ class Tlb {
   void flush_pcid(unsigned pcid);
   /// Every translation but globals, of all PCIDs.
   void flush_nonglobal();
+  /// Every translation of one context: INVEPT and INVVPID of one, TLB_CONTROL of an ASID.
+  void flush_context(std::uint64_t context);
   /// Everything.
   void flush() { ++generation_; }
   /// Forget some entry, at random: a processor may at any time.
@@ -63,6 +69,7 @@ class Tlb {
   struct Slot {
     std::uint64_t page = 0;
     std::uint64_t generation = 0;
+    std::uint64_t context = 0;
     unsigned pcid = 0;
     TlbEntry entry;
   };
@@ -78,6 +85,7 @@ class Tlb {
 
   std::uint64_t random_;
   std::uint64_t generation_ = 1;
+  std::uint64_t context_ = 0;
   std::array<Slot, size> slots_{};
 };
 

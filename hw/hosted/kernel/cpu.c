@@ -355,3 +355,4 @@ void hosted_cpu_start(void) {
   smp_ops.smp_send_reschedule = reschedule;
   hosted_set_processor(0, 0);
 }
+unsigned long long hosted_task_references(void) { return refcount_read(&main_task.usage); }

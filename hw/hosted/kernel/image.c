@@ -41,6 +41,8 @@ static void counters(struct hosted_counters *c) {
   c->srcu_nesting = hosted_srcu_nesting;
   c->shrinkable = hosted_shrinkable() > 0 ? hosted_shrinkable() : 0;
   c->virtual_machines = hosted_notifiers();
+  c->mm_references = hosted_mm_references();
+  c->task_references = hosted_task_references();
 }
 static int is_table(hosted_u64 frame) { return hosted_page_live(frame); }
 

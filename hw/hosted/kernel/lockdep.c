@@ -133,15 +133,24 @@ bool rcu_is_watching(void) { return true; }
 int rcu_scheduler_active = 1;
 
 /* ---- sleeping */
+/* The count of preemption apart. */
+static void must_not_be_atomic_otherwise(const char *what, const char *file, int line) {
+  if (!*(int *)&hardirqs_enabled)
+    hosted_fail(HOSTED_LOCKING, "%s with interrupts off at %s:%d", what, file, line);
+  if (hosted_must_not_block)
+    hosted_fail(HOSTED_LOCKING, "%s in a notifier that must not block, at %s:%d", what, file, line);
+}
 static void sleeping(const char *what, const char *file, int line) {
   if (preempt_count())
     hosted_fail(HOSTED_LOCKING, "%s while atomic at %s:%d (%s)", what, file, line,
                 depth ? held[depth - 1].map->name : "preemption off");
+  must_not_be_atomic_otherwise(what, file, line);
 }
 void __might_sleep(const char *file, int line) { sleeping("sleeping function", file, line); }
 void __might_resched(const char *file, int line, unsigned int offsets) {
   if (preempt_count() > (int)(offsets & 0xff))
     sleeping("rescheduling function", file, line);
+  must_not_be_atomic_otherwise("rescheduling function", file, line);
 }
 void __might_fault(const char *file, int line) { sleeping("user access that may sleep", file, line); }
 void fs_reclaim_acquire(gfp_t gfp) {}

@@ -24,6 +24,8 @@ void hosted_may_sleep(const char *what) {
     hosted_fail(HOSTED_LOCKING, "%s that may sleep while atomic (preempt_count %x)", what,
                 preempt_count());
 #endif
+  if (hosted_must_not_block)
+    hosted_fail(HOSTED_LOCKING, "%s that may sleep in a notifier that must not block", what);
 }
 
 #ifdef CONFIG_DEBUG_LOCK_ALLOC

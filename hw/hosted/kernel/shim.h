@@ -66,6 +66,10 @@ void* hosted_file_map(int file, unsigned long page_offset);
 void* hosted_file_private(int file);
 int hosted_notify(unsigned kind, hosted_u64 start, hosted_u64 end);
 int hosted_notifiers(void); /* registered: one for each VM */
+unsigned long long hosted_mm_references(void);
+unsigned long long hosted_task_references(void);
+/* Whoever runs must not block: its caller said so. */
+extern int hosted_must_not_block;
 long hosted_shrink(unsigned long objects);
 /* Shadow pages of all VMs by the shrinker's count; negative without a shrinker. */
 long hosted_shrinkable(void);

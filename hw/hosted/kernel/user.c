@@ -301,17 +301,39 @@ int hosted_notifiers(void) {
   for (at = 0; at < NOTIFIERS; ++at) count += notifiers[at] != NULL;
   return count;
 }
+unsigned long long hosted_mm_references(void) {
+  return atomic_read(&user_mm.mm_count) + atomic_read(&user_mm.mm_users);
+}
+
+HOSTED_OF_CPU int hosted_must_not_block;
+#ifdef HOSTED_CHANGE_PTE
+static int change_pte(struct mmu_notifier *notifier, hosted_u64 address) {
+  struct hosted_host_page found;
+  unsigned long flags = _PAGE_PRESENT | _PAGE_USER;
+  if (!notifier->ops->change_pte) return 0;
+  hosted_host.look_up(hosted_host.context, address, &found);
+  if (!found.present) return 0;
+  if (found.writable) flags |= _PAGE_RW;
+  notifier->ops->change_pte(notifier, &user_mm, address, __pte((found.frame << PAGE_SHIFT) | flags));
+  return 1;
+}
+#endif
 int hosted_notify(unsigned kind, hosted_u64 start, hosted_u64 end) {
-  struct mmu_notifier_range range = {
-      .mm = &user_mm, .start = start, .end = end, .flags = MMU_NOTIFIER_RANGE_BLOCKABLE};
+  const int at_once = kind == HOSTED_NOTIFY_START_AT_ONCE;
+  struct mmu_notifier_range range = {.mm = &user_mm,
+                                     .start = start,
+                                     .end = end,
+                                     .flags = at_once ? 0 : MMU_NOTIFIER_RANGE_BLOCKABLE};
   int at, result = 0;
   hosted_system_call();
   in_hand = 0;
+  hosted_must_not_block = at_once;
   for (at = 0; at < NOTIFIERS; ++at) {
     struct mmu_notifier *notifier = notifiers[at];
     if (!notifier) continue;
     switch (kind) {
       case HOSTED_NOTIFY_START:
+      case HOSTED_NOTIFY_START_AT_ONCE:
         result |= notifier->ops->invalidate_range_start(notifier, &range);
         break;
       case HOSTED_NOTIFY_END:
@@ -326,10 +348,16 @@ int hosted_notify(unsigned kind, hosted_u64 start, hosted_u64 end) {
       case HOSTED_NOTIFY_TEST_YOUNG:
         result |= notifier->ops->test_young(notifier, &user_mm, start);
         break;
+      case HOSTED_NOTIFY_CHANGE:
+#ifdef HOSTED_CHANGE_PTE
+        result |= change_pte(notifier, start);
+#endif
+        break;
       default:
         return -EINVAL;
     }
   }
+  hosted_must_not_block = 0;
   return result;
 }
 int hosted_references(hosted_u64 frame) { return page_count(pfn_to_page(frame)); }

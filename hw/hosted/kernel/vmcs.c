@@ -81,10 +81,16 @@ INSTRUCTION void hosted_vmclear(void) {
   if (vmcs == hosted_vmcs) hosted_vmcs = NULL;
 }
 
-/* Translations of one EPT pointer are not told from those of others: the
- * processors of a virtual machine leave a root only together. */
+struct invept_descriptor {
+  u64 eptp;
+  u64 reserved;
+};
 INSTRUCTION void hosted_invept(void) {
-  hosted_host.invalidate_all(hosted_host.context, 0);
+  const struct invept_descriptor *descriptor = (void *)hosted_vmx_first;
+  if (hosted_vmx_second == VMX_EPT_EXTENT_CONTEXT)
+    hosted_host.invalidate_root(hosted_host.context, descriptor->eptp);
+  else
+    hosted_host.invalidate_all(hosted_host.context, 0);
 }
 
 struct invvpid_descriptor {
