@@ -23,6 +23,13 @@
 namespace lockstep::props {
 namespace {
 
+/// Far above what any engine maps, and far below what a machine has of addresses.
+constexpr rlim_t most_bytes_of_a_file = 16ull << 30;
+// Sanitizers reserve terabytes for their own.
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#define LOCKSTEP_LIMITS_MEMORY
+constexpr rlim_t most_bytes_of_memory = 64ull << 30;
+#endif
 constexpr std::size_t header_size = 4;
 constexpr std::size_t last_words_size = 3000;
 /// EX_SOFTWARE of sysexits.h.
@@ -35,6 +42,13 @@ void settle_as_child(pid_t parent, int words) {
   signal(SIGPIPE, SIG_IGN);
   const rlimit none{0, 0};
   setrlimit(RLIMIT_CORE, &none);
+  // Code under test runs here: what it grows without end must not take the machine down.
+  const rlimit files{most_bytes_of_a_file, most_bytes_of_a_file};
+  setrlimit(RLIMIT_FSIZE, &files);
+#ifdef LOCKSTEP_LIMITS_MEMORY
+  const rlimit memory{most_bytes_of_memory, most_bytes_of_memory};
+  setrlimit(RLIMIT_AS, &memory);
+#endif
   if (words >= 0) dup2(words, STDERR_FILENO);
 }
 
