@@ -45,7 +45,7 @@ class Teller {
         {"dirty-clear", &Teller::dirty_clear},
         {"host-migrate", &Teller::host_migrate},
         {"host-protect", &Teller::host_protect},
-        {"host-age", &Teller::host_age},
+
         {"reclaim", &Teller::reclaim}};
     for (const auto& [name, teller] : tellers) {
       if (name == command_) (this->*teller)();
@@ -88,7 +88,7 @@ class Teller {
     text +=
         fmt::format("config paging={} mmu={} vcpus=2{}\n",
                     tdp() ? std::string_view("4-level") : mode_, tdp() ? "tdp" : "shadow", config_);
-    text += host_ + "slot 0 add gpa=0x0 size=0x20000\n";
+    text += "slot 0 add gpa=0x0 size=0x20000\n";
     for (const unsigned which : {1u, 2u}) {
       if (which != absent_) text += add_slot(which) + "\n";
     }
@@ -245,16 +245,6 @@ class Teller {
     line(fmt::format("host protect hva=0x{:x} size=0x1000", hva()));
     write(2);
   }
-  void host_age() {
-    // Shadow paging of ours keeps its log by write protection alone.
-    if (!tdp()) return;
-    registers_of_user();
-    host_ = "host vendor=intel ad-bits=on pml=on\n";
-    log(true);
-    write(1);
-    line(fmt::format("host age hva=0x{:x} size=0x1000", hva()));
-    get_log();
-  }
   void reclaim() {
     registers_of_user();
     write(1);
@@ -266,7 +256,7 @@ class Teller {
 
   const smt::Assignment& found_;
   std::string_view command_, mode_;
-  std::string config_, host_, body_;
+  std::string config_, body_;
   std::string_view rights_ = "rwxu";
   unsigned absent_ = 0;  ///< slot that the program makes later
 };
