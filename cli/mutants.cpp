@@ -15,6 +15,7 @@
 #include "cli/json_output.h"
 #include "cli/schedules.h"
 #include "cli/terminal.h"
+#include "cli/tools.h"
 #include "cli/verbs.h"
 #include "jobs/impl_mutants.h"
 #include "jobs/kernel_mutants.h"
@@ -120,13 +121,6 @@ void show_row(ProgressLine& line, const jobs::MutantRow& row) {
              : row.reached.value_or(true) ? "NOT detected"
                                           : "not reached",
              row.detected || without ? row.finding : "", row.cpu_seconds, row.limit_seconds);
-}
-
-/// The program beside this one that has the defects of `impl`.
-std::filesystem::path program_with_mutants() {
-  std::error_code error;
-  auto self = std::filesystem::read_symlink("/proc/self/exe", error);
-  return error ? std::filesystem::path() : self.replace_filename("lockstep-mutants");
 }
 
 /// Defects that `impl` cannot have, and why.

@@ -11,6 +11,7 @@
 #include "cli/interrupt.h"
 #include "cli/json_output.h"
 #include "cli/terminal.h"
+#include "cli/tools.h"
 #include "cli/verbs.h"
 #include "jobs/prove.h"
 #include "jobs/refinement.h"
@@ -95,6 +96,7 @@ tl::expected<Proved, std::string> prove_all(const Options& options,
   job.dump = options.dump;
   job.programs = options.programs;
   job.failures = options.failures;
+  job.mutants = program_with_mutants();
   job.progress = [&line](std::string_view text) { line.show(std::string(text)); };
   job.done = [&](const jobs::TheoremRow& row) {
     line.clear();

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /// `lockstep replay`: given programs on engines, both sides shown.
 #include <fmt/format.h>
+#include <unistd.h>
+
 #include <algorithm>
 
 #include <CLI/CLI.hpp>
@@ -13,7 +15,9 @@
 #include "cli/read_program.h"
 #include "cli/replay_unit.h"
 #include "cli/schedules.h"
+#include "cli/tools.h"
 #include "cli/verbs.h"
+#include "props/impl_engine_mutants.h"
 
 namespace lockstep::cli {
 namespace {
@@ -21,6 +25,7 @@ namespace {
 struct Options {
   std::vector<std::string> files;
   std::vector<std::string> engines;
+  std::string mutant;
   std::string deadline = "60s";
   bool step = false;
   bool view = false;
@@ -60,6 +65,28 @@ props::Verdict worse(props::Verdict one, props::Verdict other) {
   return rank(one) >= rank(other) ? one : other;
 }
 
+/// The same command of the program that has impl's defects.
+int replay_with_mutants(const Options& options) {
+  const auto program = program_with_mutants();
+  std::vector<std::string> words = {program.string(), "replay",     "--mutant",
+                                    options.mutant,   "--deadline", options.deadline};
+  if (options.step) words.emplace_back("--step");
+  if (options.view) words.emplace_back("--view");
+  for (const auto& engine : options.engines) words.insert(words.end(), {"--engine", engine});
+  if (!options.json.target().empty()) {
+    words.insert(words.end(), {"--json", options.json.target()});
+  }
+  words.insert(words.end(), options.files.begin(), options.files.end());
+  std::vector<char*> arguments;
+  for (auto& word : words) arguments.push_back(word.data());
+  arguments.push_back(nullptr);
+  if (!program.empty()) execv(program.c_str(), arguments.data());
+  const std::string why = "no program lockstep-mutants beside this one; build that target";
+  fmt::print(stderr, "lockstep: {}\n", why);
+  return options.json.write(base_object(props::Verdict::no_verdict, 0, why),
+                            props::Verdict::no_verdict);
+}
+
 int replay(const Options& options) {
   const auto& json = options.json;
   const auto started = std::chrono::steady_clock::now();
@@ -76,6 +103,13 @@ int replay(const Options& options) {
       }
       return replay_schedule(options.files.front(), *text, *deadline, json);
     }
+  }
+  if (!options.mutant.empty()) {
+    if (!props::choose_impl_mutant(options.mutant)) {
+      return input_error(json.target(), fmt::format("no mutant '{}'; see `lockstep mutants --list`",
+                                                    options.mutant));
+    }
+    if (!props::has_impl_mutants()) return replay_with_mutants(options);
   }
   const auto engines = choose_engines(options.engines, props::make_engine);
   if (!engines) return input_error(json.target(), engines.error());
@@ -137,6 +171,9 @@ void add_replay(CLI::App& app, int& exit) {
       ->delimiter(',')
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+      ->type_name("NAME");
+  verb->add_option("--mutant", options->mutant,
+                   "impl with this seeded defect (see `mutants --list`)")
       ->type_name("NAME");
   verb->add_flag("--step", options->step, "Show every step");
   verb->add_flag("--view", options->view,

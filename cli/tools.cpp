@@ -39,4 +39,12 @@ std::optional<std::string> find_program(std::string_view program, std::string_vi
   return std::nullopt;
 }
 
+std::filesystem::path program_with_mutants() {
+  std::error_code error;
+  auto self = std::filesystem::read_symlink("/proc/self/exe", error);
+  if (error) return {};
+  self.replace_filename("lockstep-mutants");
+  return access(self.c_str(), X_OK) == 0 ? self : std::filesystem::path();
+}
+
 }  // namespace lockstep::cli

@@ -2,6 +2,7 @@
 /// Programs that parts of Lockstep use when they are installed.
 #pragma once
 
+#include <filesystem>
 #include <optional>
 #include <span>
 #include <string>
@@ -21,5 +22,8 @@ std::span<const Tool> tools();
 /// Path of an executable file of that name in the folders of `path`, separated
 /// by colons as in the variable PATH.
 std::optional<std::string> find_program(std::string_view program, std::string_view path);
+
+/// The program beside this one that has the defects of impl; empty if there is none.
+std::filesystem::path program_with_mutants();
 
 }  // namespace lockstep::cli

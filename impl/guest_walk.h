@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "impl/fault_steps.h"
+#include "impl/mutants.h"
 #include "impl/permission_bitmap.h"
 #include "impl/walk_tables.h"
 #include "spec/vocabulary/address.h"
@@ -45,7 +46,9 @@ inline std::uint32_t access_code(const WalkTables& tables, const GuestAccess& ac
 /// P and PK bits of a permission fault; 0 if the access is allowed.
 inline std::uint32_t permission_code(const WalkTables& tables, const GuestAccess& access,
                                      Rights have, std::uint64_t leaf, std::uint32_t pkru) {
-  const unsigned index = WalkTables::index(access);
+  GuestAccess seen = access;
+  if (mutant(Mutant::walk_ignores_ac)) seen.ac = false;
+  const unsigned index = WalkTables::index(seen);
   return static_cast<std::uint32_t>(
       denied_bits<std::uint64_t>(tables.permission[index], tables.pkru[index], have, leaf, pkru));
 }
@@ -90,6 +93,7 @@ GuestWalk walk_guest(const WalkTables& tables, const WalkRoot& root, Gva gva,
       walk.code = static_cast<std::uint32_t>(stop.code);
       return walk;
     }
+    if (mutant(Mutant::last_entry_grants)) granted = rights::all;
     granted &= detail::rights_of(tables, value);
     walk.entry[level] = value;
     walk.rights_through[level] = granted;

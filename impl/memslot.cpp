@@ -165,6 +165,7 @@ void count_edges(MemorySlot& slot) {
     const std::uint64_t entries = slot.entries(level);
     auto edges = slot_edges<std::uint64_t>(slot.base, slot.pages, slot.hva >> page_shift, level);
     if (edges.last && mutant(Mutant::huge_past_slot)) edges.last = false;
+    if (edges.first && mutant(Mutant::huge_before_slot)) edges.first = false;
     for (std::uint64_t i = 0; i < entries; ++i) {
       counts[i] = edge_forbids<std::uint64_t>(edges, i, entries) ? 1 : 0;
     }

@@ -146,6 +146,51 @@ constexpr std::array table = {
                /*parallel=*/true},
 };
 
+constexpr std::array twins = {
+    MutantInfo{Mutant::walk_without_smep, "walk-without-smep", "the guest walk ignores CR4.SMEP",
+               "permission-check, refines-access-fetch"},
+    MutantInfo{Mutant::walk_ignores_ac, "walk-ignores-ac", "the guest walk ignores RFLAGS.AC",
+               "permission-check-smap"},
+    MutantInfo{Mutant::nx_in_32_bit, "nx-in-32-bit", "EFER.NX counts in 32-bit paging, too",
+               "permission-check-32-bit, error-code-reserved"},
+    MutantInfo{Mutant::last_entry_grants, "last-entry-grants",
+               "the last entry's rights count for the whole path", "permission-path"},
+    MutantInfo{Mutant::fetch_flag_without_smep, "fetch-flag-without-smep",
+               "error codes report fetches by EFER.NX alone", "error-code-not-present"},
+    MutantInfo{Mutant::reserved_from_bit_40, "reserved-from-bit-40",
+               "32-bit paging takes MAXPHYADDR for 40", "reserved-bits-32-bit"},
+    MutantInfo{Mutant::nx_taken_for_granted, "nx-taken-for-granted",
+               "bit 63 is never reserved in PAE paging", "reserved-bits-pae"},
+    MutantInfo{Mutant::maxphyaddr_one_more, "maxphyaddr-one-more",
+               "reserved bits of 4-level paging begin one bit too high", "reserved-bits-4-level"},
+    MutantInfo{Mutant::large_as_small, "large-as-small",
+               "reserved bits of 5-level paging are looked up as if PS were clear",
+               "reserved-bits-5-level"},
+    MutantInfo{Mutant::quadrant_by_top_bit, "quadrant-by-top-bit",
+               "the top bit of a parent's index is taken for the quadrant",
+               "quadrant-of-page-table"},
+    MutantInfo{Mutant::quadrant_of_directory, "quadrant-of-directory",
+               "a page table gets the quadrant of its directory", "child-role"},
+    MutantInfo{Mutant::split_rounds_to_even, "split-rounds-to-even",
+               "odd pieces of a split huge page map their neighbour", "split-keeps-translation"},
+    MutantInfo{Mutant::huge_before_slot, "huge-before-slot",
+               "a huge page may begin before its slot", "hugepage-adjust-in-slot"},
+    MutantInfo{Mutant::sync_without_protection, "sync-without-protection",
+               "an unsync table is synchronized and can still be written", "refines-load-cr3"},
+    MutantInfo{Mutant::delete_keeps_mappings, "delete-keeps-mappings",
+               "a deleted slot is still mapped", "refines-slot-delete"},
+    MutantInfo{Mutant::create_keeps_generation, "create-keeps-generation",
+               "a slot is created and the generation stays", "refines-slot-create"},
+    MutantInfo{Mutant::dirty_clear_without_protect, "dirty-clear-without-protect",
+               "clearing bits of the log protects no page", "refines-dirty-clear"},
+    MutantInfo{Mutant::notifier_unmaps_nothing, "notifier-unmaps-nothing",
+               "what the host takes stays mapped", "refines-host-migrate, refines-host-protect"},
+    MutantInfo{Mutant::age_clears_dirty, "age-clears-dirty", "ageing takes dirty bits along",
+               "refines-host-age"},
+    MutantInfo{Mutant::zapped_pages_without_flush, "zapped-pages-without-flush",
+               "shadow pages go and no TLB is told", "refines-reclaim"},
+};
+
 constexpr std::array absent = {
     AbsentMutant{"fast-fault-ignores-tracking", "7c8a4742c4ab, f082d86ea685",
                  "it takes tables shadowed beside direct pages: nested guests, which impl lacks"},
@@ -213,6 +258,7 @@ constexpr std::array absent = {
 }  // namespace
 
 std::span<const MutantInfo> mutants() { return table; }
+std::span<const MutantInfo> twin_defects() { return twins; }
 std::span<const AbsentMutant> absent_mutants() { return absent; }
 
 }  // namespace lockstep::impl

@@ -73,6 +73,27 @@ enum class Mutant : std::uint8_t {
   walk_not_repeated,
   sync_before_flush,
   dirty_bit_overwritten,
+  // Defects of twins: what theorems of smt/ break to be refuted.
+  walk_without_smep,
+  walk_ignores_ac,
+  nx_in_32_bit,
+  last_entry_grants,
+  fetch_flag_without_smep,
+  reserved_from_bit_40,
+  nx_taken_for_granted,
+  maxphyaddr_one_more,
+  large_as_small,
+  quadrant_by_top_bit,
+  quadrant_of_directory,
+  split_rounds_to_even,
+  huge_before_slot,
+  sync_without_protection,
+  delete_keeps_mappings,
+  create_keeps_generation,
+  dirty_clear_without_protect,
+  notifier_unmaps_nothing,
+  age_clears_dirty,
+  zapped_pages_without_flush,
   count
 };
 
@@ -88,6 +109,10 @@ struct MutantInfo {
 
 /// All of them, whether this build has them or not.
 std::span<const MutantInfo> mutants();
+
+/// Defects that theorems are asked to refute. They show that counterexamples are no
+/// words alone; no campaign is measured by them.
+std::span<const MutantInfo> twin_defects();
 
 /// A defect that KVM had or could have, and this MMU cannot.
 struct AbsentMutant {

@@ -130,7 +130,8 @@ void ShadowMmu::clear(ShadowPage& page, unsigned entry) {
   } else {
     drop_link(page, entry);
   }
-  if (!mutant(Mutant::zap_without_flush)) request_flush();
+  if (mutant(Mutant::zap_without_flush) || mutant(Mutant::zapped_pages_without_flush)) return;
+  request_flush();
 }
 
 }  // namespace lockstep::impl

@@ -39,7 +39,10 @@ Expected<void> ShadowMmu::split(MemoryCache& pages, SplitRmapCache& rmap_cache, 
     const Gfn small = gfn + i * pages_of(level - 1);
     const SpteRef self(table.index(), i);
     if (auto added = slot->rmap_of(small, level - 1).add(rmap_cache, self); !added) return added;
-    std::uint64_t spte = split_spte(huge, level, mutant(Mutant::split_maps_first) ? 0 : i);
+    const unsigned piece = mutant(Mutant::split_maps_first)       ? 0
+                           : mutant(Mutant::split_rounds_to_even) ? i & ~1u
+                                                                  : i;
+    std::uint64_t spte = split_spte(huge, level, piece);
     if (mutant(Mutant::split_gains_write)) spte |= entry::writable | entry::dirty;
     write(table, i, spte);
   }

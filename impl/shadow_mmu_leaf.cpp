@@ -109,7 +109,7 @@ unsigned ShadowMmu::unmap(MemorySlot& slot, Gfn gfn, unsigned level) {
 
 unsigned ShadowMmu::unmap_range(MemorySlot& slot, Gfn first, Gfn end) {
   unsigned dropped = 0;
-  if (!slot.has_rmaps() || first >= end) return 0;
+  if (!slot.has_rmaps() || first >= end || mutant(Mutant::notifier_unmaps_nothing)) return 0;
   if (mutant(Mutant::notifier_skips_last)) --end;
   for (unsigned level = 1; level <= leaf_levels; ++level) {
     if (level > 1 && mutant(Mutant::notifier_skips_huge)) break;
@@ -132,7 +132,8 @@ bool ShadowMmu::age_range(MemorySlot& slot, Gfn first, Gfn end) {
         const std::uint64_t spte = page.spte(ref.entry());
         young |= (spte & entry::accessed) != 0;
         // No flush: a TLB that still has it is young, too.
-        write(page, ref.entry(), spte & ~entry::accessed);
+        const std::uint64_t dirty = mutant(Mutant::age_clears_dirty) ? entry::dirty : 0;
+        write(page, ref.entry(), spte & ~(entry::accessed | dirty));
       });
     }
   }

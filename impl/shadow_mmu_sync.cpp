@@ -51,7 +51,8 @@ void ShadowMmu::sync_tree(FaultContext& context, ShadowPage& root) {
   each_unsync(root, [&](ShadowPage& page) {
     // Stores through TLBs must end before the table is read. KVM: mmu_sync_children().
     MemorySlot* slot = slots_->by_gfn(page.gfn);
-    const bool writable = slot != nullptr && write_protect(*slot, page.gfn, 1, /*for_good=*/true);
+    const bool writable = slot != nullptr && !mutant(Mutant::sync_without_protection) &&
+                          write_protect(*slot, page.gfn, 1, /*for_good=*/true);
     if (writable && !mutant(Mutant::sync_before_flush)) request_flush();
     flush |= writable;
     unlink_unsync(page);

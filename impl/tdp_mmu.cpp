@@ -225,6 +225,7 @@ Expected<TdpMmu::Mapped> TdpMmu::map_mmio(FaultCaches& caches, ShadowPage& root,
 
 unsigned TdpMmu::unmap_range(Gfn first, Gfn end) {
   unsigned dropped = 0;
+  if (mutant(Mutant::notifier_unmaps_nothing)) return 0;
   each_leaf(first, end, [&](ShadowPage& page, unsigned entry, std::uint64_t) {
     if (page.role.level > 1 && mutant(Mutant::notifier_skips_huge)) return;
     set(page, entry, 0);
@@ -240,7 +241,8 @@ bool TdpMmu::age_range(Gfn first, Gfn end) {
   bool young = false;
   each_leaf(first, end, [&](ShadowPage& page, unsigned entry, std::uint64_t spte) {
     young |= (spte & entry::accessed) != 0;
-    set(page, entry, spte & ~entry::accessed);
+    const std::uint64_t dirty = mutant(Mutant::age_clears_dirty) ? entry::dirty : 0;
+    set(page, entry, spte & ~(entry::accessed | dirty));
   });
   return young;
 }
@@ -272,7 +274,10 @@ Expected<void> TdpMmu::split_range(MemoryCache& cache, Gfn first, Gfn end) {
       }
       ShadowPagePtr table = make_table(std::move(*fresh), page, entry, page.gfn_at(entry));
       for (unsigned i = 0; i < 512; ++i) {
-        std::uint64_t spte = split_spte(huge, level, mutant(Mutant::split_maps_first) ? 0 : i);
+        const unsigned piece = mutant(Mutant::split_maps_first)       ? 0
+                               : mutant(Mutant::split_rounds_to_even) ? i & ~1u
+                                                                      : i;
+        std::uint64_t spte = split_spte(huge, level, piece);
         if (mutant(Mutant::split_gains_write)) spte |= entry::writable | entry::dirty;
         table->set(i, spte);
         shadow_->leaves().account(level - 1, 0, spte);

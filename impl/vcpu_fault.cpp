@@ -64,10 +64,11 @@ std::optional<FaultOutcome> Vcpu::mmio_fault(std::uint64_t address, bool is_gpa)
                            : mmio_.page == (address & page_mask);
   if (same && mmio_cached(mmio_)) return NeedsEmulation{};
   const Walkers::Walk walking(vm_->walkers(), number_);
+  // Before the SPTE: the swap that wraps zaps it before its generation can be seen.
+  const std::uint64_t generation = vm_->slots().generation();
   unsigned level = 0;
   const auto spte = lockless_spte(address, level);
   if (!spte || !is_mmio_spte(*spte)) return Fixed{};  // zapped meanwhile
-  const std::uint64_t generation = vm_->slots().generation();
   if (!mmio_current(*spte, generation) && !mutant(Mutant::mmio_generation_ignored)) {
     ++events_.mmio_stale;
     return std::nullopt;

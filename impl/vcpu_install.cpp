@@ -35,6 +35,10 @@ Role Vcpu::child_role(const GuestWalk& walk, unsigned level, Gva gva, Rights lea
   const bool direct = level < walk.leaf_level;
   auto quadrant = quadrant_of_address<std::uint64_t>(gva, 1);
   if (base_.has_4_byte_gpte && mutant(Mutant::quadrant_lost)) quadrant = 0;
+  if (base_.has_4_byte_gpte && mutant(Mutant::quadrant_by_top_bit)) quadrant = (gva >> 29) & 1;
+  if (base_.has_4_byte_gpte && mutant(Mutant::quadrant_of_directory)) {
+    quadrant = quadrant_of_address<std::uint64_t>(gva, 2);
+  }
   Role role =
       impl::child_role(base_, {.level = static_cast<std::uint8_t>(level),
                                .direct = direct,

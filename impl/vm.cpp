@@ -132,7 +132,9 @@ Expected<void> Vm::create(const MemoryRegion& region) {
   if (!room) return fail(room.error());
   slots_.begin_change();
   slots_.insert(std::move(*slot), *std::move(room), [this] { slot_readers_.wait(); });
+  const std::uint64_t before = slots_.generation() & ~SlotTable::in_progress;
   publish();
+  if (mutant(Mutant::create_keeps_generation)) slots_.set_generation(before);
   return {};
 }
 
@@ -145,6 +147,7 @@ void Vm::begin_removal(MemorySlot& slot) {
   // Who still takes it for a slot maps it before the zap, not after.
   if (!mutant(Mutant::zap_before_readers)) slot_readers_.wait();
   publish();
+  if (mutant(Mutant::delete_keeps_mappings)) return;
   if (settings_.slot_zap_all) {
     zap_everything();
     return;

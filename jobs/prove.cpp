@@ -8,6 +8,9 @@
 #include <fstream>
 #include <optional>
 
+#include "jobs/protocol_schedules.h"
+#include "jobs/refinement_programs.h"
+#include "jobs/saved_schedules.h"
 #include "props/engine_factory.h"
 #include "props/lockstep.h"
 #include "smt/limited_child.h"
@@ -105,8 +108,9 @@ void replay(CounterexampleProgram& counterexample, const ProveOptions& options) 
 
 void make_program(SideRow& side, const smt::Theorem& theorem, const fs::path& folder,
                   std::string_view suffix, const ProveOptions& options) {
-  if (side.proof.result != Result::refuted || !theorem.program) return;
-  side.program.text = theorem.program(side.proof.counterexample);
+  if (side.proof.result != Result::refuted) return;
+  side.program.text = theorem.program ? theorem.program(side.proof.counterexample)
+                                      : refinement_program(theorem.name, side.proof.counterexample);
   if (side.program.text.empty()) return;
   replay(side.program, options);
   if (folder.empty()) return;
@@ -114,6 +118,26 @@ void make_program(SideRow& side, const smt::Theorem& theorem, const fs::path& fo
   fs::create_directories(folder, error);
   const auto path = folder / fmt::format("{}{}.lockstep", theorem.name, suffix);
   if (write_file(path, side.program.text)) side.program.path = path;
+}
+
+/// What the counterexample of a twin does where its defect is, and where it is not.
+void replay_defect(TheoremRow& row, const ProveOptions& options) {
+  auto& twin = row.twin;
+  if (twin.proof.result != Result::refuted) return;
+  report(options, row.theorem.name + ": replay of the twin");
+  twin.replay =
+      replay_twin(row.theorem, twin.proof, row.theorem.scenario ? std::string() : twin.program.text,
+                  {.mutants = options.mutants,
+                   .folder = options.programs,
+                   .limit = options.limits.time,
+                   .stop = options.limits.stop});
+}
+
+/// A protocol that is refuted itself.
+void save_schedule(SideRow& side, const smt::Theorem& theorem, const ProveOptions& options) {
+  if (side.proof.result != Result::refuted || options.failures.empty()) return;
+  const auto saved = schedule_of(theorem, smt::Side::true_rule, side.proof);
+  if (saved) side.schedule = write_schedule(options.failures, theorem.name, print(*saved));
 }
 
 /// cvc5 is slower on shifts by a symbolic amount: so many times the time of Z3.
@@ -164,11 +188,13 @@ TheoremRow prove_one(const smt::Theorem& theorem, const ProveOptions& options,
   row.rule.proof = smt::prove(theorem, smt::Side::true_rule, options.limits);
   row.rule.execution = smt::execute(theorem, smt::Side::true_rule, row.rule.proof);
   make_program(row.rule, theorem, options.failures, "", options);
+  save_schedule(row.rule, theorem, options);
   if (row.rule.proof.absent || row.rule.proof.interrupted) return row;
   report(options, theorem.name + ": twin");
   row.twin.proof = smt::prove(theorem, smt::Side::broken_rule, options.limits);
   row.twin.execution = smt::execute(theorem, smt::Side::broken_rule, row.twin.proof);
   make_program(row.twin, theorem, options.programs, ".twin", options);
+  replay_defect(row, options);
   if (second_opinion) ask_second(row, options);
   return row;
 }

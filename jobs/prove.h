@@ -13,6 +13,7 @@
 #include <tl/expected.hpp>
 #include <vector>
 
+#include "jobs/defect_replay.h"
 #include "props/verdict.h"
 #include "smt/execution.h"
 #include "smt/prover.h"
@@ -42,6 +43,9 @@ struct SideRow {
   smt::Proof proof;
   CounterexampleProgram program;
   smt::Execution execution;  ///< of a counterexample, whether it has a program or not
+  DefectReplay replay;       ///< of the twin's
+  /// Of a refuted protocol: systems run impl's functions, and need no defect to fail.
+  std::filesystem::path schedule;
 };
 
 struct TheoremRow {
@@ -79,6 +83,7 @@ struct ProveOptions {
   std::filesystem::path dump;                      ///< folder for SMT-LIB files; may be empty
   std::filesystem::path programs;                  ///< folder for programs of twins; may be empty
   std::filesystem::path failures = "failures";     ///< for programs of refuted theorems
+  std::filesystem::path mutants;                   ///< see DefectReplayOptions; may be empty
   std::function<void(std::string_view)> progress;  ///< one line at a time; may be empty
   std::function<void(const TheoremRow&)> done;     ///< may be empty
 };
@@ -95,7 +100,7 @@ tl::expected<ProveReport, std::string> prove(const ProveOptions& options);
 bool holds(const TheoremRow& row);
 
 /// pass: all proved (or bounded, where no more is claimed) and all twins refuted,
-/// with programs that replay. fail: a theorem refuted, a twin not. No verdict:
+/// with replays that show each. fail: a theorem refuted, a twin not. No verdict:
 /// the solver is missing, ran out of time or memory, or contradicts the second.
 props::Verdict verdict_of(const ProveReport& report);
 std::string reason_of(const ProveReport& report);

@@ -41,6 +41,12 @@ bool executed(const SideRow& side) {
   return side.proof.result != Result::refuted || side.execution.refutes;
 }
 
+/// Whether the counterexample goes wrong where the defect is, and only there.
+bool replayed(const TheoremRow& row) {
+  const auto& replay = row.twin.replay;
+  return replay.kind != ReplayKind::none && replay.shows && replay.mended;
+}
+
 bool undecided(Result result) {
   return result == Result::timeout || result == Result::unknown || result == Result::vacuous;
 }
@@ -100,7 +106,10 @@ std::string execution_text(const SideRow& side) {
 
 std::string program_text(const TheoremRow& row, const SideRow& side) {
   std::string out = execution_text(side);
-  if (side.program.text.empty()) return out + "    no program of ours shows it\n";
+  if (side.program.text.empty() && !side.schedule.empty()) {
+    return out + fmt::format("    lockstep replay {}\n", side.schedule.string());
+  }
+  if (side.program.text.empty()) return out;
   if (row.theorem.scenario) out += "    a program on the same rule, not of these numbers:\n";
   out += indented(side.program.text, "      ");
   out += fmt::format("    replayed on spec and impl: {}\n", props::headline(side.program.verdict));
@@ -161,6 +170,31 @@ std::string silent_engine(const ProveReport& report) {
   return {};
 }
 
+/// Of a replay that does not say what it must.
+std::string replay_fault(const TheoremRow& row) {
+  const auto& replay = row.twin.replay;
+  if (replay.kind == ReplayKind::none) return "cannot be made: " + replay.reason;
+  if (!replay.shows) return fmt::format("does not show it on {}", replay.with);
+  return "goes wrong without the defect, too";
+}
+
+std::string replay_text(const SideRow& side) {
+  const auto& replay = side.replay;
+  std::string out = wrapped(fmt::format("    replay as {}:", name(replay.kind)),
+                            replay.kind == ReplayKind::none ? replay.reason : replay.with, "     ");
+  if (replay.kind == ReplayKind::none) return out;
+  out += fmt::format("      with the defect {}, without it {}\n",
+                     replay.shows ? "it goes wrong" : "NOTHING HAPPENS",
+                     replay.mended ? "it does not" : "IT GOES WRONG, TOO");
+  if (replay.kind == ReplayKind::function) {
+    return out + wrapped("      no program:", replay.reason, "       ");
+  }
+  if (!replay.text.empty()) out += indented(replay.text, "      ");
+  const auto& path = replay.path.empty() ? side.program.path : replay.path;
+  if (!path.empty()) out += fmt::format("    {} {}\n", replay.command, path.string());
+  return out;
+}
+
 std::string counted(std::size_t count, std::string_view noun) {
   return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
 }
@@ -169,7 +203,7 @@ std::string counted(std::size_t count, std::string_view noun) {
 
 bool holds(const TheoremRow& row) {
   return proved(row) && row.twin.proof.result == Result::refuted && program_holds(row) &&
-         executed(row.twin) && !row.contradicted;
+         executed(row.twin) && replayed(row) && !row.contradicted;
 }
 
 props::Verdict verdict_of(const ProveReport& report) {
@@ -195,8 +229,9 @@ std::string reason_of(const ProveReport& report) {
       return fmt::format("{}: its twin is {}", row.theorem.name, result_text(row.twin.proof));
     }
     return fmt::format("{}: {}", row.theorem.name,
-                       program_holds(row) ? "its twin's counterexample is none when executed"
-                                          : "the program of its twin does not pass");
+                       !program_holds(row)   ? "the program of its twin does not pass"
+                       : !executed(row.twin) ? "its twin's counterexample is none when executed"
+                                             : "the replay of its twin " + replay_fault(row));
   }
   if (report.interrupted) return "interrupted";
   for (const auto& row : report.rows) {
@@ -235,7 +270,7 @@ std::string text_details(const TheoremRow& row) {
   } else if (row.twin.proof.result != Result::refuted) {
     out += paragraph("twin", row.theorem.twin);
     if (!row.twin.proof.reason.empty()) out += paragraph("twin's reason", row.twin.proof.reason);
-  } else if (!program_holds(row) || !executed(row.twin)) {
+  } else if (!program_holds(row) || !executed(row.twin) || !replayed(row)) {
     out += text_twin(row);
   }
   if (row.contradicted) out += "    cvc5 finds a model where Z3 finds none\n";
@@ -245,7 +280,7 @@ std::string text_details(const TheoremRow& row) {
 std::string text_twin(const TheoremRow& row) {
   if (row.twin.proof.result != Result::refuted) return {};
   std::string out = paragraph("twin", row.theorem.twin) + story_text(row.twin);
-  return out + program_text(row, row.twin);
+  return out + program_text(row, row.twin) + replay_text(row.twin);
 }
 
 namespace {
@@ -270,14 +305,15 @@ std::string text_summary(const ProveReport& report) {
                   count(meant_to_be_bounded),
                   count([](const auto& row) { return row.rule.proof.result == Result::refuted; }),
                   count([](const auto& row) { return row.twin.proof.result == Result::refuted; }));
-  const auto programs = [&](bool scenario) {
-    return count([scenario](const auto& row) {
-      return !row.twin.program.text.empty() && row.theorem.scenario == scenario;
-    });
+  const auto programs = count(
+      [](const auto& row) { return !row.twin.program.text.empty() && !row.theorem.scenario; });
+  const auto scenarios =
+      count([](const auto& row) { return !row.twin.program.text.empty() && row.theorem.scenario; });
+  const auto replays = [&](ReplayKind kind) {
+    return count([kind](const auto& row) { return replayed(row) && row.twin.replay.kind == kind; });
   };
-  const auto without = count([](const auto& row) {
-    return row.twin.proof.result == Result::refuted && row.twin.program.text.empty();
-  });
+  const auto without = count(
+      [](const auto& row) { return row.twin.proof.result == Result::refuted && !replayed(row); });
   const auto executions = [&](smt::Execution::Kind kind) {
     return count([kind](const auto& row) {
       return row.twin.execution.kind == kind && row.twin.execution.refutes;
@@ -285,10 +321,12 @@ std::string text_summary(const ProveReport& report) {
   };
   out += fmt::format(
       "counterexamples of twins: {} executed on numbers, {} step by step\n"
-      "  on spec and impl: {} replayed as programs, {} as programs on the same rule,\n"
-      "  {} without a program\n",
+      "  with the defect: {} replayed as programs, {} as schedules, {} as functions,\n"
+      "  {} not\n"
+      "  programs that spec and impl pass: {} of the numbers, {} on the same rule\n",
       executions(smt::Execution::Kind::formula), executions(smt::Execution::Kind::run),
-      programs(false), programs(true), without);
+      replays(ReplayKind::program), replays(ReplayKind::schedule), replays(ReplayKind::function),
+      without, programs, scenarios);
   for (const auto& engine : report.engines) out += replays_on(report, engine);
   if (!report.solver.empty()) {
     out += fmt::format("{}: {:.1f} CPU s\n", report.solver, report.cpu_seconds);
@@ -322,6 +360,12 @@ nlohmann::json execution_name(const smt::Execution& execution) {
 }  // namespace
 
 namespace {
+
+nlohmann::json defect_json(const DefectReplay& replay) {
+  return {{"kind", name(replay.kind)},    {"with", replay.with},      {"shows", replay.shows},
+          {"mended", replay.mended},      {"reason", replay.reason},  {"schedule", replay.text},
+          {"path", replay.path.string()}, {"command", replay.command}};
+}
 
 nlohmann::json replays_json(const SideRow& side) {
   auto replays = nlohmann::json::array();
@@ -361,6 +405,7 @@ nlohmann::json json_rows(const ProveReport& report) {
                       {"numbers", row.twin.execution.text},
                       {"program", row.twin.program.text},
                       {"engines", replays_json(row.twin)},
+                      {"defect", defect_json(row.twin.replay)},
                       {"replay", row.twin.program.text.empty()
                                      ? nlohmann::json(nullptr)
                                      : nlohmann::json(props::name(row.twin.program.verdict))}}},

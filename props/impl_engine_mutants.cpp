@@ -22,6 +22,15 @@ std::vector<AbsentImplMutant> absent_impl_mutants() {
   return all;
 }
 
+std::vector<ImplMutant> impl_twin_defects() {
+  std::vector<ImplMutant> all;
+  for (const impl::MutantInfo& info : impl::twin_defects()) {
+    all.push_back({std::string(info.name), std::string(info.title), std::string(info.history),
+                   info.parallel});
+  }
+  return all;
+}
+
 bool has_impl_mutants() { return impl::has_mutants; }
 
 bool choose_impl_mutant(std::string_view name) {
@@ -29,10 +38,12 @@ bool choose_impl_mutant(std::string_view name) {
     impl::choose_mutant(impl::Mutant::none);
     return true;
   }
-  for (const impl::MutantInfo& info : impl::mutants()) {
-    if (info.name != name) continue;
-    impl::choose_mutant(info.mutant);
-    return true;
+  for (const auto& table : {impl::mutants(), impl::twin_defects()}) {
+    for (const impl::MutantInfo& info : table) {
+      if (info.name != name) continue;
+      impl::choose_mutant(info.mutant);
+      return true;
+    }
   }
   return false;
 }

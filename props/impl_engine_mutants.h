@@ -26,11 +26,15 @@ std::vector<AbsentImplMutant> absent_impl_mutants();
 /// All of them, in their order, whether this build has their code or not.
 std::vector<ImplMutant> impl_mutants();
 
+/// Those that theorems are asked to refute; `history` names the theorems.
+std::vector<ImplMutant> impl_twin_defects();
+
 /// This build has them: the program `lockstep-mutants`, never `lockstep`.
 bool has_impl_mutants();
 
 /// Switch the defect on in this process and in children forked from now on; an
-/// empty name switches every one off. False if there is none of that name.
+/// empty name switches every one off; those of twins have names, too. False if there is
+/// none of that name.
 bool choose_impl_mutant(std::string_view name);
 
 /// The path that Engine::reached() counts where a chosen defect stands.

@@ -139,6 +139,34 @@ bool executes(const Protocol& protocol, const Assignment& run, unsigned steps) {
   return true;
 }
 
+namespace {
+
+Assignment state_at(const Protocol& protocol, const Assignment& run, unsigned moment) {
+  Assignment state;
+  for (const auto& [name, sort] : protocol.state) {
+    state[name] = value_of(run, moment_name(name, moment));
+  }
+  return state;
+}
+
+}  // namespace
+
+Assignment state_at_start(const Protocol& protocol, const Assignment& run) {
+  return state_at(protocol, run, 0);
+}
+
+std::vector<TakenStep> taken_steps(const Protocol& protocol, const Assignment& run,
+                                   unsigned steps) {
+  std::vector<TakenStep> taken;
+  for (unsigned moment = 0; moment < steps; ++moment) {
+    if (!holds(at_moment(protocol, protocol.property, moment), run)) break;
+    const auto choice = value_of(run, choice_name(moment));
+    if (choice >= protocol.transitions.size()) continue;
+    taken.push_back({protocol.transitions[choice].name, state_at(protocol, run, moment + 1)});
+  }
+  return taken;
+}
+
 std::vector<std::string> tell_run(const Protocol& protocol, const Assignment& run, unsigned steps) {
   std::vector<std::string> lines;
   for (unsigned moment = 0; moment <= steps; ++moment) {

@@ -30,6 +30,16 @@ std::vector<Bool> broken_property(const Protocol& protocol);
 /// update computed on numbers, without the solver.
 bool executes(const Protocol& protocol, const Assignment& run, unsigned steps);
 
+/// A transition that a run took, and the state behind it.
+struct TakenStep {
+  std::string transition;
+  Assignment state;
+};
+/// The state at the start of a run.
+Assignment state_at_start(const Protocol& protocol, const Assignment& run);
+/// What a run did up to the violation, in its order.
+std::vector<TakenStep> taken_steps(const Protocol& protocol, const Assignment& run, unsigned steps);
+
 /// A run as lines: one a step, with what it changed, up to the violation.
 std::vector<std::string> tell_run(const Protocol& protocol, const Assignment& run, unsigned steps);
 

@@ -14,9 +14,12 @@ enum Wrong : unsigned {
   generation_published_early,
   slots_freed_early,
   zap_before_invalid,
-  invalid_slot_mapped
+  invalid_slot_mapped,
+  wrap_zapped_late,
+  entry_made_in_swap,
+  generation_read_late
 };
-constexpr std::array<Defect, 5> defects = {{
+constexpr std::array<Defect, 8> defects = {{
     {"wrap-not-zapped", "MMIO SPTEs stay when the generation begins anew",
      "kvm_mmu_invalidate_mmio_sptes(); e1359e2beb8b, 152482580a1b"},
     {"generation-published-early",
@@ -29,10 +32,18 @@ constexpr std::array<Defect, 5> defects = {{
      "kvm_invalidate_memslot(): KVM_MEMSLOT_INVALID is published first"},
     {"invalid-slot-mapped", "a fault maps what stands in a slot that is about to go",
      "2230f9e1171a: no mapping in the invalid window"},
+    {"wrap-zapped-late", "MMIO SPTEs are zapped once the generation that wraps can be seen",
+     "152482580a1b: kvm_arch_memslots_updated() comes before the generation"},
+    {"entry-made-in-swap",
+     "an access makes an MMIO SPTE between the zap of a wrap and the new generation",
+     "make_mmio_spte() as KVM has it: the SPTE is current again a period later"},
+    {"generation-read-late", "an access reads the generation behind the MMIO SPTE",
+     "handle_mmio_page_fault() as KVM has it: a wrap's zap and generation fit between"},
 }};
 
-enum Verbs : std::uint8_t { access, create, remove };
-constexpr std::array<Verb, 3> verbs = {{{"access"}, {"create-slot"}, {"delete-slot"}}};
+enum Verbs : std::uint8_t { access, create, remove, swap_others };
+constexpr std::array<Verb, 4> verbs = {
+    {{"access"}, {"create-slot"}, {"delete-slot"}, {"swap-others", 5, 0b10100}}};
 
 /// Two bits of generation: four swaps wrap.
 constexpr impl::MmioLayout<std::uint64_t> layout = {
@@ -67,6 +78,9 @@ class Memslots final : public SystemBody {
       case create:
         change(Slot::absent, Slot::present);
         break;
+      case swap_others:
+        change_others(command.number);
+        break;
       default:
         change(Slot::present, Slot::absent);
     }
@@ -79,9 +93,12 @@ class Memslots final : public SystemBody {
     const bool was_absent = is_absent_;
     const bool was_present = is_present_;
     const std::scoped_lock reading(srcu_);
+    // In this order: a wrap zaps the SPTE before its generation can be seen.
+    const auto now = [this] { return Ref(*active_.load())->generation.load(); };
+    std::uint64_t generation = has(generation_read_late) ? 0 : now();
     const std::uint64_t spte = spte_.load(std::memory_order_relaxed);
     if (impl::is_mmio(layout, spte)) {
-      const std::uint64_t generation = Ref(*active_.load())->generation.load();
+      if (has(generation_read_late)) generation = now();
       if (impl::mmio_hit(layout, spte, generation)) {
         // MMIO is an answer if there was no slot at some time since.
         if (!was_absent && absent_at_ == absent_before) {
@@ -98,10 +115,12 @@ class Memslots final : public SystemBody {
     const Slot slot = Ref(*active_.load())->slot;
     if (slot == Slot::invalid && !has(invalid_slot_mapped)) return;  // the guest tries again
     const std::scoped_lock held(mmu_lock_);
-    // KVM: make_mmio_spte() asks for the generation anew.
-    spte_.store(slot == Slot::absent ? impl::encode_mmio<std::uint64_t>(
-                                           layout, gfn, 0, Ref(*active_.load())->generation.load())
-                                     : mapped,
+    if (slot != Slot::absent) return spte_.store(mapped, std::memory_order_relaxed);
+    // KVM: make_mmio_spte() asks for the generation anew. impl makes none in a swap.
+    const std::uint64_t made_at = now();
+    const bool swapping = (made_at & impl::update_in_progress) != 0;
+    if (swapping && !has(entry_made_in_swap)) return;
+    spte_.store(impl::encode_mmio<std::uint64_t>(layout, gfn, 0, made_at),
                 std::memory_order_relaxed);
   }
 
@@ -115,9 +134,10 @@ class Memslots final : public SystemBody {
                                         early ? after : before | impl::update_in_progress, slot);
     active_.store(made.node());
     if (!has(slots_freed_early)) srcu_.synchronize();
+    if (has(wrap_zapped_late)) made->generation.store(after);
     // KVM: kvm_arch_memslots_updated(), before the generation can be seen.
     if (impl::generation_wraps(layout, after, spaces) && !has(wrap_not_zapped)) zap_all();
-    if (!early) made->generation.store(after);
+    if (!early && !has(wrap_zapped_late)) made->generation.store(after);
     heap_.free(old);
   }
 
@@ -148,6 +168,12 @@ class Memslots final : public SystemBody {
     swap(to);
     is_absent_ = to == Slot::absent;
     is_present_ = to == Slot::present;
+  }
+
+  /// So many changes of slots elsewhere.
+  void change_others(unsigned count) {
+    const std::scoped_lock held(slots_lock_);
+    for (unsigned i = 0; i < count; ++i) swap(Ref(*active_.load())->slot);
   }
 
   Heap heap_;

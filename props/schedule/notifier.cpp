@@ -14,19 +14,22 @@ enum Wrong : unsigned {
   no_retry,
   sequence_only,
   sequence_at_begin,
-  zap_without_flush
+  zap_without_flush,
+  in_progress_only
 };
-constexpr std::array<Defect, 5> defects = {{
+constexpr std::array<Defect, 6> defects = {{
     {"sequence-read-late", "a fault reads the sequence behind the host's page table",
      "kvm_faultin_pfn(): mmu_invalidate_seq is read first, then smp_rmb()"},
     {"fault-does-not-retry", "a fault maps what it found whatever happened since",
-     "mmu_invalidate_retry_hva()"},
+     "mmu_invalidate_retry_hva() of 6.1, since 6.12 mmu_invalidate_retry_gfn()"},
     {"sequence-only", "a fault does not ask for invalidations that go on",
      "mmu_invalidate_retry(): mmu_invalidate_in_progress"},
     {"sequence-at-begin", "an invalidation counts when it begins, not when it ends",
      "kvm_mmu_invalidate_end()"},
     {"zap-without-flush", "the host's page goes while processors hold its translation",
      "kvm_mmu_notifier_invalidate_range_start(): kvm_flush_remote_tlbs()"},
+    {"in-progress-only", "a fault does not ask for invalidations that have ended since",
+     "mmu_invalidate_retry(): mmu_invalidate_seq"},
 }};
 
 enum Verbs : std::uint8_t { fault, access, invalidate };
@@ -81,7 +84,9 @@ class Notifier final : public SystemBody {
     const std::scoped_lock held(mmu_lock_);
     const int now = sequence_.load(std::memory_order_relaxed);
     const int running = has(sequence_only) ? 0 : in_progress_.get();
-    if (impl::must_retry<int>(running, now, seen) && !has(no_retry)) return;
+    const bool retry =
+        has(in_progress_only) ? running != 0 : impl::must_retry<int>(running, now, seen);
+    if (retry && !has(no_retry)) return;
     spte_.store(page, std::memory_order_release);
   }
 

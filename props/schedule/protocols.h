@@ -16,5 +16,6 @@ extern const System write_tracking_protocol;  ///< write_tracking.cpp
 extern const System split_protocol;           ///< split.cpp
 extern const System notifier_protocol;        ///< notifier.cpp
 extern const System dirty_log_protocol;       ///< dirty_log.cpp
+extern const System unsync_protocol;          ///< unsync.cpp
 
 }  // namespace lockstep::props::schedule

@@ -38,8 +38,9 @@ constexpr std::array<Defect, 8> defects = {{
      "mmu_free_root_page() under mmu_lock"},
 }};
 
-enum Verbs : std::uint8_t { run, fault, switch_root, zap_all };
-constexpr std::array<Verb, 4> verbs = {{{"run", 2}, {"fault", 2}, {"switch-pgd", 2}, {"zap-all"}}};
+enum Verbs : std::uint8_t { run, fault, switch_root, zap_all, zap_root };
+constexpr std::array<Verb, 5> verbs = {
+    {{"run", 2}, {"fault", 2}, {"switch-pgd", 2}, {"zap-all"}, {"zap-root"}}};
 
 constexpr unsigned vcpu_count = 2;
 
@@ -110,13 +111,14 @@ class Roots final : public SystemBody {
  private:
   /// KVM: is_obsolete_sp().
   bool obsolete(const Root& root) const {
-    return impl::is_obsolete(root.invalid, root.generation, generation_.get());
+    return impl::is_obsolete(root.invalid, root.generation,
+                             generation_.load(std::memory_order_relaxed));
   }
 
   Ref<Root> make_root() {
     const std::uint32_t number = ++made_;
     const auto table = heap_.make<Table>("table", number, 0);
-    active_.push_back(heap_.make<Root>("root", number, generation_.get(), table.node(), number));
+    active_.push_back(heap_.make<Root>("root", number, generation_.peek(), table.node(), number));
     return active_.back();
   }
   void free_table(Root& root) {
@@ -136,24 +138,25 @@ class Roots final : public SystemBody {
     if (--root->users.change() == 0 && root->zapped) free_root(root);
   }
 
-  /// KVM: kvm_mmu_free_obsolete_roots(). Asks under mmu_lock, unlike KVM, where
-  /// the request orders the question behind the answer.
+  /// KVM: kvm_mmu_free_obsolete_roots(). Asks without mmu_lock: the request orders
+  /// the question behind the answer.
   void drop_obsolete(Vcpu& vcpu) {
-    const auto ask = [this](const Ref<Root>& root) {
-      const std::scoped_lock held(mmu_lock_);
-      return root && obsolete(*root);
-    };
+    const auto ask = [this](const Ref<Root>& root) { return root && obsolete(*root); };
     for (unsigned i = 0; i < vcpu.mmus.size(); ++i) {
       if (i == 1 && has(guest_mmu_kept)) break;
       Mmu& mmu = vcpu.mmus[i];
       const bool previous = ask(has(previous_roots_kept) ? mmu.current : mmu.previous);
       if (ask(mmu.current)) drop(mmu.current);
+      if (previous && mmu.previous && !mmu.previous.peek().zapped) {
+        listener->warn("a root is dropped as obsolete that nobody zapped");
+      }
       if (previous) drop(mmu.previous);
     }
   }
 
   void command(Command command) override {
     if (command.verb == zap_all) return zap();
+    if (command.verb == zap_root) return zap_oldest();
     Vcpu& vcpu = vcpus_[command.number];
     if (vcpu.busy.exchange(1) != 0) return;
     switch (command.verb) {
@@ -221,7 +224,7 @@ class Roots final : public SystemBody {
     const std::scoped_lock slots(slots_lock_);
     if (has(request_before_invalid)) ask();
     const std::scoped_lock held(mmu_lock_);
-    generation_.set(!generation_.get());
+    generation_.store(!generation_.peek(), std::memory_order_relaxed);
     for (const auto& root : active_) root->zapped = true;
     if (!has(request_before_invalid)) ask();
     for (const auto& root : active_) {
@@ -236,11 +239,26 @@ class Roots final : public SystemBody {
     active_.clear();
   }
 
+  /// KVM: __kvm_mmu_prepare_zap_page() of a root that is not obsolete, and the commit.
+  void zap_oldest() {
+    const std::scoped_lock held(mmu_lock_);
+    if (active_.empty()) return;
+    const Ref<Root> root = active_.front();
+    active_.erase(active_.begin());
+    if (has(request_before_invalid)) ask();
+    root->zapped = true;
+    const bool referenced = root->users.get() != 0;
+    root->invalid = referenced && !has(zapped_root_valid);
+    if (!has(request_before_invalid)) ask();
+    free_table(*root);
+    if (!referenced || has(referenced_root_freed)) free_root(root);
+  }
+
   Heap heap_;
   std::uint32_t made_ = 0;
   Mutex slots_lock_{"slots-lock"};
   SpinLock mmu_lock_{"mmu-lock"};
-  Plain<bool> generation_{false, "generation"};
+  Atomic<bool> generation_{false, "generation"};  ///< changes under mmu_lock
   std::array<Vcpu, vcpu_count> vcpus_;
   std::vector<Ref<Root>> active_;  ///< under mmu_lock
 };

@@ -34,9 +34,9 @@ void SystemBody::thread(unsigned id) {
 }
 
 std::span<const System> systems() {
-  static const std::array<System, 7> all = {
-      page_caches,    root_protocol,     memslot_protocol,  write_tracking_protocol,
-      split_protocol, notifier_protocol, dirty_log_protocol};
+  static const std::array<System, 8> all = {
+      page_caches,    root_protocol,     memslot_protocol,   write_tracking_protocol,
+      split_protocol, notifier_protocol, dirty_log_protocol, unsync_protocol};
   return all;
 }
 

@@ -15,9 +15,10 @@ enum Wrong : unsigned {
   flag_without_release,
   slot_asks_outside_lock,
   enomem_still_registers,
-  second_registrant_starts_anew
+  second_registrant_starts_anew,
+  lock_ends_before_swap
 };
-constexpr std::array<Defect, 5> defects = {{
+constexpr std::array<Defect, 6> defects = {{
     {"flag-before-allocation", "tracking counts as enabled before every slot can be tracked",
      "a364c014a2c1: the flag becomes true strictly after the pointers are set"},
     {"flag-without-release", "the flag is written and read without order",
@@ -28,6 +29,8 @@ constexpr std::array<Defect, 5> defects = {{
      "kvm_page_track_register_notifier(): returns the error first"},
     {"second-registrant-starts-anew", "who registers second allocates what exists",
      "kvm_enable_external_write_tracking(): asks again under the lock"},
+    {"lock-ends-before-swap", "slots_arch_lock is dropped between a slot's metadata and the slot",
+     "kvm_set_memslot(): slots_arch_lock spans allocation and swap"},
 }};
 
 enum Verbs : std::uint8_t { enable, create, follow, no_memory };
@@ -124,11 +127,12 @@ class WriteTracking final : public SystemBody {
     const std::scoped_lock slots(slots_lock_);
     if (made_ == most_slots) return;
     const bool asked = has(slot_asks_outside_lock) && enabled();
-    const std::scoped_lock held(slots_arch_lock_);
+    std::unique_lock held(slots_arch_lock_);
     auto& slot = slots_[made_];
     slot.change().pages = 1;
     const bool wanted = has(slot_asks_outside_lock) ? asked : enabled();
     if (wanted && !allocate_new(slot)) return;
+    if (has(lock_ends_before_swap)) held.unlock();
     ++made_;
     published_.store(static_cast<int>(made_), std::memory_order_release);
   }

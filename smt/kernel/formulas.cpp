@@ -7,6 +7,7 @@
 
 #include "impl/mmio_encoding.h"
 #include "impl/permission_bitmap.h"
+#include "impl/protocol_steps.h"
 #include "impl/reserved_masks.h"
 #include "impl/shadow_geometry.h"
 #include "smt/kernel/role.h"
@@ -20,7 +21,7 @@ using u64 = std::uint64_t;
 #define BIT_ULL(bit) (1ull << (bit))
 #define GENMASK_ULL(high, low) (((~0ull) << (low)) & (~0ull >> (63 - (high))))
 #define WARN_ON(condition) ((void)(condition))
-#define WARN_ON_ONCE(condition) ((void)(condition))
+#define WARN_ON_ONCE(condition) (static_cast<bool>(condition))
 #define BUILD_BUG_ON(condition) ((void)0)
 #define ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))
 #define __always_inline inline
@@ -67,6 +68,14 @@ using gpa_t = u64;
 struct kvm_mmu_page {
   union kvm_mmu_page_role role;
   u64* spt;
+  bool tdp_mmu_page;
+  u8 mmu_valid_gen;
+};
+[[maybe_unused]] static bool is_tdp_mmu_page(const kvm_mmu_page* sp) { return sp->tdp_mmu_page; }
+struct kvm {
+  struct {
+    u8 mmu_valid_gen;
+  } arch;
 };
 static kvm_mmu_page parent_page;
 static kvm_mmu_page* sptep_to_sp(u64*) { return &parent_page; }
@@ -75,7 +84,23 @@ static kvm_mmu_page* sptep_to_sp(u64*) { return &parent_page; }
 struct kvm_vcpu {
   bool smm;
   void* kvm;
+  unsigned long rflags;
+  struct {
+    u32 pkru;
+  } arch;
 };
+#define PFERR_PRESENT_MASK 1u
+#define PFERR_PK_MASK 32u
+#define PFERR_SS_MASK 64u
+#define PFERR_RSVD_BIT 3
+#define PFERR_IMPLICIT_ACCESS (1ull << 48)
+#define PT_USER_SHIFT 2
+#define X86_EFLAGS_AC (1ul << 18)
+#define unlikely(condition) (condition)
+#define static_call(name) name
+#define kvm_x86_call(name) kvm_x86_##name
+static unsigned long kvm_x86_get_rflags(const kvm_vcpu* vcpu) { return vcpu->rflags; }
+static void kvm_mmu_refresh_passthrough_bits(kvm_vcpu*, kvm_mmu*) {}
 static bool is_smm(const kvm_vcpu* vcpu) { return vcpu->smm; }
 static bool is_guest_mode(const kvm_vcpu*) { return false; }
 struct kvm_mmu_role_regs : lockstep::smt::kernel::RoleRegisters<bool> {
@@ -151,6 +176,16 @@ bool mmio_generation() {
   return all.report();
 }
 
+/// ACC_* of the tree.
+u64 kernel_rights_of(unsigned have) {
+  u64 rights = have & (impl::rights::writable | impl::rights::user);
+  if ((have & impl::rights::executable) != 0) rights |= ACC_EXEC_MASK;
+#ifdef ACC_READ_MASK
+  rights |= ACC_READ_MASK;
+#endif
+  return rights;
+}
+
 /// Every register, access and right; where EFER.NX is clear, pages without X do
 /// not occur.
 bool permission_bitmap() {
@@ -175,16 +210,76 @@ bool permission_bitmap() {
       for (unsigned have = 0; have < 8; ++have) {
         const bool x = (have & impl::rights::executable) != 0;
         if (!x && !mmu.nx) continue;
-        u64 kernel_rights = have & (impl::rights::writable | impl::rights::user);
-        if (x) kernel_rights |= ACC_EXEC_MASK;
-#ifdef ACC_READ_MASK
-        kernel_rights |= ACC_READ_MASK;
-#endif
-        const u64 theirs = (mmu.permissions[access] >> kernel_rights) & 1;
+        const u64 theirs = (mmu.permissions[access] >> kernel_rights_of(have)) & 1;
         const u64 ours = (table[index] >> have) & 1;
         all.add(ours == theirs, "registers, access, rights", registers, access, have);
       }
     }
+  }
+  return all.report();
+}
+
+/// Every register, access and right, RFLAGS.AC, implicit accesses, and every key with
+/// each value of its bits of PKRU, among keys that allow and that forbid everything.
+bool permission_check() {
+  Comparison all("permission_fault()");
+  for (unsigned bits = 0; bits < (1u << 12); ++bits) {
+    const auto on = [&](unsigned bit) { return ((bits >> bit) & 1) != 0; };
+    kvm_mmu mmu = {};
+    mmu.wp = on(0);
+    mmu.smep = on(1);
+    mmu.smap = on(2);
+    mmu.nx = on(3);
+    mmu.pke = on(4);
+    const bool write = on(5), user = on(6), fetch = on(7), ac = on(8);
+    const unsigned have = bits >> 9;
+    if (write && fetch) continue;
+    if ((have & impl::rights::executable) == 0 && !mmu.nx) continue;
+#ifdef PERMISSION_BITMASK_TAKES_TDP
+    update_permission_bitmask(&mmu, /*tdp=*/false, /*ept=*/false);
+#else
+    update_permission_bitmask(&mmu, /*ept=*/false);
+#endif
+    update_pkru_bitmask(&mmu);
+    const auto permission = impl::permission_table<u64>(mmu.wp, mmu.smep, mmu.smap);
+    const auto keys = impl::pkru_table<u64>(mmu.pke, mmu.wp);
+    const u64 code = (write ? PFERR_WRITE_MASK : 0) | (user ? PFERR_USER_MASK : 0) |
+                     (fetch ? PFERR_FETCH_MASK : 0);
+    for (unsigned rest = 0; rest < 16 * 4 * 2 * 2; ++rest) {
+      const unsigned key = rest & 15, of_key = (rest >> 4) & 3;
+      const bool others = ((rest >> 6) & 1) != 0, implicit = (rest >> 7) != 0;
+      const u32 pkru = ((others ? ~0u : 0u) & ~(3u << (2 * key))) | (of_key << (2 * key));
+      kvm_vcpu vcpu = {};
+      vcpu.rflags = ac ? X86_EFLAGS_AC : 0;
+      vcpu.arch.pkru = pkru;
+      const u64 theirs = static_cast<u32>(
+          permission_fault(&vcpu, &mmu, static_cast<unsigned>(kernel_rights_of(have)), key,
+                           code | (implicit ? PFERR_IMPLICIT_ACCESS : 0)));
+      const auto index = impl::access_index<u64>(write, user, fetch, ac && !implicit);
+      const u64 ours = impl::denied_bits<u64>(permission[index], keys[index], have,
+                                              u64{key} << entry::protection_key_shift, pkru);
+      all.add(ours == theirs, "case, PKRU, theirs", bits, pkru, theirs);
+    }
+  }
+  return all.report();
+}
+
+/// Every state of a page and of the generation's one bit.
+bool obsolete_page() {
+  Comparison all("is_obsolete_sp()");
+  for (unsigned bits = 0; bits < 16; ++bits) {
+    const auto on = [&](unsigned bit) { return ((bits >> bit) & 1) != 0; };
+    struct kvm vm = {};
+    vm.arch.mmu_valid_gen = on(0);
+    kvm_mmu_page page = {};
+    page.role.word = 0;
+    page.role.invalid = on(1);
+    page.mmu_valid_gen = on(2);
+    page.tdp_mmu_page = on(3);
+    // Pages of the TDP MMU have no generation: they are of the current one.
+    const bool generation = page.tdp_mmu_page ? on(0) : on(2);
+    const bool ours = impl::is_obsolete<bool>(on(1), generation, on(0));
+    all.add(ours == is_obsolete_sp(&vm, &page), "state", bits, ours, 0);
   }
   return all.report();
 }
@@ -381,6 +476,8 @@ int main() {
   equal = lockstep::mmio_generation() && equal;
   equal = lockstep::permission_bitmap() && equal;
   equal = lockstep::pkru_mask() && equal;
+  equal = lockstep::permission_check() && equal;
+  equal = lockstep::obsolete_page() && equal;
   equal = lockstep::reserved_masks() && equal;
   equal = lockstep::written() && equal;
   equal = lockstep::child_role() && equal;

@@ -93,4 +93,16 @@ constexpr W extended_role(const RoleRegisters<BoolOf<W>>& registers) {
          flag(registers.lma && registers.la57, 6) | flag(registers.lma, 7) | 1;
 }
 
+/// A root by its role's word and its table.
+template <typename W>
+struct RootKey {
+  W role, table;
+};
+/// Whether a cached root that has a shadow page serves: a direct one whatever its
+/// table. Obsolete ones have an invalid role, which nobody wants. KVM: is_root_usable().
+template <typename W>
+constexpr BoolOf<W> root_usable(const RootKey<W>& have, const RootKey<W>& want, BoolOf<W> direct) {
+  return have.role == want.role && (direct || have.table == want.table);
+}
+
 }  // namespace lockstep::smt::kernel

@@ -4,6 +4,7 @@
 /// .ci/kernel-formulas cuts the functions out of a tree; none of their text stands
 /// here. What is concrete is enumerated whole; words are symbolic, all 64 bits.
 #include "smt/kernel/access_track.h"
+#include "smt/kernel/role.h"
 #include "smt/kernel/symbolic_word.h"
 
 #include <cstdio>
@@ -133,6 +134,22 @@ template <typename... Any>
   return spte;
 }
 [[maybe_unused]] static u64 make_spte_executable(const u64& spte) { return spte; }
+
+/// A role as is_root_usable() sees it: a word, and one of its bits.
+struct symbolic_role {
+  u64 word, direct;
+};
+struct symbolic_page {
+  symbolic_role role;
+};
+struct kvm_mmu_root_info {
+  u64 pgd, hpa;
+};
+using gpa_t = u64;
+#define VALID_PAGE(page) ((page) != ~0ull)
+static symbolic_page root_page;
+[[maybe_unused]] static symbolic_page* to_shadow_page(const u64&) { return &root_page; }
+[[maybe_unused]] static symbolic_page* root_to_sp(const u64&) { return &root_page; }
 
 #define KERNEL_FUNCTIONS
 #include EXTRACTED
@@ -318,6 +335,23 @@ bool mmio() {
   return equal;
 }
 
+/// Any two roles, tables, and address of the root's page, which has a shadow page.
+bool usable_root() {
+  Equality all("is_root_usable()");
+  const auto word = [](const char* name) { return Word::variable(name); };
+  text::root_page = {{text::u64(word("have.role")), text::u64(0)}};
+  text::kvm_mmu_root_info root = {text::u64(word("have.cr3")), text::u64(word("page"))};
+  const text::symbolic_role role = {text::u64(word("want.role")), text::u64(word("direct"))};
+  const auto run = [&] { return text::is_root_usable(&root, text::u64(word("want.cr3")), role); };
+  Paths::each(run, [&](const Bool& condition, bool theirs) {
+    const Bool ours = root_usable<Word>({.role = word("have.role"), .table = word("have.cr3")},
+                                        {.role = word("want.role"), .table = word("want.cr3")},
+                                        word("direct") != 0);
+    all.add(condition, Bool(theirs) == (ours && word("page") != ~0ull));
+  });
+  return all.report();
+}
+
 /// EPT without accessed and dirty flags: any SPTE of that type.
 bool access_track() {
   Equality mark("mark_spte_for_access_track()"), restore("restore_acc_track_spte()");
@@ -348,5 +382,6 @@ int main() {
   equal = kernel::indices() && equal;
   equal = kernel::mmio() && equal;
   equal = kernel::access_track() && equal;
+  equal = kernel::usable_root() && equal;
   return equal ? 0 : 1;
 }

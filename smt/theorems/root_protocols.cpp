@@ -190,9 +190,12 @@ Protocol generations(const SwapRules& rules) {
   protocol.initial = generation <= mask && swap == 0 && !cached && !faults && !older;
 
   const Word limit = 1ull << 62;
+  // The twin's swap is of another slot: while the gfn's own one changes user space
+  // cannot tell before from behind.
+  const Bool new_slot = rules.publishes_before_zap ? slot : Bool::variable("new-slot");
   step(protocol, "new memslots are published", swap == 0 && generation < limit)
       .set("swap", Int(1))
-      .set("gfn-has-slot", Bool::variable("new-slot"))
+      .set("gfn-has-slot", new_slot)
       .set("vcpu-reads-older-memslots", faults);
   // After synchronize_srcu(): nobody is left who saw the old ones.
   const Bool synchronized = swap == 1 && !older;
