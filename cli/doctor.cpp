@@ -11,9 +11,12 @@
 #include "cli/tools.h"
 #include "cli/verbs.h"
 #include "hw/kernels/cache.h"
+#include "hw/kernels/source.h"
 #include "hw/kernels/tree.h"
 #include "hw/kvm/engine.h"
 #include "hw/kvm/host.h"
+#include "hw/qemu/kernel.h"
+#include "hw/qemu/machine.h"
 #include "props/commit.h"
 #include "props/engine_factory.h"
 
@@ -101,6 +104,37 @@ std::string describe_hosted(nlohmann::json& object) {
   return page;
 }
 
+/// Kernels that QEMU can boot.
+std::string describe_qemu(nlohmann::json& object) {
+  auto kernels = nlohmann::json::array();
+  std::string page;
+  const auto absent = hw::qemu::lacks_qemu();
+  const auto cache = hw::kernels::Cache::standard();
+  if (!cache) return line("qemu", "cannot run: " + cache.error().message);
+  for (const auto& version : hw::kernels::cached_versions(*cache)) {
+    const auto name = "qemu:" + version;
+    const auto tree = hw::kernels::find_tree(*cache, version);
+    const auto source =
+        tree ? hw::kernels::plain_source(*cache, *tree, {}) : tl::unexpected(tree.error());
+    const bool ready = absent.empty() && source.has_value();
+    std::string state =
+        "cannot run: " + (absent.empty() && !source ? source.error().message : absent);
+    if (ready) {
+      state = hw::qemu::is_built(*cache, *source)
+                  ? "ready: its debug kernel is built"
+                  : "ready: the first use builds its debug kernel, which takes minutes";
+    }
+    page += line(name, state);
+    kernels.push_back({{"name", name}, {"ready", ready}, {"reason", ready ? "" : state}});
+  }
+  if (kernels.empty()) {
+    page += line("qemu", absent.empty() ? "no kernel source yet: ./lockstep kernels fetch 6.12"
+                                        : "cannot run: " + absent);
+  }
+  object["qemu"] = std::move(kernels);
+  return page;
+}
+
 std::string describe_host(nlohmann::json& object) {
   std::string page = "\nhost\n";
   auto host = nlohmann::json::object();
@@ -142,6 +176,7 @@ int doctor(const JsonOutput& json) {
     if (!made) unusable += fmt::format("{}{}", unusable.empty() ? "" : ", ", engine);
   }
   page += describe_hosted(object);
+  page += describe_qemu(object);
   if (const auto probe = hw::probe_kvm()) page += describe_kvm(*probe, object);
   page += describe_host(object);
   page += describe_tools(object);

@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "cli/terminal.h"
+#include "hw/qemu/names.h"
 
 namespace lockstep::cli {
 namespace {
@@ -34,10 +35,12 @@ tl::expected<ChosenEngines, std::string> choose_engines(const std::vector<std::s
   chosen.asked = !asked.empty();
   for (const auto& name : asked) {
     if (auto unknown = props::unknown_engine(name)) return tl::unexpected(std::move(*unknown));
-    if (std::ranges::find(chosen.names, name) != chosen.names.end()) {
-      return tl::unexpected(fmt::format("engine '{}' is named twice", name));
+    for (auto& member : hw::qemu_members(name)) {
+      if (std::ranges::find(chosen.names, member) != chosen.names.end()) {
+        return tl::unexpected(fmt::format("engine '{}' is named twice", member));
+      }
+      chosen.names.push_back(std::move(member));
     }
-    chosen.names.push_back(name);
   }
   for (const auto& name : chosen.names) {
     // What the machine lacks shows when the engine is made, as no verdict.

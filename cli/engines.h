@@ -12,6 +12,7 @@
 namespace lockstep::cli {
 
 struct ChosenEngines {
+  /// Of a name that stands for several engines, those.
   std::vector<std::string> names;
   /// Engines that the default would have, were they usable here.
   std::vector<props::Skip> not_run;

@@ -45,6 +45,13 @@ TEST(Engines, UnknownNameSuggestsTheNearest) {
   EXPECT_NE(chosen.error().find("did you mean 'kvm'"), std::string::npos) << chosen.error();
 }
 
+TEST(Engines, AKernelThatBootsIsOneEngineAnMmuMode) {
+  // Of a tree that is not there: preparing it says so, as an input error.
+  const auto chosen = choose_engines({"qemu:./no-such-tree"}, all);
+  ASSERT_FALSE(chosen);
+  EXPECT_FALSE(choose_engines({"qemu:6.1", "qemu-shadow:6.1"}, all));
+}
+
 TEST(Engines, RefusesAnEngineTwice) { EXPECT_FALSE(choose_engines({"impl", "impl"}, all)); }
 
 }  // namespace

@@ -11,7 +11,10 @@
 #include "cli/json_output.h"
 #include "cli/verbs.h"
 #include "hw/kernels/cache.h"
+#include "hw/kernels/source.h"
 #include "hw/kernels/tree.h"
+#include "hw/qemu/kernel.h"
+#include "hw/qemu/machine.h"
 #include "jobs/hosted_scenarios.h"
 #include "jobs/looseness_evidence.h"
 #include "jobs/prove.h"
@@ -30,6 +33,19 @@ struct Item {
   std::string text;
 };
 
+std::string qemu_state(const hw::kernels::Cache& cache, const std::string& version) {
+  if (const auto reason = hw::qemu::lacks_qemu(); !reason.empty()) {
+    return "does not run here: " + reason;
+  }
+  const auto tree = hw::kernels::find_tree(cache, version);
+  const auto source =
+      tree ? hw::kernels::plain_source(cache, *tree, {}) : tl::unexpected(tree.error());
+  if (!source) return "does not run here: " + source.error().message;
+  return fmt::format(
+      "a debug kernel, booted in each MMU mode; {}",
+      hw::qemu::is_built(cache, *source) ? "built" : "its first use builds it: minutes");
+}
+
 std::vector<Item> engines() {
   std::vector<Item> items;
   for (const auto name : props::engine_names()) {
@@ -40,6 +56,9 @@ std::vector<Item> engines() {
   if (const auto cache = hw::kernels::Cache::standard()) {
     for (const auto& version : hw::kernels::cached_versions(*cache)) {
       items.push_back({"hosted:" + version, "the kernel's own KVM, compiled at first use"});
+    }
+    for (const auto& version : hw::kernels::cached_versions(*cache)) {
+      items.push_back({"qemu:" + version, qemu_state(*cache, version)});
     }
   }
   items.push_back({"hosted:PATH", "the KVM of a kernel tree, compiled at first use"});

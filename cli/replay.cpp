@@ -54,6 +54,7 @@ constexpr auto footer =
     "Examples:\n"
     "  lockstep replay failures/FILE\n"
     "  lockstep replay --engine impl --engine kvm FILE\n"
+    "  lockstep replay --engines spec,qemu:6.1 corpus/bugs\n"
     "  lockstep replay corpus/*/*\n";
 
 /// FAIL before no verdict before pass.

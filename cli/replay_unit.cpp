@@ -11,6 +11,8 @@
 #include "cli/read_program.h"
 #include "cli/step_table.h"
 #include "hw/hosted/open.h"
+#include "hw/qemu/names.h"
+#include "props/boot_allowance.h"
 #include "props/child.h"
 #include "props/death.h"
 #include "props/lockstep.h"
@@ -73,23 +75,45 @@ class Runner {
   }
 
   /// Engines that take part. Of those that nobody asked for by name, one that
-  /// lacks something stays out if something other than the spec is left.
+  /// lacks something stays out if something other than the spec is left; and so does
+  /// one MMU mode of a kernel whose other modes can run the program.
   std::uint64_t mask(const Program& program, std::vector<std::string>& skipped) {
     std::uint64_t able = 0;
     bool comparable = false;
     std::vector<std::string> reasons;
+    std::vector<std::size_t> unable;
     for (std::size_t i = 0; i < lockstep_->size(); ++i) {
       const auto& engine = lockstep_->engine(i);
       if (const auto reason = props::lacks(engine.platform(), program)) {
         reasons.push_back(fmt::format("{}: {}", engine.name(), *reason));
+        unable.push_back(i);
       } else {
         able |= 1ull << i;
         comparable = comparable || engine.name() != "spec";
       }
     }
-    if (options_.engines.asked || !comparable) return ~0ull;
-    skipped = std::move(reasons);
-    return able;
+    if (!options_.engines.asked && comparable) {
+      skipped = std::move(reasons);
+      return able;
+    }
+    std::uint64_t wanted = ~0ull;
+    for (std::size_t at = 0; at < unable.size(); ++at) {
+      if (!another_mode_runs(unable[at], able)) continue;
+      wanted &= ~(1ull << unable[at]);
+      skipped.push_back(std::move(reasons[at]));
+    }
+    return wanted;
+  }
+
+  /// Whether one of the able engines is the same kernel in another MMU mode.
+  bool another_mode_runs(std::size_t index, std::uint64_t able) {
+    for (std::size_t i = 0; i < lockstep_->size(); ++i) {
+      if (((able >> i) & 1u) != 0 &&
+          hw::same_qemu_kernel(lockstep_->engine(i).name(), lockstep_->engine(index).name())) {
+        return true;
+      }
+    }
+    return false;
   }
 
   /// The inside of every engine that shows it.
@@ -234,7 +258,8 @@ std::vector<Replayed> replay_unit(const ReplayUnit& unit, const ReplayOptions& o
     reason = child.error();
   } else {
     using Status = props::Channel::Status;
-    const auto deadline = std::chrono::steady_clock::now() + options.deadline;
+    const auto deadline = std::chrono::steady_clock::now() + options.deadline +
+                          props::boot_allowance(options.engines.names);
     Status status = Status::message;
     std::string message;
     while ((status = child->channel().receive(message, deadline)) == Status::message &&

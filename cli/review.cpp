@@ -29,6 +29,8 @@ struct Options {
   std::uint64_t seed = 1;
   std::string failures = "failures";
   std::vector<std::string> expected;
+  bool boot = false;
+  std::string boot_budget = "90s";
   std::string reply;
   JsonOutput json;
 };
@@ -42,12 +44,17 @@ constexpr auto footer =
     "them, or a range of commits of the checkout that --kernel names. A patch\n"
     "that changes how the kernel is built is built by bubblewrap only.\n"
     "\n"
+    "--boot runs what was found and the corpus on debug kernels in QEMU, too:\n"
+    "KASAN, lockdep, the kernel's own warnings, under npt=1, npt=1 tdp_mmu=0 and\n"
+    "npt=0. The first use for a version builds that kernel, which takes minutes.\n"
+    "\n"
     "Exit: 0 pass, 1 FAIL, 2 wrong usage, 3 no verdict.\n"
     "\n"
     "Examples:\n"
     "  lockstep review 0001-KVM-x86-mmu-fix.patch\n"
     "  lockstep review series.mbox --kernel ~/linux --reply answer.txt\n"
     "  lockstep review v6.12..topic --kernel ~/linux\n"
+    "  lockstep review x.patch --boot --boot-budget 3m\n"
     "  lockstep review x.patch --expect 'remote_tlb_flush grows'\n";
 
 int failed(const Options& options, const kernels::KernelError& error) {
@@ -77,6 +84,8 @@ int run(const Options& options) {
   const auto& json = options.json;
   const auto budget = parse_budget(options.budget);
   if (!budget) return input_error(json.target(), "--budget: " + budget.error());
+  const auto boot_budget = parse_budget(options.boot_budget);
+  if (!boot_budget) return input_error(json.target(), "--boot-budget: " + boot_budget.error());
   if (const auto reason = json.unwritable()) return input_error({}, *reason);
   auto submission = jobs::review::read_submission(options.inputs, options.kernel);
   if (!submission) return failed(options, submission.error());
@@ -90,6 +99,7 @@ int run(const Options& options) {
   job.failures = options.failures;
   job.corpus = source_tree() / "corpus";
   job.expected = options.expected;
+  if (options.boot) job.boot = *boot_budget;
   job.stop = &stop_on_interrupt();
   job.progress = [&line](std::string_view text) { line.show(std::string(text)); };
   std::error_code error;
@@ -138,6 +148,11 @@ void add_review(CLI::App& app, int& exit) {
   verb->add_option("--expect", options->expected,
                    "A change that is meant: part of a finding's title, or its kind")
       ->type_name("TEXT");
+  verb->add_flag("--boot", options->boot,
+                 "Boot debug kernels with and without the patch in QEMU, too");
+  verb->add_option("--boot-budget", options->boot_budget, "How long those run programs")
+      ->type_name("TIME")
+      ->capture_default_str();
   verb->add_option("--reply", options->reply, "Write the answer as a mail of 72 columns")
       ->type_name("FILE");
   verb->add_option("--failures", options->failures, "Folder for programs that fail")

@@ -54,6 +54,7 @@ constexpr auto footer =
     "  lockstep run --property page-walk-matrix --engines spec,impl,kvm\n"
     "  lockstep run --property failed-allocations --engines spec,hosted:6.12\n"
     "  lockstep run --property parallel --engines spec,kvm\n"
+    "  lockstep run --engines spec,qemu:6.1 --budget 10m --jobs 1\n"
     "  lockstep run --property schedules --budget 20s\n"
     "  lockstep run --property tables-on-hardware --budget 20s\n"
     "  lockstep run --seed 42 --json result.json\n";
@@ -200,7 +201,7 @@ void add_run(CLI::App& app, int& exit) {
                              "schedules", "schedules-exhaustive", "tables-on-hardware"}))
       ->capture_default_str();
   verb->add_option("--engines", options->engines,
-                   "Engines, with commas: spec, impl, kvm, hosted:6.12")
+                   "Engines, with commas: spec, impl, kvm, hosted:6.12, qemu:6.1")
       ->delimiter(',')
       ->type_name("NAME,...");
   verb->add_option("--budget", options->budget, "How long: 60s, 5m, 8h")

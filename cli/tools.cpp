@@ -9,7 +9,7 @@
 namespace lockstep::cli {
 
 std::span<const Tool> tools() {
-  static constexpr std::array<Tool, 10> all = {{
+  static constexpr std::array<Tool, 11> all = {{
       {"ccache", "ccache", "fast builds after a clean one"},
       {"clang-format-14", "clang-format-14", "the format check of `./lockstep test`"},
       {"clang-tidy", "clang-tidy", "`ninja tidy`"},
@@ -19,6 +19,7 @@ std::span<const Tool> tools() {
       {"bc", "bc", "hosted engines"},
       {"spatch", "coccinelle", "kernel mutants"},
       {"bwrap", "bubblewrap", "reviews of patches that change how a kernel is built"},
+      {"qemu-system-x86_64", "qemu-system-x86", "engines that boot a kernel, review --boot"},
       {"cvc5", "cvc5", "a second opinion on proofs"},
   }};
   return all;

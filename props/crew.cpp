@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <utility>
 
+#include "props/boot_allowance.h"
 #include "props/death.h"
 #include "props/wire.h"
 #include "props/worker_tally.h"
@@ -190,7 +191,8 @@ void Crew::listen(Member& member) {
     break;
   }
   const auto now = Clock::now();
-  if (member.open ? late(member) : now - member.hired > open_deadline) {
+  if (member.open ? late(member)
+                  : now - member.hired > open_deadline + boot_allowance(base_.engines)) {
     bury(member, FindingKind::hang);
   }
 }
@@ -205,8 +207,9 @@ bool Crew::late(Member& member) {
     member.spent_before = spent;
   }
   const auto waited = Clock::now().time_since_epoch() - std::chrono::nanoseconds(started);
-  return waited > case_deadline_ &&
-         (spent - member.spent_before > case_deadline_ || waited > case_deadline_ * patience);
+  const auto booting = boot_allowance(base_.engines);
+  return waited > case_deadline_ && (spent - member.spent_before > case_deadline_ ||
+                                     waited > case_deadline_ * patience + booting);
 }
 
 bool Crew::attend(std::chrono::milliseconds wait) {

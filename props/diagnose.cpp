@@ -6,6 +6,7 @@
 
 #include "props/command_kind.h"
 #include "props/lockstep.h"
+#include "spec/engine_insides.h"
 
 namespace lockstep::props {
 namespace {
@@ -179,10 +180,15 @@ Finding diagnose(FindingKind kind, std::size_t odd, std::span<const Participant>
   finding.engine = std::string(participant.engine->name());
   finding.sides = sides_at(participants, odd, step);
   const auto& shown = participant.shown[step];
-  if (const auto* unexpected = std::get_if<Unexpected>(&shown)) finding.detail = unexpected->what;
+  const auto* const kernel = dynamic_cast<const HasKernelLog*>(participant.engine.get());
+  const auto splat = kernel != nullptr ? kernel->splat() : std::string();
+  const auto* const unexpected = std::get_if<Unexpected>(&shown);
+  if (unexpected != nullptr) finding.detail = splat.empty() ? unexpected->what : splat;
   if (kind == FindingKind::teardown) {
     finding.command_kind = "end";
-    finding.title = "something is left over at the end";
+    finding.title = splat.empty() || unexpected == nullptr
+                        ? "something is left over at the end"
+                        : fmt::format("end: {}", unexpected->what);
     return finding;
   }
   const auto& command = lowered.steps[step].command;
@@ -205,6 +211,10 @@ Finding diagnose(FindingKind kind, std::size_t odd, std::span<const Participant>
   if (admitted.size() == 1 && lists_all(command)) finding.unique = admitted.front();
   finding.title =
       title_of(kind, finding.command_kind, shown, admitted, lowered.steps[step].expected);
+  // The kernel's own words tell one splat from another.
+  if (kind == FindingKind::unexpected && unexpected != nullptr && !splat.empty()) {
+    finding.title = fmt::format("{}: {}", finding.command_kind, unexpected->what);
+  }
   if (kind == FindingKind::refused && all_real_engines_agree(participants, step)) {
     finding.spec_suspect = true;
     finding.title = "spec suspect: " + finding.title;

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include "props/boot_allowance.h"
+
 namespace lockstep::props {
 namespace {
 
@@ -34,6 +36,22 @@ TEST(EngineFactory, OpensTheEnginesThatNeedNothing) {
 TEST(EngineFactory, ShrinksOnTheFastestFirst) {
   EXPECT_EQ(fastest_first({"kvm", "hosted:6.1", "spec", "impl"}),
             (std::vector<std::string>{"impl", "spec", "hosted:6.1", "kvm"}));
+}
+
+TEST(EngineFactory, OnlyKernelsThatBootNeedMoreTime) {
+  EXPECT_EQ(boot_allowance(std::vector<std::string>{"spec", "impl", "kvm", "hosted:6.1"}).count(),
+            0);
+  const auto one = boot_allowance(std::vector<std::string>{"spec", "qemu-shadow:6.1"});
+  EXPECT_GT(one.count(), 0);
+  EXPECT_EQ(boot_allowance(std::vector<std::string>{"qemu-direct:6.1", "qemu-shadow:6.1"}),
+            2 * one);
+}
+
+TEST(EngineFactory, BadNamesOfKernelsThatBootSayWhatIsRight) {
+  const auto bad = unknown_engine("qemu-npt:6.1");
+  ASSERT_TRUE(bad);
+  EXPECT_NE(bad->find("qemu-shadow:6.1"), std::string::npos) << *bad;
+  EXPECT_FALSE(unknown_engine("qemu:6.1"));
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <utility>
 
+#include "props/boot_allowance.h"
 #include "props/death.h"
 #include "props/open_engines.h"
 #include "props/wire.h"
@@ -79,7 +80,8 @@ Outcome Tester::run(std::span<const Program> programs) {
     request.insert(request.begin(), ran_ == 1 ? 'f' : 'r');
     child_->channel().send(request);
     std::string answer;
-    const auto deadline = std::chrono::steady_clock::now() + setup_.deadline;
+    const auto deadline =
+        std::chrono::steady_clock::now() + setup_.deadline + boot_allowance(setup_.engines);
     const auto status = child_->channel().receive(answer, deadline);
     if (status == Channel::Status::message) {
       outcome = outcome_from(nlohmann::json::parse(answer));

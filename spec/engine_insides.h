@@ -40,6 +40,15 @@ class ExportsTables {
   virtual std::unique_ptr<TableExport> export_tables(unsigned vcpu) = 0;
 };
 
+/// An engine that runs a whole kernel.
+class HasKernelLog {
+ public:
+  virtual ~HasKernelLog() = default;
+  /// What the kernel reported of the program that runs or ran last, as its log has it,
+  /// where that is why an observation is Unexpected; empty otherwise.
+  virtual std::string splat() const = 0;
+};
+
 /// An engine that knows what its MMU costs.
 class CountsMemory {
  public:

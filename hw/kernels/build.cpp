@@ -30,8 +30,9 @@ std::string_view trimmed(std::string_view line) {
 }  // namespace
 
 std::string Flavour::key() const {
-  const auto text = fmt::format("{}\n--\n{}\n--\n{}", fmt::join(fragments, "\n"),
-                                fmt::join(cflags, " "), fmt::join(aflags, " "));
+  auto text = fmt::format("{}\n--\n{}\n--\n{}", fmt::join(fragments, "\n"), fmt::join(cflags, " "),
+                          fmt::join(aflags, " "));
+  if (!variables.empty()) text += fmt::format("\n--\n{}", fmt::join(variables, " "));
   return fmt::format("{}-{}", name, content_key(text).substr(0, 8));
 }
 
@@ -72,6 +73,7 @@ Result<void> Build::run_make(std::vector<std::string> words, std::vector<std::st
                    fmt::format("-j{}", std::max(1U, std::thread::hardware_concurrency())),
                    "--no-print-directory",
                    "--output-sync=target"};
+  process.words.insert(process.words.end(), flavour_.variables.begin(), flavour_.variables.end());
   // A patch may break more than one file.
   if (source_.key != source_.base_key) process.words.emplace_back("--keep-going");
   process.words.insert(process.words.end(), words.begin(), words.end());

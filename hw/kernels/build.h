@@ -19,6 +19,8 @@ struct Flavour {
   std::vector<std::string> fragments;  ///< texts, later ones win; usually hosted_fragment() first
   std::vector<std::string> cflags;  ///< for every C file of the kernel (KCFLAGS); no blanks in one
   std::vector<std::string> aflags;  ///< the same for assembler files (KAFLAGS)
+  /// Variables of kbuild's, as NAME=VALUE: what makefiles of the tree set does not count.
+  std::vector<std::string> variables = {};
 
   /// Name and hash: equal flavours build the same from the same source.
   std::string key() const;

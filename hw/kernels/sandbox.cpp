@@ -10,10 +10,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// Of each process: a build of KVM takes a small part of it.
-constexpr unsigned cpu_seconds = 600;
-constexpr std::uint64_t file_bytes = 1ull << 30;
-
 /// Folders whose contents nothing in a build may see.
 std::vector<std::string> hidden_folders() {
   std::vector<std::string> hidden = {"/tmp", "/run", "/var/tmp", "/dev/shm"};
@@ -22,28 +18,13 @@ std::vector<std::string> hidden_folders() {
   return hidden;
 }
 
-std::vector<std::string> bubblewrap() {
-  std::vector<std::string> words = {"prlimit",
-                                    fmt::format("--cpu={}", cpu_seconds),
-                                    fmt::format("--fsize={}", file_bytes),
-                                    "--core=0",
-                                    "bwrap",
-                                    "--unshare-all",
-                                    "--die-with-parent",
-                                    "--new-session",
-                                    "--cap-drop",
-                                    "ALL",
-                                    "--uid",
-                                    "65534",
-                                    "--gid",
-                                    "65534",
-                                    "--ro-bind",
-                                    "/",
-                                    "/",
-                                    "--dev",
-                                    "/dev",
-                                    "--proc",
-                                    "/proc"};
+std::vector<std::string> bubblewrap(const SandboxLimits& limits) {
+  std::vector<std::string> words = {"prlimit", fmt::format("--cpu={}", limits.cpu_seconds),
+                                    fmt::format("--fsize={}", limits.file_bytes), "--core=0"};
+  if (limits.address_space != 0) words.push_back(fmt::format("--as={}", limits.address_space));
+  words.insert(words.end(), {"bwrap", "--unshare-all", "--die-with-parent", "--new-session",
+                             "--cap-drop", "ALL", "--uid", "65534", "--gid", "65534", "--ro-bind",
+                             "/", "/", "--dev", "/dev", "--proc", "/proc"});
   std::error_code error;
   for (const auto& folder : hidden_folders()) {
     if (!fs::is_directory(folder, error)) continue;
@@ -58,7 +39,7 @@ bool sandbox_works() {
   static const bool works = [] {
     if (!installed("bwrap") || !installed("prlimit")) return false;
     Process trial;
-    trial.words = bubblewrap();
+    trial.words = bubblewrap({});
     trial.words.insert(trial.words.end(), {"--", "true"});
     const auto outcome = run(trial);
     return outcome && outcome->ok();
@@ -66,13 +47,14 @@ bool sandbox_works() {
   return works;
 }
 
-Result<Process> sandboxed(Process process, const std::vector<fs::path>& writable) {
+Result<Process> sandboxed(Process process, const std::vector<fs::path>& writable,
+                          const SandboxLimits& limits) {
   if (!sandbox_works()) {
     return machine_error(
         "a patch that changes how the kernel is built runs in a sandbox only, and there is none: "
         "apt-get install bubblewrap (and allow user namespaces)");
   }
-  auto words = bubblewrap();
+  auto words = bubblewrap(limits);
   for (const auto& folder : process.readable) {
     words.insert(words.end(), {"--ro-bind", folder.string(), folder.string()});
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "hw/kvm/engine.h"
 
+#include <cpuid.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -13,6 +14,15 @@ namespace lockstep::hw {
 namespace {
 
 constexpr const char* interpreting_module = "kvm_pvm";
+constexpr const char* emulated_task = "tcg-tss";
+
+/// Whether the processor is QEMU's TCG, by the CPUID leaf of hypervisors.
+bool runs_on_tcg() {
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  __cpuid(0x4000'0000, eax, ebx, ecx, edx);
+  constexpr unsigned tcgt = 0x5447'4354, cgtc = 0x4354'4743, gtcg = 0x4743'5447;
+  return ebx == tcgt && ecx == cgtc && edx == gtcg;
+}
 
 /// Collects features and the reasons for the missing ones.
 class Findings {
@@ -149,9 +159,11 @@ Result<KvmProbe> probe_kvm() {
   probe.host.capabilities = capabilities(kvm->get());
   const bool interpreted = probe.host.vendor_module == interpreting_module;
   probe.style = {.descent = interpreted ? Descent::sregs : Descent::iret,
-                 .interpreted_ring0 = interpreted};
+                 .interpreted_ring0 = interpreted,
+                 .available_task = runs_on_tcg()};
   Platform& platform = probe.platform;
   if (interpreted) platform.deviations.emplace_back(interpreting_module);
+  if (probe.style.available_task) platform.deviations.emplace_back(emulated_task);
   platform.tdp = probe.host.tdp();
   platform.max_maxphyaddr = cpuid->maxphyaddr();
   platform.amd = cpuid->amd();

@@ -21,6 +21,7 @@ constexpr std::uint64_t stop_size = 1;
 /// Bytes of the MOV that starts a code cell.
 constexpr std::uint64_t cell_stop = 5;
 constexpr unsigned emulation_failure = 1;
+constexpr std::uint8_t available_task_type = 9;
 
 EngineError failed(const char* what, int error) {
   return {fmt::format("{}: {}", what, std::strerror(error))};
@@ -83,6 +84,7 @@ Result<void> Vcpu::start(const Configuration& configuration, Gpa root) {
     return tl::unexpected(failed("KVM_GET_SREGS", got.error()));
   }
   set_initial(sregs_, configuration, root, index_);
+  if (style_.available_task) sregs_.tr.type = available_task_type;
   if (const Call set = kvm_call(fd_.get(), KVM_SET_SREGS, &sregs_); !set) {
     return tl::unexpected(failed("KVM_SET_SREGS of the initial state", set.error()));
   }

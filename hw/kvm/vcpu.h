@@ -26,6 +26,9 @@ struct GuestStyle {
   Descent descent = Descent::iret;
   /// Ring 0 is interpreted by an emulator that has no INT3.
   bool interpreted_ring0 = false;
+  /// QEMU's TCG takes no stack from a task state segment that is busy, as every one is
+  /// that a processor uses: it aborts (get_ss_esp_from_tss()).
+  bool available_task = false;
 };
 
 /// One run of one stub.
