@@ -16,10 +16,9 @@ enum Wrong : unsigned {
   zap_before_invalid,
   invalid_slot_mapped,
   wrap_zapped_late,
-  entry_made_in_swap,
-  generation_read_late
+  entry_made_in_swap
 };
-constexpr std::array<Defect, 8> defects = {{
+constexpr std::array<Defect, 7> defects = {{
     {"wrap-not-zapped", "MMIO SPTEs stay when the generation begins anew",
      "kvm_mmu_invalidate_mmio_sptes(); e1359e2beb8b, 152482580a1b"},
     {"generation-published-early",
@@ -37,8 +36,6 @@ constexpr std::array<Defect, 8> defects = {{
     {"entry-made-in-swap",
      "an access makes an MMIO SPTE between the zap of a wrap and the new generation",
      "make_mmio_spte() as KVM has it: the SPTE is current again a period later"},
-    {"generation-read-late", "an access reads the generation behind the MMIO SPTE",
-     "handle_mmio_page_fault() as KVM has it: a wrap's zap and generation fit between"},
 }};
 
 enum Verbs : std::uint8_t { access, create, remove, swap_others };
@@ -93,12 +90,12 @@ class Memslots final : public SystemBody {
     const bool was_absent = is_absent_;
     const bool was_present = is_present_;
     const std::scoped_lock reading(srcu_);
-    // In this order: a wrap zaps the SPTE before its generation can be seen.
+    // In this order: a wrap zaps the SPTE before its generation can be seen. KVM's
+    // handle_mmio_page_fault() reads the generation last.
     const auto now = [this] { return Ref(*active_.load())->generation.load(); };
-    std::uint64_t generation = has(generation_read_late) ? 0 : now();
+    const std::uint64_t generation = now();
     const std::uint64_t spte = spte_.load(std::memory_order_relaxed);
     if (impl::is_mmio(layout, spte)) {
-      if (has(generation_read_late)) generation = now();
       if (impl::mmio_hit(layout, spte, generation)) {
         // MMIO is an answer if there was no slot at some time since.
         if (!was_absent && absent_at_ == absent_before) {
