@@ -16,9 +16,11 @@ std::string_view name(ReviewFinding::Kind kind) {
     case ReviewFinding::Kind::difference:
       return "difference";
     case ReviewFinding::Kind::cost:
+      return "cost";
+    case ReviewFinding::Kind::splat:
       break;
   }
-  return "cost";
+  return "splat";
 }
 
 std::optional<unsigned> invariant_in(std::string_view text) {

@@ -19,6 +19,7 @@ struct ReviewFinding {
     behaviour,   ///< the patched kernel shows what the spec does not admit, the base does not
     difference,  ///< both kernels show what is admitted, and not the same
     cost,        ///< the same programs cost the patched kernel more
+    splat,       ///< the patched kernel, booted, reports what the base does not
   };
   Kind kind = Kind::behaviour;
   std::string title;  ///< one line
@@ -32,7 +33,7 @@ struct ReviewFinding {
   bool expected = false;       ///< declared by --expect
 };
 
-/// "behaviour", "difference", "cost".
+/// "behaviour", "difference", "cost", "splat".
 std::string_view name(ReviewFinding::Kind kind);
 
 /// The number in "invariant 19: ..."; none if the text has no such thing.

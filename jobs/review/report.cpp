@@ -105,6 +105,25 @@ std::string compiled(const PatchReport& row) {
   return text;
 }
 
+nlohmann::json boot_object(const BootReport& boot) {
+  if (!boot.asked) return nullptr;
+  auto modes = nlohmann::json::array();
+  for (const auto& mode : boot.modes) {
+    modes.push_back({{"parameters", mode.parameters},
+                     {"programs", mode.programs},
+                     {"skipped", mode.skipped},
+                     {"base_fails", mode.base_fails},
+                     {"base_finding", mode.base_finding},
+                     {"broken", mode.broken},
+                     {"boot_seconds", mode.boot_seconds},
+                     {"reached", mode.reached}});
+  }
+  return {{"not_run", boot.not_run},
+          {"modes", std::move(modes)},
+          {"build_seconds", boot.build_seconds},
+          {"run_seconds", boot.run_seconds}};
+}
+
 }  // namespace
 
 std::string text_of(const ReviewFinding& finding) {
@@ -160,6 +179,7 @@ std::string text_of_run(const PatchReport& row) {
     if (!reach.never.empty()) text += "    never:\n" + places(reach.never, 6);
   }
   text += power(row.power);
+  text += text_of(row.boot);
   for (const auto& remark : row.remarks) text += wrapped(remark, 4);
   return text;
 }
@@ -251,6 +271,7 @@ nlohmann::json json_patches(const ReviewReport& report) {
                      {{"detected", row.power.detected},
                       {"missed", row.power.missed},
                       {"unmeasured", row.power.unmeasured}}},
+                    {"boot", boot_object(row.boot)},
                     {"remarks", row.remarks},
                     {"programs", row.programs},
                     {"cases", row.cases},

@@ -8,9 +8,17 @@
 
 #include "hw/hosted/build/image_code.h"
 #include "hw/kernels/sandbox.h"
+#include "hw/qemu/engine.h"
+#include "hw/qemu/kernel.h"
+#include "hw/qemu/machine.h"
+#include "hw/qemu/prepare.h"
+#include "jobs/corpus_programs.h"
 #include "jobs/mutant_results.h"
+#include "jobs/review/boot.h"
 #include "jobs/review/examine.h"
 #include "jobs/review/workbench.h"
+#include "props/commit.h"
+#include "props/save.h"
 
 namespace lockstep::jobs::review {
 namespace {
@@ -151,8 +159,93 @@ class Job {
     const auto ran = Clock::now();
     lockstep::jobs::review::examine(**bench, examine, row);
     row.run_seconds = since(ran);
+    if (options_.boot) {
+      if (auto done = boot(row); !done) return done;
+    }
     if (row.reach.code.empty()) return compare_code(**bench, row);
     return {};
+  }
+
+  /// The debug kernel with and without the patch, in QEMU.
+  kernels::Result<void> boot(PatchReport& row) {
+    row.boot.asked = true;
+    if (auto absent = hw::qemu::lacks_qemu(); !absent.empty()) {
+      row.boot.not_run = std::move(absent);
+      return {};
+    }
+    // A patch of a series stands on those before it.
+    for (const auto& patch : report_.patches) {
+      const auto file = hw::qemu::image_file(files_of_diff(patch.step.diff));
+      if (file) return unbootable(row, *file);
+    }
+    if (const auto file = hw::qemu::image_file(files_of_diff(row.step.diff))) {
+      return unbootable(row, *file);
+    }
+    const auto begun = Clock::now();
+    const auto base = hw::qemu::prepare_debug_kernel("qemu:" + options_.kernel, options_.progress);
+    if (!base) {
+      row.boot.not_run = base.error().message;
+      return {};
+    }
+    const auto initramfs = hw::qemu::prepare_initramfs(*cache_);
+    if (!initramfs) return tl::unexpected(initramfs.error());
+    const auto patched =
+        hw::qemu::build_debug_modules(*cache_, stack_->source(), *base, options_.progress);
+    if (!patched) {
+      row.boot.not_run = patched.error().message;
+      return {};
+    }
+    row.boot.build_seconds = since(begun);
+    BootOptions booting;
+    booting.budget = *options_.boot;
+    // After each the kernel boots again: one a mode answers the question.
+    booting.most_findings = 1;
+    booting.progress = options_.progress;
+    booting.stop = options_.stop;
+    for (const auto& finding : row.findings) {
+      if (!finding.path.empty()) booting.programs.push_back({finding.title, finding.program});
+    }
+    for (auto& program : corpus_programs(options_.corpus)) {
+      booting.programs.push_back(std::move(program));
+    }
+    booting.programs = without_hosts(booting.programs);
+    const OpenBooted open = [&](hw::QemuMode mode, std::string_view name) {
+      return hw::qemu::open_booted({.name = std::string(name),
+                                    .mode = mode,
+                                    .kernel = name == Workbench::base_name ? *base : *patched,
+                                    .initramfs = *initramfs});
+    };
+    for (auto& finding : run_booted(booting, open, row.boot)) {
+      save_booted(row, finding);
+      row.findings.push_back(std::move(finding));
+    }
+    return {};
+  }
+
+  static kernels::Result<void> unbootable(PatchReport& row, const std::string& file) {
+    row.boot.not_run = fmt::format(
+        "{} may be compiled into the kernel image; only patches of KVM's own files are booted",
+        file);
+    return {};
+  }
+
+  void save_booted(PatchReport& row, ReviewFinding& finding) const {
+    for (const auto& expected : options_.expected) {
+      finding.expected = finding.expected || finding.title.find(expected) != std::string::npos ||
+                         expected == name(finding.kind);
+    }
+    if (finding.program.steps.empty()) return;
+    const auto program =
+        props::annotated(finding.program, finding.seen,
+                         {fmt::format("lockstep {}, review --boot of: {}", props::lockstep_commit(),
+                                      row.patch.subject)});
+    const auto saved = props::save(options_.failures, props::file_stem(finding.seen), program);
+    if (!saved) {
+      row.remarks.push_back(saved.error());
+      return;
+    }
+    finding.path = *saved;
+    finding.program = program;
   }
 
   /// No changed line can be measured: either the patch changes no code, or it only

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "hw/kernels/error.h"
+#include "jobs/review/boot.h"
 #include "jobs/review/diagnostics.h"
 #include "jobs/review/facts.h"
 #include "jobs/review/finding.h"
@@ -45,6 +46,7 @@ struct PatchReport {
     std::vector<std::string> unmeasured;
   };
   Power power;
+  BootReport boot;
   std::vector<std::string> remarks;  ///< what was masked, not seen again, cut short
   std::uint64_t programs = 0;        ///< run on base and patched beside each other
   std::uint64_t cases = 0;           ///< of the search
@@ -69,8 +71,10 @@ struct ReviewOptions {
   std::chrono::milliseconds budget{40'000};  ///< of running programs, all patches together
   std::uint64_t seed = 1;
   std::filesystem::path failures = "failures";
-  std::filesystem::path corpus;                    ///< folder of programs
-  std::vector<std::string> expected;               ///< titles, kinds or counters that are intended
+  std::filesystem::path corpus;       ///< folder of programs
+  std::vector<std::string> expected;  ///< titles, kinds or counters that are intended
+  /// Boot debug kernels, too, for as long as this.
+  std::optional<std::chrono::milliseconds> boot;
   std::function<void(std::string_view)> progress;  ///< one line at a time; may be empty
   const std::atomic<bool>* stop = nullptr;         ///< not owned
 };

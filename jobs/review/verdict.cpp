@@ -24,6 +24,17 @@ std::size_t undeclared(const PatchReport& row) {
       std::ranges::count_if(row.findings, [](const auto& finding) { return !finding.expected; }));
 }
 
+/// Why a kernel that was to be booted says nothing; empty if it says something.
+std::string not_booted(const PatchReport& row) {
+  if (!row.boot.asked) return {};
+  if (!row.boot.not_run.empty()) return row.boot.not_run;
+  for (const auto& mode : row.boot.modes) {
+    if (!mode.broken.empty()) return fmt::format("{}: {}", mode.parameters, mode.broken);
+    if (mode.programs == 0) return fmt::format("{}: no program ran", mode.parameters);
+  }
+  return {};
+}
+
 bool ran(const PatchReport& row) { return row.compiles == true && row.programs + row.cases != 0; }
 
 /// Which of several it is.
@@ -75,6 +86,10 @@ Outcome without_finding(const ReviewReport& report) {
             fmt::format("no verdict: {}the machine code differs, but no changed line has code "
                         "of its own that could be reached; {} programs as before",
                         which(report, *row), programs)};
+  }
+  if (const auto* row = first(report, [](const auto& p) { return !not_booted(p).empty(); })) {
+    return {none, fmt::format("no verdict: {}not booted: {}", which(report, *row),
+                              first_line(not_booted(*row)))};
   }
   if (code == 0) {
     return {

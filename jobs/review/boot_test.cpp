@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "jobs/review/boot.h"
+
+#include <gtest/gtest.h>
+
+#include "jobs/review/report.h"
+#include "jobs/review/review.h"
+#include "props/model.h"
+#include "props/spec_engine.h"
+#include "spec/engine_insides.h"
+
+namespace lockstep::jobs::review {
+namespace {
+
+constexpr const char* report_text = "WARNING: CPU: 0 PID: 1 at mmu.c:1 f+0x1/0x2 [kvm]";
+
+/// What a booted kernel does wrong, at the first deletion of a slot.
+enum class Fault { none, splat, silent_death };
+
+/// The model's own answers, but for the fault.
+class FakeKernel final : public Engine, public HasKernelLog {
+ public:
+  FakeKernel(std::string_view name, Fault fault, unsigned* died)
+      : name_(name), fault_(fault), died_(died), inner_(1, props::machine_models()) {}
+  std::string_view name() const override { return name_; }
+  const Platform& platform() const override { return inner_.platform(); }
+  Result<void> begin(const Configuration& configuration, bool fresh) override {
+    splat_.clear();
+    return inner_.begin(configuration, fresh);
+  }
+  Result<Observation> execute(const Command& command) override {
+    if (fault_ == Fault::none || !std::holds_alternative<SlotDelete>(command)) {
+      return inner_.execute(command);
+    }
+    if (fault_ == Fault::silent_death) {
+      ++*died_;
+      return tl::unexpected(EngineError{"no answer"});
+    }
+    splat_ = report_text;
+    return Unexpected{"WARNING at mmu.c:1 f"};
+  }
+  Result<Observation> end() override { return inner_.end(); }
+  const std::map<std::string, std::uint64_t>& reached() const override { return reached_; }
+  std::string splat() const override { return splat_; }
+
+ private:
+  std::string name_;
+  Fault fault_;
+  unsigned* died_;
+  props::SpecEngine inner_;
+  std::string splat_;
+  std::map<std::string, std::uint64_t> reached_{{"access pf_fixed", 3}};
+};
+
+NamedProgram deletes_a_slot() {
+  NamedProgram made{"deletes", {}};
+  made.program.steps = {{SlotAdd{.id = 1, .size = 0x1000}, {}, {}, {}},
+                        {SlotDelete{.id = 1}, {}, {}, {}}};
+  return made;
+}
+
+struct Booted {
+  BootReport report;
+  std::vector<ReviewFinding> findings;
+  unsigned deaths = 0;
+};
+
+/// `base` and `patched` fail so in the mode npt=0, and are well in the others.
+Booted run(Fault base, Fault patched) {
+  Booted booted;
+  booted.report.asked = true;
+  BootOptions options;
+  options.programs = {deletes_a_slot()};
+  booted.findings = run_booted(
+      options,
+      [&](hw::QemuMode mode, std::string_view name) -> Result<std::unique_ptr<Engine>> {
+        const auto fault = mode != hw::QemuMode::shadow      ? Fault::none
+                           : name == Workbench::patched_name ? patched
+                                                             : base;
+        return std::make_unique<FakeKernel>(name, fault, &booted.deaths);
+      },
+      booted.report);
+  return booted;
+}
+
+TEST(Boot, EveryModeRunsEveryProgram) {
+  const auto booted = run(Fault::none, Fault::none);
+  EXPECT_TRUE(booted.findings.empty());
+  ASSERT_EQ(booted.report.modes.size(), 3U);
+  EXPECT_EQ(booted.report.modes[0].parameters, "npt=1");
+  EXPECT_EQ(booted.report.modes[1].parameters, "npt=1 tdp_mmu=0");
+  EXPECT_EQ(booted.report.modes[2].parameters, "npt=0");
+  for (const auto& mode : booted.report.modes) EXPECT_EQ(mode.programs, 1U);
+  EXPECT_NE(text_of(booted.report).find("npt=0            1 programs, 0 skipped, 3 faults fixed"),
+            std::string::npos)
+      << text_of(booted.report);
+}
+
+TEST(Boot, ASplatOfThePatchedKernelAloneIsAFindingThatQuotesIt) {
+  const auto booted = run(Fault::none, Fault::splat);
+  ASSERT_EQ(booted.findings.size(), 1U);
+  const auto& finding = booted.findings[0];
+  EXPECT_EQ(finding.kind, ReviewFinding::Kind::splat);
+  EXPECT_EQ(finding.title, "slot delete: WARNING at mmu.c:1 f (booted, npt=0)");
+  EXPECT_NE(finding.detail.find(report_text), std::string::npos) << finding.detail;
+  EXPECT_NE(finding.detail.find("program deletes"), std::string::npos);
+}
+
+TEST(Boot, WhatTheBaseReportsTooIsNoFinding) {
+  const auto booted = run(Fault::splat, Fault::splat);
+  EXPECT_TRUE(booted.findings.empty());
+  EXPECT_EQ(booted.report.modes[2].base_fails, 1U);
+  EXPECT_EQ(booted.report.modes[2].base_finding, "slot delete: WARNING at mmu.c:1 f");
+}
+
+TEST(Boot, AKernelThatDoesNotAnswerIsTriedAgainAndNeverAPass) {
+  const auto booted = run(Fault::none, Fault::silent_death);
+  EXPECT_TRUE(booted.findings.empty());
+  EXPECT_EQ(booted.deaths, 2U);
+  EXPECT_NE(booted.report.modes[2].broken.find("no answer"), std::string::npos);
+  ReviewReport report;
+  PatchReport row;
+  row.tried = row.step.applies = row.relevant = true;
+  row.compiles = true;
+  row.programs = 10;
+  row.reach.code = row.reach.reached = {{"arch/x86/kvm/mmu/mmu.c", 11, false}};
+  report.patches.push_back(row);
+  EXPECT_EQ(verdict_of(report), props::Verdict::pass);
+  report.patches[0].boot = booted.report;
+  EXPECT_EQ(verdict_of(report), props::Verdict::no_verdict);
+  EXPECT_NE(reason_of(report).find("not booted: npt=0"), std::string::npos) << reason_of(report);
+  report.patches[0].boot = {};
+  report.patches[0].boot.asked = true;
+  report.patches[0].boot.not_run = "QEMU is not installed";
+  EXPECT_EQ(verdict_of(report), props::Verdict::no_verdict);
+}
+
+TEST(Boot, ProgramsForSeveralHostsRunOnce) {
+  auto one = deletes_a_slot();
+  auto other = one;
+  one.name = "a.lockstep (amd)";
+  other.name = "a.lockstep (intel)";
+  other.program.configuration.host.vendor = Vendor::intel;
+  const auto plain = without_hosts({one, other});
+  ASSERT_EQ(plain.size(), 1U);
+  EXPECT_EQ(plain[0].name, "a.lockstep");
+}
+
+}  // namespace
+}  // namespace lockstep::jobs::review
