@@ -11,9 +11,10 @@ namespace {
 TEST(EngineFactory, KnowsItsNames) {
   for (const auto name : engine_names()) EXPECT_FALSE(unknown_engine(name)) << name;
   EXPECT_EQ(unknown_engine("kmv"),
-            "unknown engine 'kmv'; valid: hosted:VERSION, impl, kvm, spec; did you mean 'kvm'?");
+            "unknown engine 'kmv'; valid: hosted:VERSION, qemu:VERSION, impl, kvm, spec; did you "
+            "mean 'kvm'?");
   EXPECT_EQ(unknown_engine("quux"),
-            "unknown engine 'quux'; valid: hosted:VERSION, impl, kvm, spec");
+            "unknown engine 'quux'; valid: hosted:VERSION, qemu:VERSION, impl, kvm, spec");
 }
 
 TEST(EngineFactory, KnowsHostedEnginesByKernel) {
