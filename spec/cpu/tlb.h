@@ -21,7 +21,7 @@ struct TlbEntry {
   bool host_readable = true;
 };
 
-/// Direct-mapped by linear page; tagged by PCID, except global translations, and by what
+/// Direct-mapped by linear page and context; tagged by PCID, except global translations, and by what
 /// the second dimension was walked from (SDM "Information That May Be Cached": EP4TA; APM
 /// "TLB Control": ASID), globals too.
 class Tlb {
@@ -41,7 +41,7 @@ class Tlb {
   void insert(Gva gva, unsigned pcid, const TlbEntry& entry) {
     slots_[index(gva)] = {gva >> page_shift, generation_, context_, pcid, entry};
   }
-  /// Forget one page, as a #PF on it does.
+  /// Forget one page in this context, as a #PF on it does.
   void drop(Gva gva) { slots_[index(gva)].generation = 0; }
 
   /// INVLPG and INVPCID type 0: every piece of the page that holds `gva`;
@@ -75,8 +75,10 @@ class Tlb {
   };
   static constexpr std::size_t size = 256;
 
-  static std::size_t index(Gva gva) {
-    return (gva >> page_shift ^ gva >> 21 ^ gva >> 30 ^ gva >> 39) % size;
+  /// Of what a context remembers of a page; two contexts do not take each other's place.
+  std::size_t index(Gva gva) const {
+    const std::uint64_t page = gva >> page_shift ^ gva >> 21 ^ gva >> 30 ^ gva >> 39;
+    return (page ^ context_ ^ context_ >> page_shift) % size;
   }
   bool live(const Slot& slot) const { return slot.generation == generation_; }
   static bool matches(const Slot& slot, unsigned pcid) {
