@@ -21,9 +21,9 @@ struct TlbEntry {
   bool host_readable = true;
 };
 
-/// Direct-mapped by linear page and context; tagged by PCID, except global translations, and by what
-/// the second dimension was walked from (SDM "Information That May Be Cached": EP4TA; APM
-/// "TLB Control": ASID), globals too.
+/// Direct-mapped by linear page and context; tagged by PCID, except global translations, and by
+/// what the second dimension was walked from (SDM "Information That May Be Cached": EP4TA; APM "TLB
+/// Control": ASID), globals too.
 class Tlb {
  public:
   /// `seed` decides which entries an eviction hits.
