@@ -35,7 +35,8 @@ constexpr std::array<Defect, 7> defects = {{
      "152482580a1b: kvm_arch_memslots_updated() comes before the generation"},
     {"entry-made-in-swap",
      "an access makes an MMIO SPTE between the zap of a wrap and the new generation",
-     "make_mmio_spte() as KVM has it: the SPTE is current again a period later"},
+     "make_mmio_spte() as KVM has it: the SPTE is current again a period later",
+     /*commands, over a period of generations=*/8},
 }};
 
 enum Verbs : std::uint8_t { access, create, remove, swap_others };

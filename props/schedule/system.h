@@ -36,6 +36,7 @@ struct Defect {
   std::string_view name;     ///< as on the command line; unique among all systems
   std::string_view title;    ///< what the defect does
   std::string_view history;  ///< the bug that it stands for
+  std::size_t commands = 6;  ///< its shortest schedule must have no more
 };
 
 /// No defect; else an index in System::defects.

@@ -50,8 +50,7 @@ TEST_P(EachDefect, IsFoundAndShrunkAndReplayed) {
   const std::string text = print(found.saved);
   std::size_t commands = 0;
   for (const auto& thread : found.saved.threads) commands += thread.size();
-  // A period of generations must pass for one of them.
-  EXPECT_LE(commands, 8u) << text;
+  EXPECT_LE(commands, system->defects[defect].commands) << text;
   EXPECT_LE(found.preemptions, 4u) << text;
 
   const auto parsed = parse_saved(text);
