@@ -15,6 +15,9 @@ TEST(KnownRaces, AreToldByTheirFunctionsInEitherOrder) {
 TEST(KnownRaces, AnotherPairIsNone) {
   EXPECT_EQ(known_race("make_mmio_spte", "make_mmio_spte"), nullptr);
   EXPECT_EQ(known_race("track_possible_nx_huge_page", "track_possible_nx_huge_page"), nullptr);
+  EXPECT_EQ(known_race("kvm_mmu_notifier_invalidate_range_start",
+                       "kvm_mmu_notifier_invalidate_range_start"),
+            nullptr);
   EXPECT_EQ(known_race("make_mmio_spte_more", "kvm_swap_active_memslots"), nullptr);
   EXPECT_EQ(known_race("", ""), nullptr);
 }
