@@ -8,22 +8,27 @@
 #include <linux/rwsem.h>
 #include <linux/sched.h>
 #include <linux/spinlock.h>
+#include <asm/processor-flags.h>
 #include "shim.h"
 #include "schedule.h"
 
 int hosted_locks_held;
+extern unsigned long hosted_flags;
 
 void hosted_wait(const char *what, const void *lock) {
   hosted_fail(HOSTED_STUCK, "%s of %px waits for what nobody can give", what, lock);
 }
 
-/* Sleeping is an error while preemption is off or under an RCU reader. */
+/* Sleeping is an error while preemption or interrupts are off, under an RCU reader and in
+ * a notifier that must not block. */
 void hosted_may_sleep(const char *what) {
 #ifdef CONFIG_PREEMPT_COUNT
   if (preempt_count())
     hosted_fail(HOSTED_LOCKING, "%s that may sleep while atomic (preempt_count %x)", what,
                 preempt_count());
 #endif
+  if (!(hosted_flags & X86_EFLAGS_IF))
+    hosted_fail(HOSTED_LOCKING, "%s that may sleep with interrupts off", what);
   if (hosted_must_not_block)
     hosted_fail(HOSTED_LOCKING, "%s that may sleep in a notifier that must not block", what);
 }
