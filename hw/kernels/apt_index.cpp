@@ -142,7 +142,12 @@ Result<std::vector<std::string>> update(const Cache& cache, const Progress& prog
   process.on_line = downloads_of(progress);
   const auto outcome = run(process);
   if (!outcome) return tl::unexpected(outcome.error());
-  return complaints(*outcome);
+  auto said = complaints(*outcome);
+  // Ended before it could complain, an update has not made the index fresh.
+  if (said.empty() && !outcome->ok()) {
+    said.push_back(fmt::format("apt-get update failed: {}", outcome->last_words()));
+  }
+  return said;
 }
 
 /// Suites of the packages, from lines "PACKAGE | VERSION | URI SUITE/main ARCH Packages".

@@ -49,6 +49,10 @@ Result<Build> Build::open(const Cache& cache, Source source, Flavour flavour,
     const auto warm = cache.build(folder_key(source.base_key));
     const auto started = start_warm(warm, source.base_path, folder, source.path, progress);
     if (!started) return tl::unexpected(started.error());
+    // The base may have been compiled after these files were written.
+    for (const auto& name : source.changed) {
+      fs::last_write_time(source.path / name, fs::file_time_type::clock::now(), error);
+    }
   }
   if (const auto room = require_space(folder, build_bytes, "a build"); !room) {
     return tl::unexpected(room.error());
@@ -93,6 +97,11 @@ Result<void> Build::run_make(std::vector<std::string> words, std::vector<std::st
   if (constexpr int by_signal = 128; outcome->status >= by_signal) {
     return machine_error(fmt::format("the build of linux {} was ended by signal {}",
                                      source_.tree.release, outcome->status - by_signal));
+  }
+  // A full disk breaks any tree.
+  if (const auto full = line_about(outcome->err + outcome->out, "No space left on device");
+      !full.empty()) {
+    return machine_error(fmt::format("linux {} cannot be built: {}", source_.tree.release, full));
   }
   auto reason = first_error(outcome->err, source_.path);
   if (reason.empty()) reason = first_error(outcome->out, source_.path);

@@ -85,6 +85,20 @@ TEST_F(BuildTest, APatchCompilesOnlyWhatItChanges) {
             command->words.end());
 }
 
+// A review applies the patch, and builds the base when it first wants to run it: objects
+// of the base that are younger than the patch must not stand for the patched ones.
+TEST_F(BuildTest, APatchThatIsOlderThanTheBasesObjectsIsCompiled) {
+  const auto tree = find_tree(cache_, "6.1");
+  auto source = patched_source(cache_, *tree, patch, {});
+  ASSERT_TRUE(source);
+  { ASSERT_TRUE(open()->make_kvm({})); }
+  auto patched = Build::open(cache_, *std::move(source), {"plain", {"CONFIG_KVM=y\n"}, {}, {}}, {});
+  ASSERT_TRUE(patched) << patched.error().message;
+  fs::remove(patched->folder() / "compiled");
+  ASSERT_TRUE(patched->make_kvm({}));
+  EXPECT_EQ(compiled(*patched), "arch/x86/kvm/x86\n");
+}
+
 TEST_F(BuildTest, RefusedWishesAreAnError) {
   const auto build = open("", {"plain", {"CONFIG_KVM=y\nCONFIG_REFUSED=y\n"}, {}, {}});
   ASSERT_FALSE(build);
@@ -132,6 +146,22 @@ TEST_F(BuildTest, ABuildThatASignalEndedBlamesNoPatch) {
   ASSERT_FALSE(made);
   EXPECT_EQ(made.error().cause, KernelError::Cause::machine) << made.error().message;
   EXPECT_NE(made.error().message.find("ended by signal 15"), std::string::npos)
+      << made.error().message;
+}
+
+TEST_F(BuildTest, AFullDiskBlamesNoPatch) {
+  auto build = open(patch);
+  ASSERT_TRUE(build) << build.error().message;
+  folder_.program("bin/make",
+                  "echo 'x86.c:1:1: error: x' >&2\n"
+                  "echo 'fatal error: error writing to /tmp/a.s: No space left on device' >&2\n"
+                  "exit 2\n");
+  const auto path = (folder_.path() / "bin").string() + ":" + std::getenv("PATH");
+  const Variable full("PATH", path.c_str());
+  const auto made = build->make_kvm({});
+  ASSERT_FALSE(made);
+  EXPECT_EQ(made.error().cause, KernelError::Cause::machine) << made.error().message;
+  EXPECT_NE(made.error().message.find("/tmp/a.s: No space left on device"), std::string::npos)
       << made.error().message;
 }
 

@@ -60,6 +60,14 @@ std::string first_error(std::string_view said, const std::filesystem::path& sour
   return lines.empty() ? "" : std::string(lines.back());
 }
 
+std::string line_about(std::string_view said, std::string_view words) {
+  const auto at = said.find(words);
+  if (at == std::string_view::npos) return {};
+  const auto before = said.substr(0, at).rfind('\n');
+  const auto begin = before == std::string_view::npos ? 0 : before + 1;
+  return std::string(said.substr(begin, said.find('\n', at) - begin));
+}
+
 std::string missing_package(std::string_view said) {
   constexpr std::pair<std::string_view, std::string_view> marks[] = {
       {"gelf.h: No such file", "libelf-dev"},

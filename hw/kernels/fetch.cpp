@@ -160,13 +160,15 @@ Result<Fetched> fetch(const Cache& cache, std::string_view version, const Progre
   if (auto there = cached(cache, version)) return std::move(*there);
   const auto index = read_apt_index(cache, /*refresh=*/false, progress);
   std::error_code error;
-  if (!index && !fs::exists(installed_tarball(version), error)) {
-    return tl::unexpected(index.error());
-  }
   const auto* found = index ? index->find(version) : nullptr;
-  if (index && found == nullptr) {
-    return input_error(fmt::format("Debian has no package linux-source-{}; there are {}", version,
-                                   known_versions(*index)));
+  if (found == nullptr && !fs::exists(installed_tarball(version), error)) {
+    if (!index) return tl::unexpected(index.error());
+    auto message = fmt::format("Debian has no package linux-source-{}; there are {}", version,
+                               known_versions(*index));
+    if (index->warnings.empty()) return input_error(std::move(message));
+    // What apt could not ask may have it.
+    return machine_error(fmt::format("{}; apt could not get all of the index:\n{}", message,
+                                     fmt::join(index->warnings, "\n")));
   }
   const auto lock = Lock::take(cache.source(version).string() + ".lock", progress);
   if (!lock) return tl::unexpected(lock.error());

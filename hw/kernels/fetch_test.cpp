@@ -143,6 +143,24 @@ TEST_F(Fetch, QuotesAptWhenTheNetworkIsAway) {
   EXPECT_FALSE(folder_.has("cache/apt/updated"));
 }
 
+// What apt could not ask may have the version that the rest lacks.
+TEST_F(Fetch, AnIndexWithHolesIsNoProofThatAVersionLacks) {
+  apt("  update) echo 'E: Failed to fetch mirror: no such host' >&2; exit 100 ;;\n");
+  const auto unknown = fetch(cache_, "8.8", {});
+  ASSERT_FALSE(unknown);
+  EXPECT_EQ(unknown.error().cause, KernelError::Cause::machine);
+  EXPECT_NE(unknown.error().message.find("no such host"), std::string::npos)
+      << unknown.error().message;
+}
+
+TEST_F(Fetch, AnUpdateThatIsEndedLeavesNoFreshIndex) {
+  apt("  update) kill -TERM $$ ;;\n");
+  const auto index = read_apt_index(cache_, false, {});
+  ASSERT_TRUE(index) << index.error().message;
+  EXPECT_EQ(index->warnings.size(), 1U);
+  EXPECT_FALSE(folder_.has("cache/apt/updated"));
+}
+
 TEST_F(Fetch, QuotesAptWhenADownloadFails) {
   apt("  update) ;;\n  download) echo 'E: Hash Sum mismatch' >&2; exit 100 ;;\n");
   const auto failed = fetch(cache_, "6.1", {});
