@@ -248,7 +248,12 @@ class Job {
     }
     if (!mutation) return refused(std::move(row), mutation.error());
     if (mutation->files.empty()) {
-      row.state = MutantRow::State::absent;
+      const auto function = kernels::function_there(tree_, mutant);
+      if (!function) return tl::unexpected(function.error());
+      row.state = function->empty() ? MutantRow::State::absent : MutantRow::State::refused;
+      if (!function->empty()) {
+        row.finding = fmt::format("changes nothing, though {}() is there", *function);
+      }
       return row;
     }
     const auto source = overlay_->hold(*mutation);

@@ -27,7 +27,7 @@ namespace lockstep::jobs {
 struct MutantRow {
   enum class State : std::uint8_t {
     absent,   ///< the tree lacks the code: nothing changed
-    refused,  ///< it does not compile or link
+    refused,  ///< it does not apply where its function is, or does not compile or link
     ran,
     no_verdict  ///< the machine or Lockstep failed, not the mutant; `finding` says how
   };

@@ -74,7 +74,7 @@ std::string_view group(int rank) {
                                          "not reached",
                                          "no line to measure",
                                          "detected",
-                                         "does not compile",
+                                         "does not apply or compile",
                                          "absent from this kernel",
                                          "no verdict"};
   return titles[rank];
@@ -85,7 +85,8 @@ std::string_view group(int rank) {
 props::Verdict verdict_of(const KernelMutantsReport& report) {
   const auto counts = count(report);
   if (counts.missed != 0) return props::Verdict::fail;
-  if (report.interrupted || counts.no_verdict + counts.unmeasured != 0 || counts.reached == 0) {
+  if (report.interrupted || counts.no_verdict + counts.unmeasured + counts.refused != 0 ||
+      counts.reached == 0) {
     return props::Verdict::no_verdict;
   }
   return props::Verdict::pass;
@@ -100,6 +101,7 @@ std::string reason_of(const KernelMutantsReport& report) {
     text += fmt::format(", {} not detected and perhaps not reached", counts.unmeasured);
   }
   if (counts.excused != 0) text += fmt::format(", {} cannot be yet", counts.excused);
+  if (counts.refused != 0) text += fmt::format(", {} cannot be built", counts.refused);
   if (counts.no_verdict != 0) text += fmt::format(", {} without a verdict", counts.no_verdict);
   if (report.interrupted) text += "; interrupted";
   return text;
@@ -113,7 +115,7 @@ std::string text_report(const KernelMutantsReport& report) {
                       report.engine == "impl" ? report.release : "linux " + report.release,
                       report.seconds, median_seconds(report));
   if (counts.absent + counts.refused != 0) {
-    text += fmt::format("{} absent from this kernel, {} do not compile\n", counts.absent,
+    text += fmt::format("{} absent from this kernel, {} do not apply or compile\n", counts.absent,
                         counts.refused);
   }
   if (!report.base_findings.empty()) {

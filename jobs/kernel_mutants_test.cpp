@@ -50,6 +50,16 @@ TEST(KernelMutants, PassOnlyIfAllThatWereReachedWereDetected) {
   EXPECT_EQ(verdict_of(report({})), Verdict::no_verdict);
 }
 
+TEST(KernelMutants, WhatCannotBeBuiltIsNoPass) {
+  auto refused = row("refused", std::nullopt, false);
+  refused.state = MutantRow::State::refused;
+  refused.finding = "changes nothing, though f() is there";
+  const auto made = report({row("found", true, true), refused});
+  EXPECT_EQ(verdict_of(made), Verdict::no_verdict);
+  EXPECT_EQ(reason_of(made), "1 of 1 mutants reached, 1 detected, 1 cannot be built");
+  EXPECT_NE(text_report(made).find("f() is there"), std::string::npos) << text_report(made);
+}
+
 TEST(KernelMutants, AReasonExcusesWhatNothingDetectsAndIsPrinted) {
   auto excused = row("excused", true, false);
   excused.why_not = "programs cannot write the entries of a ring, and what else it takes to pass";

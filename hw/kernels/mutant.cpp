@@ -4,7 +4,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cctype>
 #include <regex>
+#include <sstream>
 
 #include "hw/kernels/cache.h"
 #include "hw/kernels/process.h"
@@ -119,6 +121,25 @@ Result<std::vector<Mutant>> list_mutants(const fs::path& folder) {
   if (error) return machine_error(fmt::format("{}: {}", folder.string(), error.message()));
   std::ranges::sort(mutants, {}, &Mutant::name);
   return mutants;
+}
+
+Result<std::string> function_there(const Tree& tree, const Mutant& mutant) {
+  for (const auto& file : mutant.files) {
+    std::error_code error;
+    if (!fs::exists(tree.path / file, error)) continue;
+    const auto text = read_file(tree.path / file);
+    if (!text) return tl::unexpected(text.error());
+    std::istringstream names(mutant.reached_by);
+    for (std::string name; std::getline(names, name, '|');) {
+      // A word: the end of a longer name is another function.
+      for (auto at = text->find(name + "("); at != std::string::npos;
+           at = text->find(name + "(", at + 1)) {
+        const char before = at == 0 ? ' ' : (*text)[at - 1];
+        if (before != '_' && std::isalnum(static_cast<unsigned char>(before)) == 0) return name;
+      }
+    }
+  }
+  return std::string();
 }
 
 Result<Mutation> mutate(const Tree& tree, const Mutant& mutant, const fs::path& scratch) {

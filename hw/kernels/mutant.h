@@ -49,6 +49,11 @@ struct Mutation {
 Result<Mutation> mutate(const Tree& tree, const Mutant& mutant,
                         const std::filesystem::path& scratch);
 
+/// The function of `reached-by` that the mutant's files define or call in this tree;
+/// empty if there is none, as where a kernel lacks the code. A mutation without files
+/// although a function is there is a semantic patch that fits the tree no more.
+Result<std::string> function_there(const Tree& tree, const Mutant& mutant);
+
 /// FNAME(x) as FNAME_x and back: Coccinelle cannot parse a function whose name a
 /// macro makes.
 std::string plain_names(std::string_view text);

@@ -90,6 +90,19 @@ TEST(Mutant, AbsentCodeChangesNothing) {
   EXPECT_TRUE(made->files.empty());
 }
 
+TEST(Mutant, TellsWhetherItsFunctionIsThere) {
+  const TestFolder folder;
+  Tree tree;
+  tree.path = folder.path() / "tree";
+  auto mutant = *parse_mutant("x", header);
+  mutant.reached_by = "kvm_zap_all|zap_all";
+  EXPECT_EQ(function_there(tree, mutant).value_or("?"), "");
+  folder.file("tree/arch/x86/kvm/mmu/mmu.c", "int a = __zap_all(2);\nint kvm_zap_all;\n");
+  EXPECT_EQ(function_there(tree, mutant).value_or("?"), "");
+  folder.file("tree/arch/x86/kvm/mmu/mmu.c", "int a = __zap_all(2) + zap_all(3);\n");
+  EXPECT_EQ(function_there(tree, mutant).value_or("?"), "zap_all");
+}
+
 TEST(Mutant, CoccinelleIsNamedWhereItLacks) {
   const TestFolder folder;
   const Variable variable("PATH", folder.path().c_str());
