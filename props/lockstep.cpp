@@ -10,6 +10,7 @@
 
 #include "props/diagnose.h"
 #include "props/participant.h"
+#include "spec/engine_insides.h"
 
 namespace lockstep::props {
 
@@ -277,9 +278,13 @@ bool Lockstep::State::judge(const Part& part, const RunOptions& options, Outcome
       participant.judgement = participant.model->judge(lowered.steps[part.first].command,
                                                        participant.shown[part.first]);
     }
-    // Where the model says nothing, losing the vCPU is no finding either; faults
-    // without end are admitted where KVM is known for them.
-    if ((lost && participant.judgement.kind != Kind::undecided) ||
+    // Where the model says nothing, losing the vCPU is no finding either, unless the
+    // kernel itself complains; faults without end are admitted where KVM is known for
+    // them.
+    const auto* const log =
+        lost ? dynamic_cast<const HasKernelLog*>(participant.engine.get()) : nullptr;
+    const bool complains = log != nullptr && !log->splat().empty();
+    if ((lost && (complains || participant.judgement.kind != Kind::undecided)) ||
         (stuck && participant.judgement.kind == Kind::refused)) {
       participant.judgement = {Kind::refused, ""};
       if (other == nobody || what == FindingKind::expectation) {

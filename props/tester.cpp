@@ -83,16 +83,22 @@ Outcome Tester::run(std::span<const Program> programs) {
     const auto deadline =
         std::chrono::steady_clock::now() + setup_.deadline + boot_allowance(setup_.engines);
     const auto status = child_->channel().receive(answer, deadline);
+    std::optional<Outcome> told;
     if (status == Channel::Status::message) {
-      outcome = outcome_from(nlohmann::json::parse(answer));
+      told = read_outcome(answer);
+    }
+    if (told) {
+      outcome = *std::move(told);
       if (!outcome.broken.empty()) child_.reset();
     } else {
       const bool hung = status == Channel::Status::timeout;
       child_->end();
+      const auto how = status == Channel::Status::message ? "gave an answer that is none"
+                       : hung                             ? "hung"
+                                                          : child_->how();
       outcome.verdict = Verdict::fail;
-      outcome.finding =
-          death(hung ? FindingKind::hang : FindingKind::crash, *position_.get(), setup_.engines,
-                program, hung ? "hung" : child_->how(), child_->last_words());
+      outcome.finding = death(hung ? FindingKind::hang : FindingKind::crash, *position_.get(),
+                              setup_.engines, program, how, child_->last_words());
       child_.reset();
     }
     const bool skipped = outcome.verdict == Verdict::no_verdict && !outcome.skips.empty();

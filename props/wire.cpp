@@ -178,6 +178,14 @@ Outcome outcome_from(const json& wire) {
   return outcome;
 }
 
+std::optional<Outcome> read_outcome(const std::string& text) {
+  try {
+    return outcome_from(json::parse(text));
+  } catch (const json::exception&) {
+    return std::nullopt;
+  }
+}
+
 std::string text_of(const json& wire) {
   return wire.dump(-1, ' ', false, json::error_handler_t::replace);
 }

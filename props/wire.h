@@ -4,6 +4,7 @@
 #pragma once
 
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 
 #include "props/finding.h"
@@ -23,6 +24,8 @@ Platform platform_from(const nlohmann::json& wire);
 
 nlohmann::json to_wire(const Outcome& outcome);
 Outcome outcome_from(const nlohmann::json& wire);
+/// Of a child that runs code which nobody read: none if the text is no outcome.
+std::optional<Outcome> read_outcome(const std::string& text);
 
 /// Text of a message; invalid UTF-8 is replaced.
 std::string text_of(const nlohmann::json& wire);

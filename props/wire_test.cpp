@@ -56,6 +56,16 @@ TEST(Wire, OutcomesComeBack) {
   EXPECT_TRUE(back.finding->spec_suspect);
 }
 
+TEST(Wire, WhatIsNoOutcomeIsNone) {
+  Outcome outcome;
+  outcome.ran = 3;
+  EXPECT_EQ(read_outcome(text_of(to_wire(outcome))).value().ran, 3u);
+  EXPECT_FALSE(read_outcome("{"));
+  EXPECT_FALSE(read_outcome("{}"));
+  EXPECT_FALSE(read_outcome("[1]"));
+  EXPECT_FALSE(read_outcome(R"({"verdict": "pass"})"));
+}
+
 TEST(Wire, PlatformsComeBack) {
   Platform platform;
   platform.features.set(3);

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 
+#include "spec/engine.h"
 #include "spec/vocabulary/address.h"
 #include "spec/vocabulary/paging.h"
 
@@ -47,6 +48,9 @@ class HasKernelLog {
   /// What the kernel reported of the program that runs or ran last, as its log has it,
   /// where that is why an observation is Unexpected; empty otherwise.
   virtual std::string splat() const = 0;
+  /// Take what is tested out of the kernel, which then tells what was left behind; the
+  /// next program runs on a kernel that boots anew. Done, or Unexpected and splat().
+  virtual Result<Observation> tear_down() = 0;
 };
 
 /// An engine that knows what its MMU costs.

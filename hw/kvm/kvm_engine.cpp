@@ -123,7 +123,8 @@ Result<void> KvmEngine::begin(const Configuration& configuration, bool fresh) {
   root_entries_ = harness_root_entries(configuration.paging);
   memos_.assign(configuration.vcpus, {});
   roots_planted_ = false;
-  keep_vm_ = true;
+  // What a VM of one program leaves behind is told at that program's end.
+  keep_vm_ = !fresh;
   watchdog_->arm();
   return {};
 }

@@ -38,7 +38,12 @@ std::string parameters_of(const std::filesystem::path& module, QemuMode mode) {
 Result<std::unique_ptr<QemuEngine>> QemuEngine::open(EngineOptions options) {
   std::unique_ptr<QemuEngine> engine(new QemuEngine(std::move(options)));
   if (auto started = engine->restart(); !started) return tl::unexpected(started.error());
+  const auto said = engine->program_start_;
   if (auto found = engine->find_deviations(); !found) return tl::unexpected(found.error());
+  // A kernel says some things once: the first program tells what it said until now.
+  engine->booting_ = true;
+  engine->program_start_ = said;
+  engine->spoiled_ = false;
   return engine;
 }
 
@@ -56,6 +61,8 @@ Result<void> QemuEngine::restart() {
   if (!booted) return tl::unexpected(EngineError{booted.error().message});
   machine_ = std::move(*booted);
   spoiled_ = false;
+  booting_ = true;
+  pending_.reset();
   splats_.clear();
   program_start_ = machine_->console().size();
   if (auto loaded = load_modules(); !loaded) return loaded;
@@ -93,6 +100,8 @@ Result<void> QemuEngine::load_modules() {
 }
 
 Result<void> QemuEngine::find_deviations() {
+  // TCG walks the guest's tables under NPT alone; with shadow paging KVM does.
+  if (options_.mode == QemuMode::shadow) return {};
   // Bits 13 to 20 of an entry for a page of 2 MiB are reserved on every processor.
   constexpr Gpa root = 0x1000, pdpt = 0x2000, pd = 0x3000;
   constexpr std::uint64_t rights = entry::present | entry::writable | entry::user;
@@ -161,12 +170,17 @@ std::optional<Observation> QemuEngine::new_splat(bool flush) {
 }
 
 Result<Observation> QemuEngine::meaning(const Failure& failure) {
+  machine_->listen();
+  splats_ = find_splats(std::string_view(machine_->console()).substr(program_start_));
+  if (!splats_.empty()) {
+    spoiled_ = true;
+    ++own_["splat"];
+    return Unexpected{splats_.front().title};
+  }
   if (failure.kind == Failure::Kind::refused) {
     return tl::unexpected(EngineError{failure.message});
   }
   spoiled_ = true;
-  splats_ = find_splats(std::string_view(machine_->console()).substr(program_start_));
-  if (!splats_.empty()) return Unexpected{splats_.front().title};
   return tl::unexpected(
       EngineError{fmt::format("{}, and its kernel said nothing", failure.message)});
 }
@@ -175,18 +189,24 @@ Result<void> QemuEngine::begin(const Configuration& configuration, bool fresh) {
   if (spoiled_ || machine_ == nullptr) {
     if (auto started = restart(); !started) return started;
   }
+  pending_.reset();
   splats_.clear();
-  program_start_ = machine_->console().size();
+  if (!std::exchange(booting_, false)) program_start_ = machine_->console().size();
   mode_ = configuration.paging;
   const auto begun =
       machine_->ask({Verb::begin, write_begin({fresh, configuration})}, command_patience);
   open_ = begun.has_value();
   if (begun) return {};
-  if (begun.error().kind != Failure::Kind::refused) spoiled_ = true;
-  return tl::unexpected(EngineError{begun.error().message});
+  auto what = meaning(begun.error());
+  if (!what) return tl::unexpected(what.error());
+  // A kernel that falls here has shown something: the first command tells what.
+  pending_ = *std::move(what);
+  open_ = true;
+  return {};
 }
 
 Result<Observation> QemuEngine::execute(const Command& command) {
+  if (auto pending = take_pending()) return *std::move(pending);
   const auto answered = machine_->ask({Verb::execute, print(command, mode_)}, command_patience);
   if (!answered) return meaning(answered.error());
   if (auto splat = new_splat(false)) return *std::move(splat);
@@ -197,6 +217,9 @@ Result<Observation> QemuEngine::execute(const Command& command) {
 
 Result<std::vector<ParallelAnswer>> QemuEngine::execute_parallel(
     std::span<const ParallelCommand> commands) {
+  if (auto pending = take_pending()) {
+    return std::vector<ParallelAnswer>(commands.size(), {*pending, 0, 1});
+  }
   const auto answered =
       machine_->ask({Verb::parallel, write_parallel(commands, mode_)}, command_patience);
   std::optional<Observation> odd;
@@ -216,6 +239,10 @@ Result<std::vector<ParallelAnswer>> QemuEngine::execute_parallel(
 
 Result<Observation> QemuEngine::end() {
   if (!std::exchange(open_, false)) return tl::unexpected(EngineError{"end() without begin()"});
+  if (auto pending = take_pending()) {
+    count();
+    return *std::move(pending);
+  }
   // A kernel that is to boot anew has said what there was to say.
   if (spoiled_) {
     count();
@@ -223,6 +250,7 @@ Result<Observation> QemuEngine::end() {
   }
   const auto answered = machine_->ask({Verb::end, {}}, command_patience);
   if (!answered) return meaning(answered.error());
+  if (auto flushed = machine_->flush_console(); !flushed) return meaning(flushed.error());
   if (auto splat = new_splat(true)) return *std::move(splat);
   std::string_view rest = *answered;
   auto seen = parse_observation_line(take_line(rest), SlotDelete{});
@@ -230,6 +258,25 @@ Result<Observation> QemuEngine::end() {
   inside_ = parse_counts(rest);
   count();
   return *std::move(seen);
+}
+
+Result<Observation> QemuEngine::tear_down() {
+  if (spoiled_ || machine_ == nullptr) return Done{};
+  splats_.clear();
+  program_start_ = machine_->console().size();
+  // Objects that are left in a cache are told by its end, which the module's end brings.
+  for (auto module = options_.kernel.modules.rbegin(); module != options_.kernel.modules.rend();
+       ++module) {
+    const auto gone = machine_->ask({Verb::unload, module->stem().string()}, load_patience);
+    if (!gone) {
+      spoiled_ = true;
+      return meaning(gone.error());
+    }
+  }
+  auto splat = new_splat(true);
+  spoiled_ = true;
+  if (splat) return *std::move(splat);
+  return Done{};
 }
 
 std::string QemuEngine::splat() const {

@@ -4,7 +4,9 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 
 #include "hw/qemu/kernel.h"
 #include "hw/qemu/machine.h"
@@ -40,6 +42,7 @@ class QemuEngine final : public Engine, public HasKernelLog {
   Result<Observation> end() override;
   const std::map<std::string, std::uint64_t>& reached() const override { return reached_; }
   std::string splat() const override;
+  Result<Observation> tear_down() override;
 
   /// From the start of QEMU to the first request, of the last boot.
   std::chrono::duration<double> boot_time() const { return machine_->boot_time(); }
@@ -54,6 +57,8 @@ class QemuEngine final : public Engine, public HasKernelLog {
   Observation repaired(Observation observation);
   /// Every splat since begin(); none if the kernel is content.
   std::optional<Observation> new_splat(bool flush);
+  /// The answer that the failure of begin() left for the next command.
+  std::optional<Observation> take_pending() { return std::exchange(pending_, std::nullopt); }
   /// What the failure of a request means: a splat, or no answer at all.
   Result<Observation> meaning(const Machine::Failure& failure);
   /// Bring reached() up to date.
@@ -67,6 +72,9 @@ class QemuEngine final : public Engine, public HasKernelLog {
   std::vector<Splat> splats_;      ///< of the program
   bool spoiled_ = false;           ///< the kernel must boot again
   bool open_ = false;
+  /// What the kernel said before its first program is that program's to tell.
+  bool booting_ = true;
+  std::optional<Observation> pending_;
   bool reserved_deviates_ = false;
   Counts reached_;
   Counts own_;     ///< of this side: boots, splats, deviations

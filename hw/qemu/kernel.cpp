@@ -74,6 +74,9 @@ kernels::Result<DebugKernel> build_debug_modules(const kernels::Cache& cache,
 
 std::optional<std::string> image_file(const std::vector<std::string>& changed) {
   const auto of_modules = [](const std::string& name) {
+    // What is configured may be built into the image.
+    const auto file = fs::path(name).filename().string();
+    if (file.starts_with("Kconfig") || file == "Makefile" || file == "Kbuild") return false;
     for (const char* folder : {"arch/x86/kvm/", "virt/kvm/", "Documentation/", "tools/testing/"}) {
       if (name.starts_with(folder)) return true;
     }

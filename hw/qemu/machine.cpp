@@ -37,7 +37,7 @@ constexpr std::uint64_t own_output_bytes = 1u << 20;
 constexpr const char* kernel_words =
     "console=ttyS0 quiet panic=-1 oops=panic reboot=t mitigations=off tsc=reliable no_timer_check "
     "lpj=4000000 random.trust_cpu=on 8250.nr_uarts=1 rcupdate.rcu_expedited=1 page_owner=on "
-    "printk.devkmsg=on";
+    "printk.devkmsg=on kasan_multi_shot";
 
 /// Ticks of the time-stamp counter a millisecond. TCG hands the host's to the guest, which
 /// cannot measure it on a loaded machine; without it KVM never enters a guest

@@ -31,7 +31,7 @@ struct Start {
 };
 
 /// The first that fits decides.
-constexpr std::array<Start, 20> starts = {{
+constexpr std::array<Start, 25> starts = {{
     {"BUG: KASAN:", false, SplatKind::kasan, End::rule},
     {"BUG: sleeping function called from invalid context", false, SplatKind::sleeping, End::task},
     {"BUG: scheduling while atomic", false, SplatKind::sleeping, End::task},
@@ -42,6 +42,11 @@ constexpr std::array<Start, 20> starts = {{
     {"BUG: unable to handle", false, SplatKind::oops, End::trace},
     {"general protection fault", false, SplatKind::oops, End::trace},
     {"Oops: ", false, SplatKind::oops, End::trace},
+    {"divide error: ", false, SplatKind::oops, End::trace},
+    {"invalid opcode: ", false, SplatKind::oops, End::trace},
+    {"stack segment: ", false, SplatKind::oops, End::trace},
+    {"double fault: ", false, SplatKind::oops, End::trace},
+    {"UBSAN: ", false, SplatKind::bug, End::rule},
     {"kernel BUG at", false, SplatKind::bug, End::trace},
     {"BUG: workqueue lockup", false, SplatKind::stall, End::line},
     {"BUG: ", false, SplatKind::bug, End::task},

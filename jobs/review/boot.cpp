@@ -39,10 +39,9 @@ class BootedPair {
       if (Clock::now() >= until || stopped() || found_ >= options_.most_findings) break;
       const auto& [name, program] = options_.programs[i];
       say(fmt::format("booted, {}: {}", row_.parameters, name));
-      props::RunOptions running;
-      running.fresh = true;
-      const auto outcome = pair_->run(program, running);
-      if (!outcome.broken.empty()) {
+      const auto outcome = once(program);
+      // What a kernel showed before it broke counts all the same.
+      if (!outcome.broken.empty() && !outcome.finding) {
         // A QEMU that hangs says nothing about the kernel, unless it does so again.
         if (std::exchange(retried, true)) {
           row_.broken = fmt::format("{}: {}", name, outcome.reason);
@@ -52,11 +51,12 @@ class BootedPair {
         continue;
       }
       retried = false;
-      take(name, program, outcome);
+      if (!take(name, program, outcome)) return;
       ++i;
     }
     // Of the base, which every program leaves alive.
     row_.reached = pair_->engine(0).reached();
+    if (!stopped() && found_ < options_.most_findings) tear_down();
   }
 
  private:
@@ -65,17 +65,29 @@ class BootedPair {
     if (options_.progress) options_.progress(line);
   }
 
-  /// Both kernels; what keeps only the patched one from starting is a finding.
+  props::Outcome once(const Program& program) {
+    props::RunOptions running;
+    running.fresh = true;
+    return pair_->run(program, running);
+  }
+
+  /// Both kernels; what keeps only the patched one from starting, twice, is a finding.
   bool start() {
     const auto begun = Clock::now();
     pair_.reset();
     say(fmt::format("booting, {}", row_.parameters));
     auto base = open_(mode_, base_name);
+    auto patched = base ? open_(mode_, patched_name) : Result<std::unique_ptr<Engine>>(nullptr);
+    if (base && !patched) {
+      // The machine's fault may be, too: boot both again.
+      base->reset();
+      base = open_(mode_, base_name);
+      if (base) patched = open_(mode_, patched_name);
+    }
     if (!base) {
       row_.broken = "the base does not start: " + base.error().message;
       return false;
     }
-    auto patched = open_(mode_, patched_name);
     if (!patched) {
       ReviewFinding made;
       made.kind = ReviewFinding::Kind::splat;
@@ -95,25 +107,53 @@ class BootedPair {
     return true;
   }
 
-  void take(const std::string& name, const Program& program, const props::Outcome& outcome) {
+  HasKernelLog* kernel(std::size_t engine) {
+    return dynamic_cast<HasKernelLog*>(&pair_->engine(engine));
+  }
+
+  /// Whether the program alone, on kernels that boot anew, shows it again. None: they do
+  /// not boot.
+  std::optional<bool> again(const Program& program, const props::Finding& finding) {
+    if (!start()) return std::nullopt;
+    const auto outcome = once(program);
+    return outcome.finding && outcome.finding->key() == finding.key();
+  }
+
+  /// False if nothing more can be run.
+  bool take(const std::string& name, const Program& program, const props::Outcome& outcome) {
     if (outcome.ran == 0 || !outcome.skips.empty()) {
       ++row_.skipped;
-      return;
+      return true;
     }
+    row_.undecided += outcome.undecided ? 1 : 0;
     ++row_.programs;
-    if (!outcome.finding) return;
+    if (!outcome.finding) return true;
     const auto& finding = *outcome.finding;
     if (finding.engine != patched_name) {
       ++row_.base_fails;
       row_.base_finding = finding.title;
-      return;
+      return true;
     }
-    const auto* const kernel = dynamic_cast<const HasKernelLog*>(&pair_->engine(1));
-    const bool splat = kernel != nullptr && !kernel->splat().empty();
+    const auto splat = kernel(1) == nullptr ? std::string() : kernel(1)->splat();
+    const auto seen_again = again(program, finding);
+    // A stall may be the machine's, and so may another answer in time. What the kernel
+    // says of itself it says for a reason, if perhaps one that other programs gave it.
+    if (seen_again != true && (splat.empty() || splat.find("stall") != std::string::npos ||
+                               splat.find("lockup") != std::string::npos)) {
+      row_.unconfirmed = finding.title;
+      return seen_again.has_value();
+    }
+    add(name, program, finding, !splat.empty(), seen_again == true);
+    return seen_again.has_value();
+  }
+
+  void add(const std::string& name, const Program& program, const props::Finding& finding,
+           bool splat, bool seen_again) {
     ReviewFinding made;
     made.kind = splat ? ReviewFinding::Kind::splat : ReviewFinding::Kind::behaviour;
     made.title = fmt::format("{} (booted, {})", finding.title, row_.parameters);
-    made.detail = fmt::format("program {}", name);
+    made.detail = fmt::format("program {}{}", name,
+                              seen_again ? "" : "; not seen when it ran alone after a boot");
     if (!finding.detail.empty()) made.detail += "\n" + finding.detail;
     made.program = program;
     made.seen = finding;
@@ -123,6 +163,33 @@ class BootedPair {
     if (known) return;
     ++found_;
     findings_.push_back(std::move(made));
+  }
+
+  /// What either kernel says when its modules are taken out, after all programs.
+  void tear_down() {
+    if (kernel(0) == nullptr || kernel(1) == nullptr) return;
+    say(fmt::format("booted, {}: taking the modules out", row_.parameters));
+    const auto base = kernel(0)->tear_down();
+    const auto patched = kernel(1)->tear_down();
+    if (!base || !patched) {
+      row_.broken = fmt::format("modules out: {}", (base ? patched : base).error().message);
+      return;
+    }
+    row_.torn_down = true;
+    const auto* const left = std::get_if<Unexpected>(&*patched);
+    if (left == nullptr) return;
+    if (std::holds_alternative<Unexpected>(*base)) {
+      ++row_.base_fails;
+      row_.base_finding = std::get<Unexpected>(*base).what;
+      return;
+    }
+    props::Finding finding;
+    finding.engine = patched_name;
+    finding.title = "modules out: " + left->what;
+    finding.detail = kernel(1)->splat();
+    finding.sides = {{std::string(base_name), "ok", "", false},
+                     {std::string(patched_name), left->what, "", true}};
+    add("none alone: after all of them", {}, finding, true, true);
   }
 
   const BootOptions& options_;
@@ -180,6 +247,16 @@ std::string text_of(const BootReport& report) {
     text +=
         fmt::format("    {:<16} {} programs, {} skipped, {} faults fixed\n", mode.parameters,
                     mode.programs, mode.skipped, fixed == mode.reached.end() ? 0 : fixed->second);
+    if (mode.undecided != 0) {
+      text += fmt::format("      {} of them up to a step of which the model says nothing\n",
+                          mode.undecided);
+    }
+    if (!mode.torn_down && mode.broken.empty()) {
+      text += "      modules not taken out: what they leave behind was not looked for\n";
+    }
+    if (!mode.unconfirmed.empty()) {
+      text += wrapped("not seen again, so no finding: " + mode.unconfirmed, 6);
+    }
     for (const auto& [name, count] : mode.reached) {
       if (name.starts_with("deviation ")) {
         text += fmt::format("      {} applied {} times\n", name, count);

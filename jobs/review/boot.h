@@ -26,10 +26,14 @@ struct BootReport {
     std::string parameters;  ///< of the modules: "npt=1 tdp_mmu=0"
     std::uint64_t programs = 0;
     std::uint64_t skipped = 0;     ///< the mode cannot run them
+    std::uint64_t undecided = 0;   ///< of the programs: cut short where the model says nothing
     std::uint64_t base_fails = 0;  ///< nothing can be said about the patch there
     std::string base_finding;      ///< title of one
+    std::string unconfirmed;       ///< title of what a second run did not show
     std::string broken;            ///< why it was cut short
-    double boot_seconds = 0;       ///< until both kernels took programs
+    /// The modules were taken out at the end: leaks would have been told.
+    bool torn_down = false;
+    double boot_seconds = 0;  ///< until both kernels took programs
     /// Paths of the base by count: faults that KVM fixed, trace points.
     std::map<std::string, std::uint64_t> reached;
   };
