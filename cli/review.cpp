@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <filesystem>
+#include <functional>
 #include <memory>
 
 #include "cli/budget.h"
@@ -32,6 +34,9 @@ struct Options {
   bool boot = false;
   std::string boot_budget = "90s";
   std::string reply;
+  std::string html;
+  std::string ktap;
+  std::string sarif;
   JsonOutput json;
 };
 
@@ -53,6 +58,7 @@ constexpr auto footer =
     "Examples:\n"
     "  lockstep review 0001-KVM-x86-mmu-fix.patch\n"
     "  lockstep review series.mbox --kernel ~/linux --reply answer.txt\n"
+    "  lockstep review x.patch --html answer.html --ktap answer.ktap\n"
     "  lockstep review v6.12..topic --kernel ~/linux\n"
     "  lockstep review x.patch --boot --boot-budget 3m\n"
     "  lockstep review x.patch --expect 'remote_tlb_flush grows'\n";
@@ -87,6 +93,9 @@ int run(const Options& options) {
   const auto boot_budget = parse_budget(options.boot_budget);
   if (!boot_budget) return input_error(json.target(), "--boot-budget: " + boot_budget.error());
   if (const auto reason = json.unwritable()) return input_error({}, *reason);
+  if (std::ranges::find(options.expected, "") != options.expected.end()) {
+    return input_error(json.target(), "--expect: without a text it would declare every finding");
+  }
   auto submission = jobs::review::read_submission(options.inputs, options.kernel);
   if (!submission) return failed(options, submission.error());
 
@@ -120,9 +129,19 @@ int run(const Options& options) {
   object["notes"] = report->notes;
   object["patches"] = jobs::review::json_patches(*report);
   object["findings"] = jobs::review::json_findings(*report);
-  if (!options.reply.empty()) {
-    const auto wrote =
-        kernels::write_file(std::filesystem::absolute(options.reply), jobs::review::reply(*report));
+  namespace review = jobs::review;
+  const std::pair<const std::string&, std::function<std::string()>> outputs[] = {
+      {options.reply, [&] { return review::reply(*report); }},
+      {options.html, [&] { return review::html(*report); }},
+      {options.ktap, [&] { return review::ktap(*report); }},
+      {options.sarif, [&] {
+         return review::sarif(*report).dump(2, ' ', false,
+                                            nlohmann::json::error_handler_t::replace) +
+                "\n";
+       }}};
+  for (const auto& [file, make] : outputs) {
+    if (file.empty()) continue;
+    const auto wrote = kernels::write_file(std::filesystem::absolute(file), make());
     if (!wrote) return failed(options, wrote.error());
   }
   return json.write(object, verdict);
@@ -154,6 +173,12 @@ void add_review(CLI::App& app, int& exit) {
       ->type_name("TIME")
       ->capture_default_str();
   verb->add_option("--reply", options->reply, "Write the answer as a mail of 72 columns")
+      ->type_name("FILE");
+  verb->add_option("--html", options->html, "Write it as a page, the diff marked line by line")
+      ->type_name("FILE");
+  verb->add_option("--ktap", options->ktap, "Write it as KTAP, for the kernel's test tools")
+      ->type_name("FILE");
+  verb->add_option("--sarif", options->sarif, "Write it as SARIF 2.1.0, for code viewers")
       ->type_name("FILE");
   verb->add_option("--failures", options->failures, "Folder for programs that fail")
       ->type_name("DIR")

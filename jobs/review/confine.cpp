@@ -4,10 +4,13 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/audit.h>
+#include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <array>
 #include <cerrno>
@@ -32,7 +35,12 @@ constexpr std::array refused = {SYS_execve,
                                 SYS_ptrace,
                                 SYS_kill,
                                 SYS_tkill,
+                                SYS_rt_sigqueueinfo,
+                                SYS_rt_tgsigqueueinfo,
                                 SYS_pidfd_open,
+                                SYS_pidfd_send_signal,
+                                SYS_pidfd_getfd,
+                                SYS_process_madvise,
                                 SYS_process_vm_readv,
                                 SYS_process_vm_writev,
                                 SYS_creat,
@@ -66,6 +74,28 @@ constexpr std::array refused = {SYS_execve,
                                 SYS_reboot,
                                 SYS_init_module,
                                 SYS_finit_module,
+                                SYS_delete_module,
+                                SYS_kexec_load,
+                                SYS_kexec_file_load,
+                                SYS_settimeofday,
+                                SYS_clock_settime,
+                                SYS_adjtimex,
+                                SYS_clock_adjtime,
+                                SYS_sethostname,
+                                SYS_setdomainname,
+                                SYS_quotactl,
+                                SYS_acct,
+                                SYS_syslog,
+                                SYS_iopl,
+                                SYS_ioperm,
+                                SYS_perf_event_open,
+                                SYS_setpriority,
+                                SYS_utimensat,
+                                SYS_fallocate,
+                                SYS_move_mount,
+                                SYS_fsopen,
+                                SYS_open_tree,
+                                SYS_name_to_handle_at,
                                 SYS_bpf,
                                 SYS_io_uring_setup,
                                 SYS_keyctl,
@@ -73,7 +103,8 @@ constexpr std::array refused = {SYS_execve,
                                 SYS_open_by_handle_at,
                                 SYS_unshare,
                                 SYS_setns,
-                                SYS_swapon};
+                                SYS_swapon,
+                                SYS_swapoff};
 
 constexpr unsigned writes = O_WRONLY | O_RDWR | O_CREAT | O_TRUNC;
 
@@ -101,6 +132,12 @@ std::vector<sock_filter> filter() {
     program.push_back(jump(BPF_JMP | BPF_JEQ | BPF_K, static_cast<unsigned>(number), 0, 1));
     program.push_back(statement(BPF_RET | BPF_K, deny));
   }
+  // A signal to itself is how a process aborts.
+  program.push_back(jump(BPF_JMP | BPF_JEQ | BPF_K, static_cast<unsigned>(SYS_tgkill), 0, 4));
+  program.push_back(load(offsetof(seccomp_data, args)));
+  program.push_back(jump(BPF_JMP | BPF_JEQ | BPF_K, static_cast<unsigned>(getpid()), 1, 0));
+  program.push_back(statement(BPF_RET | BPF_K, deny));
+  program.push_back(statement(BPF_RET | BPF_K, SECCOMP_RET_ALLOW));
   // The flags are the second argument of one and the third of the other.
   for (const auto& [number, argument] : {std::pair(SYS_open, 1), std::pair(SYS_openat, 2)}) {
     program.push_back(jump(BPF_JMP | BPF_JEQ | BPF_K, static_cast<unsigned>(number), 0, 4));
@@ -115,7 +152,21 @@ std::vector<sock_filter> filter() {
 
 }  // namespace
 
+bool confinement_works() {
+  const pid_t child = fork();
+  if (child == 0) _exit(confine_this_process() ? 0 : 1);
+  int status = 0;
+  return child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) &&
+         WEXITSTATUS(status) == 0;
+}
+
 tl::expected<void, std::string> confine_this_process() {
+  // What root may do beyond its own files is not wanted either.
+  __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+  const __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {};
+  if (syscall(SYS_capset, &header, none) != 0) {
+    return tl::unexpected(fmt::format("capset: {}", std::strerror(errno)));
+  }
   auto instructions = filter();
   const sock_fprog program = {static_cast<unsigned short>(instructions.size()),
                               instructions.data()};

@@ -38,10 +38,10 @@ class Examiner {
         bench_, corpus, part(0.35),
         [&](std::size_t i, bool hit) { bias_.learn(corpus[i].program, hit); }, stopper());
     row_.programs += pairs.programs;
-    if (!pairs.broken.empty() && cannot_run(pairs.broken)) return;
+    if (!pairs.broken.empty() && cannot_run(pairs)) return;
     take(pairs, corpus.size());
     if (row_.findings.empty()) scout(part(0.5));
-    if (!stopped()) look(part(0.95) - Clock::now());
+    if (!stopped() && row_.cannot_run.empty()) look(part(0.95) - Clock::now());
     bench_.forget_reached();
     finish();
   }
@@ -55,23 +55,23 @@ class Examiner {
     if (options_.progress) options_.progress(line);
   }
 
-  /// An engine broke: the patch's doing if the base alone runs.
-  bool cannot_run(const std::string& why) {
-    const auto corpus = corpus_programs(options_.corpus);
-    for (const auto& [name, program] : corpus) {
-      props::Tester base(bench_.setup({Workbench::base_name}));
-      const auto alone = base.run(program);
-      if (!alone.broken.empty()) {
-        row_.remarks.push_back("the base cannot run: " + alone.broken);
-        return true;
-      }
-      props::Tester patched(bench_.setup({Workbench::patched_name}));
-      const auto changed = patched.run(program);
-      if (changed.broken.empty()) break;
-      row_.cannot_run = changed.broken;
+  /// An engine broke: the patch's doing if the base alone runs that program.
+  bool cannot_run(const PairsResult& pairs) {
+    props::Tester base(bench_.setup({Workbench::base_name}));
+    const auto alone = base.run(pairs.broke_on);
+    if (!alone.broken.empty()) {
+      row_.cut_short = "the base cannot run: " + alone.reason;
+      row_.remarks.push_back(row_.cut_short);
       return true;
     }
-    row_.remarks.push_back("cut short: " + why);
+    props::Tester patched(bench_.setup({Workbench::patched_name}));
+    const auto changed = patched.run(pairs.broke_on);
+    if (!changed.broken.empty()) {
+      row_.cannot_run = changed.reason;
+      return true;
+    }
+    row_.cut_short = pairs.broken;
+    row_.remarks.push_back("cut short: " + pairs.broken);
     return false;
   }
 
@@ -82,6 +82,7 @@ class Examiner {
         bench_, programs, deadline,
         [&](std::size_t i, bool hit) { bias_.learn(programs[i].program, hit); }, stopper());
     row_.programs += pairs.programs;
+    if (!pairs.broken.empty() && cannot_run(pairs)) return;
     take(pairs, programs.size());
   }
 
@@ -107,7 +108,10 @@ class Examiner {
     if (!found.unconfirmed.empty()) {
       row_.remarks.push_back("not seen again, so no finding: " + found.unconfirmed);
     }
-    if (!found.broken.empty()) row_.remarks.push_back("the search was cut short: " + found.broken);
+    if (!found.broken.empty()) {
+      row_.cut_short = "the search: " + found.broken;
+      row_.remarks.push_back("the search was cut short: " + found.broken);
+    }
     for (const auto& failure : found.failures) add_failure(failure);
   }
 
@@ -115,6 +119,11 @@ class Examiner {
     if (pairs.programs + pairs.skipped < all && pairs.failures.empty() && !stopped()) {
       row_.remarks.push_back(
           fmt::format("time was up after {} of {} programs", pairs.programs + pairs.skipped, all));
+    }
+    if (pairs.undecided != 0) {
+      row_.remarks.push_back(
+          fmt::format("{} program{} up to a step of which the model says nothing", pairs.undecided,
+                      pairs.undecided == 1 ? "" : "s"));
     }
     if (pairs.base_fails != 0) {
       row_.remarks.push_back(fmt::format("{} program{} on which the base fails itself, as: {}",

@@ -42,6 +42,16 @@ std::optional<props::Finding> fails_on(const Workbench& bench, const std::string
   return props::Tester(bench.setup({engine})).run(program).finding;
 }
 
+bool shows_first(const props::Finding& patched, const props::Finding& base) {
+  const auto engineless = [](props::Finding finding) {
+    finding.engine.clear();
+    return finding.key();
+  };
+  constexpr auto end = ~std::size_t{0};
+  return patched.engine == Workbench::patched_name && engineless(patched) != engineless(base) &&
+         patched.step.value_or(end) < base.step.value_or(end);
+}
+
 PairsResult run_pairs(Workbench& bench, const std::vector<NamedProgram>& programs,
                       Clock::time_point deadline,
                       const std::function<void(std::size_t, bool)>& reached,
@@ -74,18 +84,23 @@ PairsResult run_pairs(Workbench& bench, const std::vector<NamedProgram>& program
       ++result.skipped;
       continue;
     }
-    if (!outcome.broken.empty()) {
-      result.broken = outcome.broken;
+    // What a kernel showed before it broke counts all the same.
+    const bool nothing =
+        outcome.verdict == props::Verdict::no_verdict && !outcome.undecided && !outcome.finding;
+    if (nothing || (!outcome.broken.empty() && !outcome.finding)) {
+      result.broken = outcome.reason;
+      result.broke_on = program;
       break;
     }
     ++result.programs;
+    result.undecided += outcome.undecided ? 1 : 0;
     const bool hit = bench.reached_any();
     bench.forget_reached();
     result.productive += hit ? 1 : 0;
     if (reached) reached(i, hit);
     if (outcome.finding) {
       auto on_base = fails_on(bench, Workbench::base_name, program);
-      if (on_base) {
+      if (on_base && !shows_first(*outcome.finding, *on_base)) {
         ++result.base_fails;
         result.base_finding = on_base->title;
         continue;

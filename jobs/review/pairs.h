@@ -39,6 +39,7 @@ struct PairsResult {
   std::uint64_t programs = 0;
   std::uint64_t skipped = 0;
   std::uint64_t productive = 0;  ///< reached a changed line
+  std::uint64_t undecided = 0;   ///< of the programs: cut short where the model says nothing
   std::uint64_t base_fails = 0;  ///< nothing can be said about the patch there
   std::string base_finding;      ///< title of one
   struct Failure {
@@ -50,6 +51,7 @@ struct PairsResult {
   std::vector<Difference> differences;
   std::map<std::string, Cost> costs;  ///< by the statistic's name
   std::string broken;                 ///< why an engine could not go on
+  Program broke_on;                   ///< where it was
 };
 
 /// Run them until `deadline`. `reached(index)` hears of each program whether it ran
@@ -58,6 +60,10 @@ PairsResult run_pairs(Workbench& bench, const std::vector<NamedProgram>& program
                       std::chrono::steady_clock::time_point deadline,
                       const std::function<void(std::size_t, bool)>& reached,
                       const std::function<bool()>& stop);
+
+/// Whether the patched kernel shows something else than the base does of the same
+/// program, and before it: what follows upon the base's own failure is not the patch's.
+bool shows_first(const props::Finding& patched, const props::Finding& base);
 
 /// Whether the engine alone fails the program, and how.
 std::optional<props::Finding> fails_on(const Workbench& bench, const std::string& engine,

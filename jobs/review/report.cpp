@@ -87,8 +87,10 @@ std::string compiled(const PatchReport& row) {
   if (!row.step.applies) return "";
   if (!row.relevant) return "  compiles  not tried: nothing of it is compiled into KVM for x86\n";
   if (!row.compiles) return "";
-  const auto errors = std::ranges::count_if(row.diagnostics, &Diagnostic::error);
-  const auto warnings = static_cast<std::int64_t>(row.diagnostics.size()) - errors;
+  // Elsewhere a warning may be as old as the file: nothing is known of the base's.
+  const auto warnings = std::ranges::count_if(row.diagnostics, [](const Diagnostic& diagnostic) {
+    return !diagnostic.error && diagnostic.at_patch;
+  });
   std::string text =
       *row.compiles
           ? fmt::format("  compiles  yes{}, {:.1f} s\n",
@@ -112,6 +114,9 @@ nlohmann::json boot_object(const BootReport& boot) {
     modes.push_back({{"parameters", mode.parameters},
                      {"programs", mode.programs},
                      {"skipped", mode.skipped},
+                     {"undecided", mode.undecided},
+                     {"unconfirmed", mode.unconfirmed},
+                     {"torn_down", mode.torn_down},
                      {"base_fails", mode.base_fails},
                      {"base_finding", mode.base_finding},
                      {"broken", mode.broken},
@@ -184,6 +189,10 @@ std::string text_of_run(const PatchReport& row) {
   return text;
 }
 
+std::string text_of_patch(const PatchReport& row) {
+  return applied(row) + compiled(row) + facts(row) + text_of_run(row);
+}
+
 std::string text_report(const ReviewReport& report) {
   std::string text = wrapped(reason_of(report), 0);
   text += fmt::format(
@@ -196,7 +205,7 @@ std::string text_report(const ReviewReport& report) {
     ++number;
     text += "\n" +
             wrapped(fmt::format("[{}/{}] {}", number, report.patches.size(), row.patch.subject), 0);
-    text += applied(row) + compiled(row) + facts(row) + text_of_run(row);
+    text += text_of_patch(row);
     for (const auto& finding : row.findings) {
       text += fmt::format("\n>> {}", text_of(finding));
     }

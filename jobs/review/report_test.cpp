@@ -165,5 +165,108 @@ TEST(Diagnostics, KnowTheirPlaceAndWhetherThePatchBroughtIt) {
   EXPECT_FALSE(all[2].at_patch);
 }
 
+TEST(Verdict, APatchOfASeriesThatNothingReachedIsNoPass) {
+  auto report = clean();
+  report.patches.push_back(report.patches[0]);
+  EXPECT_EQ(verdict_of(report), props::Verdict::pass);
+  report.patches[1].reach.reached.clear();
+  EXPECT_EQ(verdict_of(report), props::Verdict::no_verdict);
+  EXPECT_EQ(reason_of(report),
+            "no verdict: patch 2 of 2: none of 1 changed lines with code was reached by 10 "
+            "programs");
+}
+
+TEST(Verdict, WhatWasCutShortIsNoPass) {
+  auto report = clean();
+  report.patches[0].cut_short = "the search: an engine gave up";
+  EXPECT_EQ(verdict_of(report), props::Verdict::no_verdict);
+  EXPECT_NE(reason_of(report).find("an engine gave up"), std::string::npos);
+}
+
+TEST(Ktap, CountsEveryQuestionAndSkipsNone) {
+  auto report = clean();
+  const auto passed = ktap(report);
+  EXPECT_TRUE(passed.starts_with("KTAP version 1\n1..1\n# pass: ")) << passed;
+  EXPECT_NE(passed.find("\n  1..7\n"), std::string::npos) << passed;
+  EXPECT_NE(passed.find("\n  ok 4 changed lines are reached\n"), std::string::npos) << passed;
+  EXPECT_NE(passed.find("\nok 1 KVM: x86/mmu: Do it better\n"), std::string::npos) << passed;
+  EXPECT_EQ(passed.find("not ok"), std::string::npos) << passed;
+  report.patches[0].findings = {finding()};
+  const auto failed = ktap(report);
+  EXPECT_NE(failed.find("\n  not ok 5 behaviour: read: another value\n"), std::string::npos)
+      << failed;
+  EXPECT_NE(failed.find("\nnot ok 1 KVM"), std::string::npos) << failed;
+  report.patches[0].findings[0].expected = true;
+  EXPECT_NE(ktap(report).find("\n  ok 5 behaviour: read: another value # XFAIL declared"),
+            std::string::npos)
+      << ktap(report);
+  // Lines are results, diagnostics or the frame's: a finding's text must not break out.
+  for (const auto line : lines_of(failed)) {
+    const auto text = trimmed(line);
+    EXPECT_TRUE(text.starts_with("ok ") || text.starts_with("not ok ") || text.starts_with("#") ||
+                text.starts_with("1..") || text == "KTAP version 1")
+        << line;
+  }
+}
+
+TEST(Ktap, WhatCouldNotBeAnsweredIsAnError) {
+  auto report = clean();
+  report.patches[0].reach.reached.clear();
+  EXPECT_NE(ktap(report).find("\n  not ok 4 changed lines are reached # ERROR none was\n"),
+            std::string::npos)
+      << ktap(report);
+  report.patches[0].step.applies = false;
+  report.patches[0].step.why = "hunk #1\nok 9 forged";
+  const auto text = ktap(report);
+  EXPECT_NE(text.find("\n  # ok 9 forged\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("\n  1..1\n"), std::string::npos) << text;
+}
+
+TEST(Sarif, FindingsStandAtTheirLines) {
+  auto report = clean();
+  report.patches[0].findings = {finding()};
+  const auto object = sarif(report);
+  EXPECT_EQ(object["version"], "2.1.0");
+  const auto& run = object["runs"][0];
+  ASSERT_EQ(run["results"].size(), 1U);
+  const auto& result = run["results"][0];
+  EXPECT_EQ(result["ruleId"], "invariant-19");
+  EXPECT_EQ(result["level"], "error");
+  const auto& place = result["locations"][0]["physicalLocation"];
+  EXPECT_EQ(place["artifactLocation"]["uri"], mmu);
+  EXPECT_EQ(place["region"]["startLine"], 11);
+  bool known = false;
+  for (const auto& rule : run["tool"]["driver"]["rules"]) known |= rule["id"] == result["ruleId"];
+  EXPECT_TRUE(known);
+  EXPECT_EQ(run["invocations"][0]["executionSuccessful"], true);
+}
+
+TEST(Sarif, NoVerdictIsNoEmptySuccess) {
+  auto report = clean();
+  report.patches[0].reach.reached.clear();
+  const auto object = sarif(report);
+  EXPECT_TRUE(object["runs"][0]["results"].empty());
+  const auto& invocation = object["runs"][0]["invocations"][0];
+  EXPECT_EQ(invocation["executionSuccessful"], false);
+  EXPECT_EQ(invocation["toolExecutionNotifications"][0]["message"]["text"], reason_of(report));
+}
+
+TEST(Html, MarksLinesAndEscapesWhatItQuotes) {
+  auto report = clean();
+  report.patches[0].patch.subject = "KVM: <script>alert(1)</script>";
+  report.patches[0].findings = {finding()};
+  const auto page = html(report);
+  EXPECT_EQ(page.find("<script>"), std::string::npos) << page;
+  EXPECT_NE(page.find("&lt;script&gt;"), std::string::npos);
+  EXPECT_NE(page.find("<span class=\"add ran\">+\treturn 2;</span>"), std::string::npos) << page;
+  // Beneath its hunk, once.
+  const auto at = page.find("class=\"finding\"");
+  EXPECT_GT(at, page.find("return 2;"));
+  EXPECT_EQ(page.find("class=\"finding\"", at + 1), std::string::npos);
+  report.patches[0].reach.never = report.patches[0].reach.reached;
+  report.patches[0].reach.reached.clear();
+  EXPECT_NE(html(report).find("class=\"add never\""), std::string::npos);
+}
+
 }  // namespace
 }  // namespace lockstep::jobs::review

@@ -14,7 +14,9 @@
 #include "hw/qemu/prepare.h"
 #include "jobs/corpus_programs.h"
 #include "jobs/mutant_results.h"
+#include "jobs/review/base.h"
 #include "jobs/review/boot.h"
+#include "jobs/review/confine.h"
 #include "jobs/review/examine.h"
 #include "jobs/review/workbench.h"
 #include "props/commit.h"
@@ -57,12 +59,22 @@ class Job {
   }
 
   kernels::Result<void> prepare() {
+    if (!confinement_works()) {
+      return kernels::machine_error(
+          "a patched kernel runs in a process that may do little, and this host lets no process "
+          "confine itself: seccomp is refused (in a container: --security-opt "
+          "seccomp=unconfined lets it)");
+    }
     auto cache = kernels::Cache::standard();
     if (!cache) return tl::unexpected(cache.error());
     cache_.emplace(*std::move(cache));
     auto tree = kernels::find_tree(*cache_, options_.kernel);
     if (!tree) return tl::unexpected(tree.error());
-    tree_ = *std::move(tree);
+    auto base = base_of(*cache_, *tree, options_.submission, options_.progress);
+    if (!base) return tl::unexpected(base.error());
+    kernel_ = base->tree.path == tree->path ? options_.kernel : base->tree.path.string();
+    tree_ = std::move(base->tree);
+    report_.notes.insert(report_.notes.end(), base->notes.begin(), base->notes.end());
     report_.release = tree_.release;
     bool guarded = false;
     for (const auto& patch : options_.submission.patches) {
@@ -108,6 +120,7 @@ class Job {
       row.patch = patch;
       if (applies && !stopped()) {
         row.tried = true;
+        if (auto done = rebase(); !done) return done;
         say(fmt::format("applying {}", patch.subject));
         auto step = stack_->push(patch);
         if (!step) return tl::unexpected(step.error());
@@ -122,6 +135,18 @@ class Job {
       }
       report_.patches.push_back(std::move(row));
     }
+    return {};
+  }
+
+  /// What the patches so far made is the base of the next: each is blamed for its own.
+  kernels::Result<void> rebase() {
+    if (!bench_ || !moved_) return {};
+    std::string said;
+    auto base = build_kernel(*cache_, stack_->source(), 0, said, options_.progress);
+    if (!base) return tl::unexpected(base.error());
+    bench_->set_base(*std::move(base));
+    last_image_ = bench_->patched().image;
+    moved_ = false;
     return {};
   }
 
@@ -146,6 +171,7 @@ class Job {
       row.compile_error = patched.error().message;
       return {};
     }
+    moved_ = true;
     row.power = power_in(functions_of(row.step.diff));
     (*bench)->set_patched(*std::move(patched), row.step.lines);
     ExamineOptions examine;
@@ -182,7 +208,7 @@ class Job {
       return unbootable(row, *file);
     }
     const auto begun = Clock::now();
-    const auto base = hw::qemu::prepare_debug_kernel("qemu:" + options_.kernel, options_.progress);
+    const auto base = hw::qemu::prepare_debug_kernel("qemu:" + kernel_, options_.progress);
     if (!base) {
       row.boot.not_run = base.error().message;
       return {};
@@ -251,12 +277,16 @@ class Job {
   /// No changed line can be measured: either the patch changes no code, or it only
   /// takes some away where lines say nothing of it.
   kernels::Result<void> compare_code(const Workbench& bench, PatchReport& row) {
-    const auto source = kernels::plain_source(*cache_, tree_, options_.progress);
-    if (!source) return tl::unexpected(source.error());
     // Linked where the patched kernel is, so that addresses do not differ.
-    const auto base = build_image(*cache_, *source, 1, options_.progress);
-    if (!base) return tl::unexpected(base.error());
-    const auto same = hw::hosted::same_code(*base, bench.patched().image);
+    auto base = last_image_;
+    if (base.empty()) {
+      const auto source = kernels::plain_source(*cache_, tree_, options_.progress);
+      if (!source) return tl::unexpected(source.error());
+      auto built = build_image(*cache_, *source, 1, options_.progress);
+      if (!built) return tl::unexpected(built.error());
+      base = *std::move(built);
+    }
+    const auto same = hw::hosted::same_code(base, bench.patched().image);
     if (!same) return tl::unexpected(same.error());
     row.same_code = *same;
     return {};
@@ -298,8 +328,11 @@ class Job {
   ReviewReport report_;
   std::optional<kernels::Cache> cache_;
   kernels::Tree tree_;
+  std::string kernel_;  ///< version or path of the tree
   std::optional<PatchStack> stack_;
   std::optional<Workbench> bench_;
+  bool moved_ = false;   ///< a patch compiled since the base was built
+  fs::path last_image_;  ///< of the patches before this one, at the patched kernel's place
 };
 
 }  // namespace

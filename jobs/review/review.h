@@ -47,6 +47,7 @@ struct PatchReport {
   };
   Power power;
   BootReport boot;
+  std::string cut_short;             ///< why less was run than there was time for
   std::vector<std::string> remarks;  ///< what was masked, not seen again, cut short
   std::uint64_t programs = 0;        ///< run on base and patched beside each other
   std::uint64_t cases = 0;           ///< of the search

@@ -178,7 +178,8 @@ void PatchStack::close() {
   const auto name = overlay_.path().filename().string();
   for (const auto& folder : {cache_.root() / "build", cache_.images()}) {
     for (const auto& entry : fs::directory_iterator(folder, error)) {
-      if (entry.path().filename().string().starts_with(name)) fs::remove_all(entry.path(), error);
+      if (entry.path().filename().string().starts_with(name + "-"))
+        fs::remove_all(entry.path(), error);
     }
   }
   for (const char* const suffix : {"", ".own", ".lock"}) {

@@ -81,10 +81,14 @@ Outcome without_finding(const ReviewReport& report) {
     const auto why = row->remarks.empty() ? "no program ran" : row->remarks.front();
     return {none, fmt::format("no verdict: {}{}", which(report, *row), why)};
   }
+  if (const auto* row = first(report, [](const auto& p) { return !p.cut_short.empty(); })) {
+    return {none, fmt::format("no verdict: {}cut short: {}", which(report, *row),
+                              first_line(row->cut_short))};
+  }
   if (const auto* row = first(report, [](const auto& p) { return p.same_code == false; })) {
     return {none,
-            fmt::format("no verdict: {}the machine code differs, but no changed line has code "
-                        "of its own that could be reached; {} programs as before",
+            fmt::format("no verdict: {}machine code or constants differ, but no changed line has "
+                        "code of its own that could be reached; {} programs as before",
                         which(report, *row), programs)};
   }
   if (const auto* row = first(report, [](const auto& p) { return !not_booted(p).empty(); })) {
@@ -96,10 +100,12 @@ Outcome without_finding(const ReviewReport& report) {
         props::Verdict::pass,
         fmt::format("pass: compiles to the same machine code; {} programs as before", programs)};
   }
-  if (reached == 0) {
-    return {none, fmt::format("no verdict: none of {} changed lines with code was reached by {} "
-                              "programs",
-                              code, programs)};
+  if (const auto* row = first(
+          report, [](const auto& p) { return !p.reach.code.empty() && p.reach.reached.empty(); })) {
+    return {none,
+            fmt::format("no verdict: {}none of {} changed lines with code was reached by {} "
+                        "programs",
+                        which(report, *row), row->reach.code.size(), row->programs + row->cases)};
   }
   std::size_t declared = 0;
   for (const auto& row : report.patches) declared += row.findings.size();

@@ -78,6 +78,7 @@ void Workbench::set_patched(Kernel patched, std::vector<kernels::ChangedLines> c
   }
   // What another patch of a series reached there is not this one's.
   base_.coverage->clear();
+  patched_.coverage->clear();
 }
 
 props::EngineFactory Workbench::factory(bool step_by_step) const {
@@ -85,17 +86,18 @@ props::EngineFactory Workbench::factory(bool step_by_step) const {
              std::string_view name, std::uint64_t seed) -> Result<std::unique_ptr<Engine>> {
     if (name != base_name && name != patched_name) return props::make_engine(name, seed);
     const Kernel& kernel = name == base_name ? base : patched;
+    // The base is trusted; whoever wrote the patch may have written anything, and the
+    // image runs while it is opened.
+    if (name == patched_name) {
+      if (auto confined = confine_this_process(); !confined) {
+        return tl::unexpected(EngineError{confined.error()});
+      }
+    }
     auto engine = hw::open_hosted_engine(kernel.image, std::string(name), kernel.coverage.get());
     if (!engine) return engine;
     auto* const inside = dynamic_cast<hosted::HostedEngine*>(engine->get());
     if (step_by_step && inside != nullptr) {
       inside->check_invariants(hosted::InvariantChecks::every_command);
-    }
-    // The base is trusted; whoever wrote the patch may have written anything.
-    if (name == patched_name) {
-      if (auto confined = confine_this_process(); !confined) {
-        return tl::unexpected(EngineError{confined.error()});
-      }
     }
     return probed(*std::move(engine), *kernel.probe->get());
   };

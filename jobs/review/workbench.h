@@ -68,6 +68,8 @@ class Workbench {
 
   Workbench(Kernel base, std::uint64_t seed) : base_(std::move(base)), seed_(seed) {}
 
+  /// What the next patch of a series stands on.
+  void set_base(Kernel base) { base_ = std::move(base); }
   void set_patched(Kernel patched, std::vector<hw::kernels::ChangedLines> changed);
   const Kernel& base() const { return base_; }
   const Kernel& patched() const { return patched_; }

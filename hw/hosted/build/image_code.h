@@ -21,8 +21,9 @@ struct Code {
 /// The parts of an ELF file that may be executed; none of what is no such file.
 std::vector<Code> code_of(std::string_view file);
 
-/// Whether two images, linked for the same place, have the same machine code. Line
-/// numbers of warnings stand elsewhere.
+/// Whether two images, linked for the same place, have the same machine code, constants
+/// and initial values. Tables of line numbers, which a comment moves, are left out. False
+/// where one is no ELF file.
 kernels::Result<bool> same_code(const std::filesystem::path& one,
                                 const std::filesystem::path& other);
 

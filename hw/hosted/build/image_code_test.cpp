@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <fstream>
 
 #include "hw/kernels/cache.h"
@@ -35,6 +36,36 @@ TEST_F(SameCode, SeesOneByteOfCodeAndNoOther) {
   EXPECT_EQ(same_code("/bin/true", write()).value(), true);
   text_[at + code.front().bytes.size() / 2] ^= 1;
   EXPECT_EQ(same_code("/bin/true", write()).value(), false);
+}
+
+// A switch that is on by default, a table of masks: no line of code, another kernel.
+TEST_F(SameCode, SeesAByteOfAConstant) {
+  const auto at = text_.find("GNU coreutils");
+  ASSERT_NE(at, std::string::npos);
+  text_[at] ^= 1;
+  EXPECT_EQ(same_code("/bin/true", write()).value(), false);
+}
+
+// They hold lines of the source, which a comment moves.
+TEST_F(SameCode, LooksAtNoTableOfWarnings) {
+  const auto with = [&](const char* section, const char* bytes) {
+    const auto data = file_.string() + ".data";
+    const auto made = file_.string() + "." + bytes;
+    std::ofstream(data) << bytes;
+    const auto command = "objcopy --add-section " + std::string(section) + "=" + data +
+                         " --set-section-flags " + section + "=alloc,readonly /bin/true " + made +
+                         " 2>/dev/null";
+    EXPECT_EQ(std::system(command.c_str()), 0) << command;
+    fs::remove(data);
+    return made;
+  };
+  for (const char* const section : {"__bug_table", "other"}) {
+    const auto one = with(section, "aa");
+    const auto other = with(section, "bb");
+    EXPECT_EQ(same_code(one, other).value(), section == std::string("__bug_table"));
+    fs::remove(one);
+    fs::remove(other);
+  }
 }
 
 TEST_F(SameCode, NothingIsNotTheSameAsNothing) {
