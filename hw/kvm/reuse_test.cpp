@@ -70,9 +70,14 @@ TEST_F(ReuseTest, FreshAndOtherConfigurationsMakeNewVms) {
   two.vcpus = 2;
   begin(two);
   end();
+  // What was fresh ended with its program.
   begin(configuration());
   end();
-  EXPECT_EQ(count("vm created"), 3u);
+  EXPECT_EQ(count("vm created"), 4u);
+  EXPECT_EQ(count("vm reused"), 0u);
+  begin(configuration());
+  end();
+  EXPECT_EQ(count("vm created"), 4u);
   EXPECT_EQ(count("vm reused"), 1u);
 }
 
