@@ -119,7 +119,9 @@ std::uint64_t Sketch::rights(TableLevel level, bool leaf) {
   if (mode() == PagingMode::bits32) return value;
   if (has(Feature::nx)) value |= chance(leaf ? 15 : 4, entry::no_execute);
   const auto width = program.configuration.maxphyaddr;
-  if (width < 52) value |= chance(leaf ? 3 : 1, 1ull << draw.between(width, 51));
+  // PAE has no ignored bits above the address (SDM, Paging, formats of PAE entries).
+  const auto highest = mode() == PagingMode::pae ? 62u : 51u;
+  if (width <= highest) value |= chance(leaf ? 3 : 1, 1ull << draw.between(width, highest));
   if (long_mode()) {
     value |= chance(4, 1ull << draw.between(52, 58));
     if (leaf && program.configuration.control.has(ControlBit::cr4_pke)) {
