@@ -96,6 +96,7 @@ Configuration draw_configuration(Draw& draw, const Shape& shape, const Features&
   if (host) {
     choose_host(*host, features, configuration);
     if (draw.chance(12)) configuration.host.contended = true;
+    if (draw.chance(50)) configuration.host.early_grace = true;
     // Programs of the usual size make a few hundred allocations.
     if (draw.chance(12)) configuration.host.fail_allocation = draw.below(400);
     if (draw.chance(6)) configuration.host.pfnmap = true;

@@ -116,6 +116,7 @@ TEST(Generator, HostParametersTakeTurns) {
     ++shares[key];
     if (host.fail_allocation) ++shares["failing"];
     if (host.contended) ++shares["contended"];
+    if (host.early_grace) ++shares["early"];
     if (host.pfnmap) ++shares["pfnmap"];
     if (host.race) ++shares["race"];
     if (host.ad_bits) {
@@ -125,7 +126,7 @@ TEST(Generator, HostParametersTakeTurns) {
     ASSERT_EQ(host.pml.has_value(), host.ad_bits.value_or(false));
     if (host.pml) ++shares[*host.pml ? "pml" : "no pml"];
   }
-  EXPECT_EQ(shares.size(), 32u + 8u);
+  EXPECT_EQ(shares.size(), 32u + 9u);
   for (const auto& [key, count] : shares) EXPECT_GE(count, cases / 50) << key;
 
   options.everywhere.reset(static_cast<unsigned>(Feature::host_parameters));

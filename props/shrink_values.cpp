@@ -162,6 +162,7 @@ std::vector<Program> simpler_programs(const Program& program) {
   with([](Program& other) { other.configuration.host.pml.reset(); });
   with([](Program& other) { other.configuration.host.contended.reset(); });
   with([](Program& other) { other.configuration.host.fail_allocation.reset(); });
+  with([](Program& other) { other.configuration.host.early_grace.reset(); });
   with([](Program& other) { other.configuration.host.pfnmap.reset(); });
   with([](Program& other) { other.configuration.host.race.reset(); });
   with([&](Program& other) { other.configuration.maxphyaddr = plain.maxphyaddr; });

@@ -15,7 +15,7 @@
 extern "C" {
 #endif
 
-#define HOSTED_BOUNDARY_VERSION 8u
+#define HOSTED_BOUNDARY_VERSION 9u
 
 /* The last word of a stack that the image made: callers are sought no further. */
 #define HOSTED_STACK_END 0x646e652d6b636174ull
@@ -253,6 +253,8 @@ struct hosted_image {
   void (*quiesce)(void);
   /* need_resched() and lock contention answer this from now on. */
   void (*contend)(int on);
+  /* Grace periods end as early as they may from now on, or when somebody waits. */
+  void (*hurry)(int on);
   void (*counters)(struct hosted_counters* counters);
   /* References of a user frame; 1 when KVM holds none. */
   int (*references)(hosted_u64 frame);

@@ -128,6 +128,9 @@ Result<void> HostedEngine::begin(const Configuration& configuration, bool /*fres
   aliases_.clear();
   session_->forget_warnings();
   session_->contend(configuration.host.contended.value_or(false));
+  const bool early = configuration.host.early_grace.value_or(false);
+  counts_.hit(early ? Path::grace_early : Path::grace_late);
+  session_->hurry(early);
   const auto& failing = configuration.host.fail_allocation;
   session_->host().set_faults(failing ? FaultPlan::nth(*failing) : faults_);
   session_->arena().set_special(configuration.host.pfnmap.value_or(false));
@@ -336,6 +339,12 @@ const std::map<std::string, std::uint64_t>& HostedEngine::reached() const {
   }
   for (const auto& [name, calls] : session_->stub_calls()) {
     if (calls != 0) reached_["stub " + name] = calls;
+  }
+  for (const auto& [name, times] : session_->counts()) {
+    if (times == 0) continue;
+    std::string text = name;
+    std::ranges::replace(text, '_', ' ');
+    reached_[text] = times;
   }
   const Host& host = session_->host();
   if (host.failed() != 0) reached_["allocation failed"] = host.failed();

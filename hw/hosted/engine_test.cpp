@@ -268,6 +268,30 @@ TEST_F(HostedTest, EveryCombinationOfParametersLoads) {
   }
 }
 
+/// The TDP MMU frees page tables by RCU.
+TEST_F(HostedTest, GracePeriodsEndEarlyOrLate) {
+  const auto freed = [&](const char* when) {
+    const auto found = engine->reached().find(std::string("callbacks of RCU run ") + when);
+    return found == engine->reached().end() ? 0 : found->second;
+  };
+  for (const bool early : {true, false}) {
+    Configuration configuration;
+    configuration.mmu = MmuKind::tdp;
+    configuration.host.tdp_mmu = true;
+    configuration.host.early_grace = early;
+    begin(configuration);
+    EXPECT_EQ(read(0x8000), Observation(Value{code_cell(8)}));
+    const std::uint64_t before = freed("early");
+    const std::uint64_t late_before = freed("late");
+    EXPECT_EQ(run(SlotDelete{}), Observation(Done{}));
+    EXPECT_EQ(freed("early") > before, early);
+    end();
+    EXPECT_EQ(freed("late") > late_before, !early);
+  }
+  EXPECT_GT(engine->reached().at("grace periods end early"), 0u);
+  EXPECT_GT(engine->reached().at("grace periods end late"), 0u);
+}
+
 TEST_F(HostedTest, FailedAllocationsLeakNothing) {
   Configuration configuration;
   std::uint64_t sites = 1;

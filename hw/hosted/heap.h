@@ -11,7 +11,8 @@ namespace lockstep::hw::hosted {
 
 /// Owns every block until it is released; what is left goes with the heap or
 /// by drop(). Blocks are ordinary ones of malloc(); where no sanitizer must see
-/// each access beyond them, released ones are kept warm for the next program.
+/// each access beyond them, released ones lose what they began with, and are kept warm for
+/// the next program.
 class Heap {
  public:
   Heap() { list_.next = list_.previous = &list_; }

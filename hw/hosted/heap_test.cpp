@@ -32,6 +32,15 @@ TEST(Heap, DropsWhatIsLeft) {
   EXPECT_TRUE(heap.release(block));
 }
 
+TEST(Heap, ForgetsWhatWasReleased) {
+  Heap heap;
+  auto* const first = static_cast<unsigned char*>(heap.allocate(100, 16));
+  std::memset(first, 0xff, 100);
+  EXPECT_TRUE(heap.release(first));
+  const auto* const again = static_cast<unsigned char*>(heap.allocate(100, 16));
+  for (unsigned i = 0; i < 100; ++i) ASSERT_NE(again[i], 0xff) << i;
+}
+
 TEST(Heap, RefusesForeignBlocks) {
   Heap heap;
   alignas(16) char memory[128] = {};

@@ -41,6 +41,8 @@ enum class Path : std::uint8_t {
   control,
   vm_created,
   image_reset,
+  grace_late,
+  grace_early,
   invariants,
   count
 };
@@ -78,6 +80,8 @@ inline constexpr std::array<std::string_view, static_cast<std::size_t>(Path::cou
     "control",
     "vm created",
     "image reset",
+    "grace periods end late",
+    "grace periods end early",
     "invariants"};
 
 class Reached {

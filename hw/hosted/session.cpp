@@ -21,6 +21,15 @@ bool same(const hosted_parameters& a, const hosted_parameters& b) {
   return std::memcmp(&a, &b, sizeof a) == 0;
 }
 
+std::vector<std::pair<std::string, std::uint64_t>> read_counts(
+    const std::vector<std::pair<std::string, std::uint64_t>>& places) {
+  std::vector<std::pair<std::string, std::uint64_t>> counts;
+  for (const auto& [name, at] : places) {
+    counts.emplace_back(name, *reinterpret_cast<const std::uint64_t*>(at));
+  }
+  return counts;
+}
+
 }  // namespace
 
 void KernelFile::close() {
@@ -44,11 +53,11 @@ EngineError Session::failed(std::string_view what, std::optional<long> result) {
 }
 
 std::vector<std::pair<std::string, std::uint64_t>> Session::stub_calls() const {
-  std::vector<std::pair<std::string, std::uint64_t>> calls;
-  for (const auto& [name, at] : stubs_) {
-    calls.emplace_back(name, *reinterpret_cast<const std::uint64_t*>(at));
-  }
-  return calls;
+  return read_counts(stubs_);
+}
+
+std::vector<std::pair<std::string, std::uint64_t>> Session::counts() const {
+  return read_counts(counted_);
 }
 
 std::string Session::findings() {
@@ -88,6 +97,7 @@ Result<std::unique_ptr<Session>> Session::open(const std::filesystem::path& file
   if (!image) return tl::unexpected(image.error());
   session->image_ = std::move(*image);
   session->stubs_ = session->image_->symbols_with("hosted_calls_");
+  session->counted_ = session->image_->symbols_with("hosted_count_");
   const auto once = session->image_->address_of("__start_hosted_once");
   const auto once_end = session->image_->address_of("__stop_hosted_once");
   if (once && once_end && *once < *once_end) {

@@ -104,11 +104,21 @@ class Session {
   /// How often functions were called that do nothing (kernel/returns_zero.txt), by
   /// name; since the image was mapped or reset.
   std::vector<std::pair<std::string, std::uint64_t>> stub_calls() const;
+  /// What the shim counts beside (`unsigned long hosted_count_NAME`), in the same way.
+  std::vector<std::pair<std::string, std::uint64_t>> counts() const;
   /// Rescheduling points and contended locks of the kernel yield from now on, or
   /// never.
   void contend(bool on) {
     (void)host_->enter([&] {
       image_->boundary().contend(on ? 1 : 0);
+      return 0l;
+    });
+  }
+  /// Grace periods of RCU and SRCU end as soon as they may from now on, or only when
+  /// somebody waits for one.
+  void hurry(bool on) {
+    (void)host_->enter([&] {
+      image_->boundary().hurry(on ? 1 : 0);
       return 0l;
     });
   }
@@ -146,7 +156,8 @@ class Session {
 
   std::unique_ptr<Image> image_;
   std::vector<std::pair<std::string, std::uint64_t>> stubs_;  ///< name, address of the count
-  std::span<std::byte> said_once_;                            ///< flags of WARN_ONCE()
+  std::vector<std::pair<std::string, std::uint64_t>> counted_;
+  std::span<std::byte> said_once_;  ///< flags of WARN_ONCE()
   Coverage* coverage_ = nullptr;
   std::unique_ptr<Arena> arena_;
   std::unique_ptr<Pool> pool_;

@@ -38,6 +38,9 @@ struct HostParameters {
   /// The allocation with this number fails, counted from 0 at the creation of the
   /// VM; user space asks again after ENOMEM, so nothing else may change.
   std::optional<std::uint64_t> fail_allocation;
+  /// What waits for a grace period of RCU or SRCU, as a free, is done as soon as no reader
+  /// is left; else not before somebody waits.
+  std::optional<bool> early_grace;
   /// The memory of slots is mapped by the host as PFNs without references (VM_PFNMAP).
   std::optional<bool> pfnmap;
   /// The host moves the page whose lookup has this number, counted from 0 at the

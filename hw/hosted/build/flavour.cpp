@@ -36,6 +36,13 @@ std::vector<std::string> instrumentation_flags(std::string_view flavour) {
           "--param=asan-stack=0"};
 }
 
+/// The kernel tells where sections of RCU end, and counts who must not be preempted: so it
+/// is known where no reader is left. A schedule tells it by lockdep's calls.
+constexpr std::string_view grace_fragment =
+    "CONFIG_NR_CPUS=4\n"
+    "CONFIG_RCU_EXPERT=y\n"
+    "CONFIG_RCU_STRICT_GRACE_PERIOD=y\n";
+
 }  // namespace
 
 bool is_scheduled(std::string_view flavour) {
@@ -64,7 +71,7 @@ kernels::Result<kernels::Flavour> make_flavour(std::string_view name) {
   flavour.name = std::string("hosted-") + std::string(name);
   flavour.fragments = {*std::move(fragment)};
   if (name == "lockdep" || is_scheduled(name)) flavour.fragments.emplace_back(lockdep_fragment);
-  if (is_scheduled(name)) flavour.fragments.emplace_back(schedule_fragment);
+  flavour.fragments.emplace_back(is_scheduled(name) ? schedule_fragment : grace_fragment);
   // User code calls into the image and back: stacks are aligned as it expects.
   flavour.cflags = {"-mpreferred-stack-boundary=4",
                     "-ffunction-sections",

@@ -62,6 +62,7 @@ const struct hosted_image hosted_image_entry = {
     .recover = hosted_threads_run,
     .quiesce = quiesce,
     .contend = hosted_contend,
+    .hurry = hosted_rcu_hurry,
     .counters = counters,
     .references = hosted_references,
     .host_level = hosted_host_level,

@@ -31,6 +31,7 @@ void hosted_may_sleep(const char *what) {
     hosted_fail(HOSTED_LOCKING, "%s that may sleep with interrupts off", what);
   if (hosted_must_not_block)
     hosted_fail(HOSTED_LOCKING, "%s that may sleep in a notifier that must not block", what);
+  hosted_rcu_quiet();
 }
 
 #ifdef CONFIG_DEBUG_LOCK_ALLOC
@@ -138,16 +139,21 @@ extern struct task_struct *hosted_current(void);
 #define HOSTED_RESCHEDULED() ((void)0)
 #endif
 /* A contended lock is dropped and taken again: another thread may have run. */
-int __cond_resched(void) { return 0; }
+int __cond_resched(void) {
+  hosted_rcu_quiet();
+  return 0;
+}
 int __cond_resched_rwlock_read(rwlock_t *lock) {
   HOSTED_RESCHEDULED();
   read_unlock(lock);
+  hosted_rcu_quiet();
   read_lock(lock);
   return 1;
 }
 int __cond_resched_rwlock_write(rwlock_t *lock) {
   HOSTED_RESCHEDULED();
   write_unlock(lock);
+  hosted_rcu_quiet();
   write_lock(lock);
   return 1;
 }
@@ -183,6 +189,7 @@ void mutex_unlock(struct mutex *lock) {
   GIVEN(lock);
   TELL(unlock, lock, HOSTED_NAME(lock), HOSTED_LOCK_SLEEPS);
   atomic_long_set(&lock->owner, 0);
+  hosted_rcu_quiet();
 }
 bool mutex_is_locked(struct mutex *lock) { return atomic_long_read(&lock->owner) != 0; }
 

@@ -46,6 +46,10 @@ void hosted_wait(const char* what, const void* lock);
 
 /* ---- RCU (rcu.c) */
 void hosted_rcu_run(void);
+void hosted_rcu_hurry(int on);
+/* Whoever calls this is no reader, unless he runs with preemption off: what waits for
+ * readers is done now where grace periods end early. */
+void hosted_rcu_quiet(void);
 extern unsigned long long hosted_rcu_pending;
 extern int hosted_srcu_nesting;
 
