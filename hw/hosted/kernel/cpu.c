@@ -284,8 +284,6 @@ void mod_node_page_state(struct pglist_data *node, enum node_stat_item item, lon
   atomic_long_add(delta, &vm_node_stat[item]);
 }
 
-const struct x86_cpu_id *x86_match_cpu(const struct x86_cpu_id *match) { return NULL; }
-
 /* need_resched() stays true for a system call, a turn of a kernel thread or what the
  * host's memory management asks for, until a vCPU wants to enter its guest: there the
  * scheduler runs, or the vCPU would never get in. */

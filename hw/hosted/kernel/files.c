@@ -131,9 +131,12 @@ void *hosted_file_private(int fd) {
 }
 long hosted_file_ioctl(int fd, unsigned command, unsigned long argument) {
   struct file *file = file_of(fd);
+  long result;
   if (!file) return -EBADF;
   hosted_system_call();
-  return file->f_op->unlocked_ioctl(file, command, argument);
+  result = file->f_op->unlocked_ioctl(file, command, argument);
+  hosted_delayed_work();
+  return result;
 }
 long hosted_file_read(int fd, void *buffer, unsigned long bytes, unsigned long offset) {
   struct file *file = file_of(fd);

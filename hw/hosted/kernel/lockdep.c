@@ -153,17 +153,13 @@ void __might_resched(const char *file, int line, unsigned int offsets) {
   must_not_be_atomic_otherwise("rescheduling function", file, line);
 }
 void __might_fault(const char *file, int line) { sleeping("user access that may sleep", file, line); }
-void fs_reclaim_acquire(gfp_t gfp) {}
-void fs_reclaim_release(gfp_t gfp) {}
 
 /* ---- interrupts are a flag that lockdep follows */
 static void interrupts(int on) { *(int *)&hardirqs_enabled = on; }
-void lockdep_hardirqs_on_prepare(void) {}
 void lockdep_hardirqs_on(unsigned long ip) { interrupts(1); }
 void lockdep_hardirqs_off(unsigned long ip) { interrupts(0); }
 void trace_hardirqs_on(void) { interrupts(1); }
 void trace_hardirqs_off(void) { interrupts(0); }
-void trace_hardirqs_on_prepare(void) {}
 void trace_hardirqs_off_finish(void) { interrupts(0); }
 
 /* ---- lock initialisers of debug kernels */

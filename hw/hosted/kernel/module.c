@@ -123,7 +123,6 @@ int __percpu_counter_init_many(struct percpu_counter *counter, s64 amount, gfp_t
   for (at = 0; at < count; ++at) counter[at].count = amount;
   return 0;
 }
-void percpu_counter_destroy_many(struct percpu_counter *counter, u32 count) {}
 #else
 int __percpu_counter_init(struct percpu_counter *counter, s64 amount, gfp_t gfp,
                           struct lock_class_key *key) {
@@ -131,7 +130,6 @@ int __percpu_counter_init(struct percpu_counter *counter, s64 amount, gfp_t gfp,
   counter->count = amount;
   return 0;
 }
-void percpu_counter_destroy(struct percpu_counter *counter) {}
 #endif
 void percpu_counter_add_batch(struct percpu_counter *counter, s64 amount, s32 batch) {
   counter->count += amount;

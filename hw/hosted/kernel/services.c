@@ -20,6 +20,56 @@ __visible struct workqueue_struct *hosted_workqueue(void) {
 asm(".globl alloc_workqueue, alloc_workqueue_noprof\n.set alloc_workqueue, hosted_workqueue\n"
     ".set alloc_workqueue_noprof, hosted_workqueue\n");
 
+/* ---- work that is due later, by its function. Those of kvmclock set requests and kick; an
+ * absent function is null. */
+extern void kvmclock_update_fn(struct work_struct *work) __attribute__((weak));
+extern void kvmclock_sync_fn(struct work_struct *work) __attribute__((weak));
+#define DELAYED 32
+static struct work_struct *delayed[DELAYED];
+static unsigned delayed_count;
+__visible unsigned long hosted_calls_queue_delayed_work_on;
+__visible unsigned long hosted_count_delayed_work_run;
+
+static int find_delayed(const struct work_struct *work) {
+  unsigned at;
+  for (at = 0; at < delayed_count; ++at)
+    if (delayed[at] == work) return (int)at;
+  return -1;
+}
+bool queue_delayed_work_on(int cpu, struct workqueue_struct *queue, struct delayed_work *work,
+                           unsigned long delay) {
+  work_func_t function = work->work.func;
+  /* The round of five minutes, which no program lasts, asks for updates of every clock. */
+  if (function == kvmclock_sync_fn && delay >= HZ) {
+    ++hosted_calls_queue_delayed_work_on;
+    return true;
+  }
+  if (function != kvmclock_update_fn && function != kvmclock_sync_fn) {
+    hosted_host.finding(hosted_host.context, HOSTED_STUB,
+                        "delayed work is queued, whose function the shim does not know:",
+                        (unsigned long)function);
+    __builtin_trap();
+  }
+  if (find_delayed(&work->work) >= 0) return false;
+  if (delayed_count == DELAYED) hosted_fail(HOSTED_STUB, "more than %d delayed works", DELAYED);
+  delayed[delayed_count++] = &work->work;
+  return true;
+}
+bool cancel_delayed_work_sync(struct delayed_work *work) {
+  int at = find_delayed(&work->work);
+  if (at < 0) return false;
+  delayed[at] = delayed[--delayed_count];
+  return true;
+}
+/* Between two system calls any time may pass; under a schedule none does. */
+void hosted_delayed_work(void) {
+  while (delayed_count && !SCHEDULED) {
+    struct work_struct *work = delayed[--delayed_count];
+    ++hosted_count_delayed_work_run;
+    work->func(work);
+  }
+}
+
 static void mutex_start(struct mutex *lock, const char *name, struct lock_class_key *key) {
   atomic_long_set(&lock->owner, 0);
 #ifdef CONFIG_DEBUG_LOCK_ALLOC

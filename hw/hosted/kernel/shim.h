@@ -53,6 +53,10 @@ void hosted_rcu_quiet(void);
 extern unsigned long long hosted_rcu_pending;
 extern int hosted_srcu_nesting;
 
+/* ---- services.c */
+/* Run the work that is due: nothing is held. */
+void hosted_delayed_work(void);
+
 /* ---- threads of the kernel (threads.c) */
 int hosted_threads_run(void);
 void hosted_threads_start(void);

@@ -158,7 +158,15 @@ int kthread_stop(struct task_struct *task) {
   thread->used = 0;
   return thread->result;
 }
-void __put_task_struct(struct task_struct *task) {}
+__visible unsigned long hosted_calls___put_task_struct;
+/* Tasks of threads are the shim's memory; the user's outlives every VM. */
+void __put_task_struct(struct task_struct *task) {
+  int at;
+  ++hosted_calls___put_task_struct;
+  for (at = 0; at < THREADS; ++at)
+    if (threads[at].task == task) return;
+  hosted_fail(HOSTED_MEMORY, "the user's task lost its last reference");
+}
 
 void complete(struct completion *done) { ++done->done; }
 void wait_for_completion(struct completion *done) {

@@ -185,8 +185,6 @@ long get_user_pages_unlocked(unsigned long start, unsigned long count, struct pa
   hosted_may_sleep("get_user_pages");
   return pin_many(start, count, flags | FOLL_GET, pages);
 }
-void mark_page_accessed(struct page *page) {}
-void folio_mark_accessed(struct folio *folio) {}
 
 int fixup_user_fault(struct mm_struct *mm, unsigned long address, unsigned flags, bool *unlocked) {
   struct hosted_host_page found;
@@ -220,7 +218,6 @@ int follow_pfnmap_start(struct follow_pfnmap_args *args) {
   args->special = true;
   return 0;
 }
-void follow_pfnmap_end(struct follow_pfnmap_args *args) {}
 #elif defined(HOSTED_FOLLOW_PTE)
 static pte_t followed;
 static spinlock_t followed_lock;
@@ -267,7 +264,10 @@ int hosted_host_level(hosted_u64 address, unsigned level) {
 
 /* ---- mm and its notifiers */
 struct mm_struct *hosted_user_mm(void) { return &user_mm; }
-void mmput(struct mm_struct *mm) {}
+void mmput(struct mm_struct *mm) {
+  if (atomic_dec_and_test(&mm->mm_users))
+    hosted_fail(HOSTED_MEMORY, "the user's mm lost its last user");
+}
 void __mmdrop(struct mm_struct *mm) {
   hosted_fail(HOSTED_MEMORY, "the user's mm lost its last reference");
 }
