@@ -15,7 +15,7 @@
 extern "C" {
 #endif
 
-#define HOSTED_BOUNDARY_VERSION 9u
+#define HOSTED_BOUNDARY_VERSION 10u
 
 /* The last word of a stack that the image made: callers are sought no further. */
 #define HOSTED_STACK_END 0x646e652d6b636174ull
@@ -143,8 +143,10 @@ struct hosted_host {
   struct hosted_arena arena;
 
   /* Memory of `bytes` bytes, aligned to `alignment` (a power of two); null
-   * only when the process has none. */
-  void* (*allocate)(void* context, hosted_u64 bytes, hosted_u64 alignment);
+   * only when the process has none. `owner` is the image's word, kept with it. */
+  void* (*allocate)(void* context, hosted_u64 bytes, hosted_u64 alignment, hosted_u64 owner);
+  /* The owner of memory that allocate() gave; a finding of any other address. */
+  hosted_u64 (*owner)(void* context, void* memory);
   void (*release)(void* context, void* memory);
   /* Nonzero: this allocation or page lookup must fail. `caller` is a code
    * address of the image. */

@@ -40,7 +40,7 @@ bool Heap::tail_is_whole(const Header* header) {
   return mark == ~mark_of(header);
 }
 
-void* Heap::allocate(std::uint64_t bytes, std::uint64_t alignment) {
+void* Heap::allocate(std::uint64_t bytes, std::uint64_t alignment, std::uint64_t owner) {
   alignment = std::max<std::uint64_t>(alignment, alignof(Header));
   // malloc() aligns to 16; a larger alignment costs that much slack.
   const std::uint64_t slack = alignment > alignof(Header) ? alignment : 0;
@@ -62,6 +62,7 @@ void* Heap::allocate(std::uint64_t bytes, std::uint64_t alignment) {
   header->mark = mark_of(header);
   header->size_class = size_class;
   header->bytes = bytes;
+  header->owner = owner;
   put_tail(header);
   header->next = list_.next;
   header->previous = &list_;
@@ -70,6 +71,13 @@ void* Heap::allocate(std::uint64_t bytes, std::uint64_t alignment) {
   ++blocks_;
   bytes_ += bytes;
   return reinterpret_cast<void*>(user);
+}
+
+std::optional<std::uint64_t> Heap::owner(void* memory) {
+  const auto* const header =
+      reinterpret_cast<Header*>(static_cast<std::byte*>(memory) - sizeof(Header));
+  if (header->mark != mark_of(header)) return std::nullopt;
+  return header->owner;
 }
 
 bool Heap::release(void* memory) {

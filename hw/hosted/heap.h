@@ -5,6 +5,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 namespace lockstep::hw::hosted {
@@ -26,7 +27,10 @@ class Heap {
 
   /// Null where the kernel would have more than most_bytes, or the process has no
   /// memory. `alignment` is a power of two.
-  void* allocate(std::uint64_t bytes, std::uint64_t alignment);
+  /// `owner` is the caller's word, kept with the block.
+  void* allocate(std::uint64_t bytes, std::uint64_t alignment, std::uint64_t owner = 0);
+  /// None if the block is none of this heap's.
+  static std::optional<std::uint64_t> owner(void* memory);
   /// False, and nothing done, if the block is none of this heap's, or what
   /// stands before it, or just behind it, was overwritten.
   bool release(void* memory);
@@ -43,7 +47,9 @@ class Heap {
     void* start = nullptr;         ///< what malloc() returned
     std::uint64_t size_class = 0;  ///< the block has 2 to that power bytes
     std::uint64_t bytes = 0;       ///< of the kernel's; a mark stands behind them
-    std::uint64_t mark = 0;        ///< last, where an underflow hits first
+    std::uint64_t owner = 0;
+    std::uint64_t unused = 0;  ///< of the alignment: not behind the mark
+    std::uint64_t mark = 0;    ///< last, where an underflow hits first
   };
   static constexpr unsigned size_classes = 42;
   void give_back(void* start, std::uint64_t size_class);

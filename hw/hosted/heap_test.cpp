@@ -50,6 +50,14 @@ TEST(Heap, RefusesForeignBlocks) {
   EXPECT_FALSE(heap.release(block));
 }
 
+TEST(Heap, KnowsWhoOwnsABlock) {
+  Heap heap;
+  void* const block = heap.allocate(64, 4096, 42);
+  EXPECT_EQ(Heap::owner(block), 42u);
+  alignas(16) char memory[192] = {};
+  EXPECT_EQ(Heap::owner(memory + 128), std::nullopt);
+}
+
 TEST(Heap, SeesAnOverrun) {
   for (const std::uint64_t bytes : {1, 64, 320}) {
     Heap heap;

@@ -35,6 +35,9 @@ const char* kind_name(hosted_finding kind) {
   return "finding";
 }
 
+constexpr const char* bad_release =
+    "release of memory that is not allocated, or was overrun at one of its ends";
+
 /// Where the caller's frame begins.
 [[gnu::always_inline]] inline std::uint64_t frame() {
   return reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
@@ -55,16 +58,23 @@ Host::Host(Image& image, Arena& arena, Processors& processors, Pool* pool)
   boundary_.context = this;
   boundary_.arena = arena.boundary();
   // None of these may own anything when it calls leave().
-  boundary_.allocate = [](void* self, hosted_u64 bytes, hosted_u64 alignment) {
+  boundary_.allocate = [](void* self, hosted_u64 bytes, hosted_u64 alignment, hosted_u64 owner) {
     auto* const host = static_cast<Host*>(self);
-    return host->pool_ != nullptr ? host->pool_->allocate(bytes, alignment)
-                                  : host->heap_.allocate(bytes, alignment);
+    return host->pool_ != nullptr ? host->pool_->allocate(bytes, alignment, owner)
+                                  : host->heap_.allocate(bytes, alignment, owner);
+  };
+  boundary_.owner = [](void* self, void* memory) -> hosted_u64 {
+    auto* const host = static_cast<Host*>(self);
+    const std::optional<std::uint64_t> owner =
+        host->pool_ != nullptr ? host->pool_->owner(memory) : Heap::owner(memory);
+    if (owner) return *owner;
+    host->note(HOSTED_MEMORY, 0, frame(), bad_release);
+    host->leave();
   };
   boundary_.release = [](void* self, void* memory) {
     auto* const host = static_cast<Host*>(self);
     if (host->pool_ != nullptr ? host->pool_->release(memory) : host->heap_.release(memory)) return;
-    host->note(HOSTED_MEMORY, 0, frame(),
-               "release of memory that is not allocated, or was overrun at one of its ends");
+    host->note(HOSTED_MEMORY, 0, frame(), bad_release);
     host->leave();
   };
   boundary_.should_fail = [](void* self, unsigned kind, hosted_u64 caller) {

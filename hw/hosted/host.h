@@ -66,6 +66,8 @@ class Host {
 
   /// Drop every allocation: the image was reset, or goes.
   void forget();
+  /// Something is left that must not reach the next program: the image is to be reset.
+  void taint() { tainted_ = true; }
   /// The image, and what it had allocated, is as it was before.
   void untaint() {
     tainted_ = false;

@@ -27,7 +27,7 @@ Result<std::unique_ptr<Pool>> Pool::create(std::uint64_t bytes) {
   return pool;
 }
 
-void* Pool::allocate(std::uint64_t bytes, std::uint64_t alignment) {
+void* Pool::allocate(std::uint64_t bytes, std::uint64_t alignment, std::uint64_t owner) {
   alignment = std::max(alignment, granule);
   const std::uint64_t begin = (used_ + gap + alignment - 1) & ~(alignment - 1);
   if (bytes > memory_.size() || begin > memory_.size() - bytes) return nullptr;
@@ -37,6 +37,7 @@ void* Pool::allocate(std::uint64_t bytes, std::uint64_t alignment) {
   if (bytes % granule != 0) states[whole] = static_cast<std::uint8_t>(bytes % granule);
   objects_.push_back({.begin = begin,
                       .bytes = bytes,
+                      .owner = owner,
                       .site = site_,
                       .serial = static_cast<std::uint32_t>(objects_.size())});
   site_ = 0;
@@ -49,6 +50,14 @@ Pool::Object* Pool::find(std::uint64_t offset) {
   if (after == objects_.begin()) return nullptr;
   Object& found = *std::prev(after);
   return offset - found.begin < std::max<std::uint64_t>(found.bytes, 1) ? &found : nullptr;
+}
+
+std::optional<std::uint64_t> Pool::owner(void* object) const {
+  const std::uint64_t offset = reinterpret_cast<std::uintptr_t>(object) - base();
+  const Object* const found = const_cast<Pool*>(this)->find(offset);
+  if (found == nullptr || found->begin != offset) return std::nullopt;
+  if (state_[offset / granule] == HOSTED_STATE_FREED) return std::nullopt;
+  return found->owner;
 }
 
 bool Pool::release(void* object) {

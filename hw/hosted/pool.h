@@ -23,7 +23,10 @@ class Pool {
   Pool& operator=(const Pool&) = delete;
 
   /// Null when the pool is full. `alignment` is a power of two.
-  void* allocate(std::uint64_t bytes, std::uint64_t alignment);
+  /// `owner` is the caller's word, kept with the object.
+  void* allocate(std::uint64_t bytes, std::uint64_t alignment, std::uint64_t owner = 0);
+  /// None if it is no live object's begin.
+  std::optional<std::uint64_t> owner(void* object) const;
   /// False, and nothing done, if it is no live object's begin.
   bool release(void* object);
   /// Nothing was ever allocated.
@@ -45,6 +48,7 @@ class Pool {
   struct Object {
     std::uint64_t begin = 0;  ///< from base()
     std::uint64_t bytes = 0;
+    std::uint64_t owner = 0;
     std::uint64_t site = 0;    ///< code that asked for it
     std::uint32_t serial = 0;  ///< counted from 0, in the order of allocation
   };

@@ -61,5 +61,15 @@ TEST_F(PoolTest, ComesBackAsItWas) {
   EXPECT_EQ(pool->allocate(64, 8), later);
 }
 
+TEST(Pool, KnowsWhoOwnsAnObject) {
+  auto pool = Pool::create(1 << 16);
+  ASSERT_TRUE(pool);
+  auto* const object = static_cast<std::byte*>((*pool)->allocate(64, 8, 42));
+  EXPECT_EQ((*pool)->owner(object), 42u);
+  EXPECT_EQ((*pool)->owner(object + 8), std::nullopt);
+  EXPECT_TRUE((*pool)->release(object));
+  EXPECT_EQ((*pool)->owner(object), std::nullopt);
+}
+
 }  // namespace
 }  // namespace lockstep::hw::hosted

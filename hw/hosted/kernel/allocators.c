@@ -14,13 +14,43 @@ struct kmem_cache {
   unsigned size;
   const char *name;
   void (*constructor)(void *);
+  ul live; /* objects */
 };
 
-static void *allocate(ul bytes, unsigned gfp, unsigned kind, ul caller) {
+const char *hosted_owner_name(ul owner) {
+  static const char *const names[HOSTED_OWNERS] = {"the kernel around KVM", "kmalloc()",
+                                                   "kvmalloc()", "vmalloc()"};
+  return owner < HOSTED_OWNERS ? names[owner] : ((const struct kmem_cache *)owner)->name;
+}
+
+static void *allocate(ul owner, ul bytes, unsigned gfp, ul caller) {
+  unsigned kind = owner == HOSTED_OF_KVMALLOC || owner == HOSTED_OF_VMALLOC ? HOSTED_VMALLOC
+                                                                            : HOSTED_SLAB;
   if (gfp & hosted_gfp_may_sleep) hosted_may_sleep("allocation");
   TELL(allocate, !!(gfp & hosted_gfp_may_sleep));
-  return hosted_object(bytes, !!(gfp & hosted_gfp_zero), kind, caller);
+  return hosted_object_of(owner, bytes, !!(gfp & hosted_gfp_zero), kind, caller);
 }
+
+/* Null, or what kmalloc() of nothing gives. */
+static int is_nothing(const void *object) { return (ul)object <= 16; }
+
+/* `admitted`: a bit for each owner that is no cache. Caches count what they have. */
+static void give_back(void *object, ul admitted, int of_caches, const char *function) {
+  ul owner;
+  if (is_nothing(object)) return;
+  owner = hosted_owner(object);
+  if (owner < HOSTED_OWNERS ? !(admitted >> owner & 1) : !of_caches)
+    hosted_fail(HOSTED_MEMORY, "%s() of an object of %s", function, hosted_owner_name(owner));
+  if (owner >= HOSTED_OWNERS) --((struct kmem_cache *)owner)->live;
+  hosted_give_back(object);
+}
+#define OF(owner) (1ul << HOSTED_OF_##owner)
+/* SLUB knows the cache of each object; since 6.4 kfree() says that it may be used so. */
+#ifdef HOSTED_KFREE_OF_CACHES
+#define KFREE_OF_CACHES 1
+#else
+#define KFREE_OF_CACHES 0
+#endif
 
 struct kmem_cache *hosted_cache(const char *name, unsigned size, void (*constructor)(void *)) {
   struct kmem_cache *cache =
@@ -40,13 +70,21 @@ struct kmem_cache *kmem_cache_create_usercopy(const char *name, unsigned size, u
                                               void (*constructor)(void *)) {
   return hosted_cache(name, size, constructor);
 }
-void kmem_cache_destroy(struct kmem_cache *cache) { hosted_release(cache); }
+void kmem_cache_destroy(struct kmem_cache *cache) {
+  if (!cache) return;
+  if (cache->live)
+    hosted_fail(HOSTED_MEMORY, "slab cache %s is destroyed with %lu objects", cache->name,
+                cache->live);
+  hosted_release(cache);
+}
 
 void *kmem_cache_alloc(struct kmem_cache *cache, unsigned gfp) {
   void *object;
   if (!cache) hosted_fail(HOSTED_BUG, "allocation from a slab cache that does not exist");
-  object = allocate(cache->size, gfp, HOSTED_SLAB, CALLER);
-  if (object && cache->constructor) cache->constructor(object);
+  object = allocate((ul)cache, cache->size, gfp, CALLER);
+  if (!object) return 0;
+  ++cache->live;
+  if (cache->constructor) cache->constructor(object);
   return object;
 }
 void *kmem_cache_alloc_lru(struct kmem_cache *cache, void *lru, unsigned gfp) {
@@ -55,32 +93,44 @@ void *kmem_cache_alloc_lru(struct kmem_cache *cache, void *lru, unsigned gfp) {
 void *kmem_cache_alloc_node(struct kmem_cache *cache, unsigned gfp, int node) {
   return kmem_cache_alloc(cache, gfp);
 }
-void kmem_cache_free(struct kmem_cache *cache, void *object) { hosted_release(object); }
+void kmem_cache_free(struct kmem_cache *cache, void *object) {
+  if (!is_nothing(object) && hosted_owner(object) != (ul)cache)
+    hosted_fail(HOSTED_MEMORY, "kmem_cache_free() to %s of an object of %s", cache->name,
+                hosted_owner_name(hosted_owner(object)));
+  give_back(object, 0, 1, "kmem_cache_free");
+}
 
 void *kmalloc_trace(void *cache, unsigned gfp, ul bytes) {
-  return allocate(bytes, gfp, HOSTED_SLAB, CALLER);
+  return allocate(HOSTED_OF_KMALLOC, bytes, gfp, CALLER);
 }
 void *kmalloc_node_trace(void *cache, unsigned gfp, int node, ul bytes) {
-  return allocate(bytes, gfp, HOSTED_SLAB, CALLER);
+  return allocate(HOSTED_OF_KMALLOC, bytes, gfp, CALLER);
 }
-void *__kmalloc(ul bytes, unsigned gfp) { return allocate(bytes, gfp, HOSTED_SLAB, CALLER); }
+void *__kmalloc(ul bytes, unsigned gfp) { return allocate(HOSTED_OF_KMALLOC, bytes, gfp, CALLER); }
 void *__kmalloc_node(ul bytes, unsigned gfp, int node) {
-  return allocate(bytes, gfp, HOSTED_SLAB, CALLER);
+  return allocate(HOSTED_OF_KMALLOC, bytes, gfp, CALLER);
 }
 void *kvmalloc_node(ul bytes, unsigned gfp, int node) {
-  return allocate(bytes, gfp, HOSTED_VMALLOC, CALLER);
+  return allocate(HOSTED_OF_KVMALLOC, bytes, gfp, CALLER);
 }
-void *__vmalloc(ul bytes, unsigned gfp) { return allocate(bytes, gfp, HOSTED_VMALLOC, CALLER); }
+void *__vmalloc(ul bytes, unsigned gfp) {
+  return allocate(HOSTED_OF_VMALLOC, bytes, gfp, CALLER);
+}
 void *__vcalloc(ul count, ul bytes, unsigned gfp) {
-  return allocate(count * bytes, gfp | hosted_gfp_zero, HOSTED_VMALLOC, CALLER);
+  return allocate(HOSTED_OF_VMALLOC, count * bytes, gfp | hosted_gfp_zero, CALLER);
 }
 void *vzalloc(ul bytes) {
-  return allocate(bytes, hosted_gfp_zero | hosted_gfp_may_sleep, HOSTED_VMALLOC, CALLER);
+  return allocate(HOSTED_OF_VMALLOC, bytes, hosted_gfp_zero | hosted_gfp_may_sleep, CALLER);
 }
-void *vmalloc(ul bytes) { return allocate(bytes, hosted_gfp_may_sleep, HOSTED_VMALLOC, CALLER); }
-void kfree(void *object) { hosted_release(object); }
-void kvfree(void *object) { hosted_release(object); }
-void vfree(void *object) { hosted_release(object); }
+void *vmalloc(ul bytes) {
+  return allocate(HOSTED_OF_VMALLOC, bytes, hosted_gfp_may_sleep, CALLER);
+}
+void kfree(void *object) { give_back(object, OF(KMALLOC), KFREE_OF_CACHES, "kfree"); }
+void hosted_kvfree(void *object) {
+  give_back(object, OF(KMALLOC) | OF(KVMALLOC) | OF(VMALLOC), KFREE_OF_CACHES, "kvfree");
+}
+void kvfree(void *object) { hosted_kvfree(object); }
+void vfree(void *object) { give_back(object, OF(VMALLOC), 0, "vfree"); }
 
 static ul pages(unsigned gfp, unsigned order, ul caller) {
   if (gfp & hosted_gfp_may_sleep) hosted_may_sleep("page allocation");
@@ -134,7 +184,7 @@ void *__kvmalloc_node_noprof(ul bytes, ul align, unsigned gfp, int node) {
 #else
 void *__kvmalloc_node_noprof(ul bytes, unsigned gfp, int node) {
 #endif
-  return allocate(bytes, gfp, HOSTED_VMALLOC, CALLER);
+  return allocate(HOSTED_OF_KVMALLOC, bytes, gfp, CALLER);
 }
 ALIAS(__vmalloc_noprof, __vmalloc);
 ALIAS(__vcalloc_noprof, __vcalloc);

@@ -310,7 +310,7 @@ int xfer_to_guest_mode_handle_work(struct kvm_vcpu *vcpu) {
 
 #ifdef HOSTED_SCHEDULE
 void hosted_become(unsigned cpu) {
-  struct task_struct *task = hosted_host.allocate(hosted_host.context, sizeof(*task), 64);
+  struct task_struct *task = hosted_host.allocate(hosted_host.context, sizeof(*task), 64, HOSTED_OF_SHIM);
   *task = main_task;
   hosted_set_current(task);
 #ifdef HOSTED_PCPU_HOT
@@ -327,16 +327,16 @@ void hosted_cpu_start(void) {
   unsigned long long frame;
   page_offset_base = hosted_host.arena.base;
   vmemmap_base = (unsigned long)hosted_host.allocate(
-      hosted_host.context, hosted_host.arena.pages * sizeof(struct page), PAGE_SIZE);
+      hosted_host.context, hosted_host.arena.pages * sizeof(struct page), PAGE_SIZE, HOSTED_OF_SHIM);
   memset((void *)vmemmap_base, 0, hosted_host.arena.pages * sizeof(struct page));
-  mem_section = hosted_host.allocate(hosted_host.context, sizeof(void *) * NR_SECTION_ROOTS, 64);
+  mem_section = hosted_host.allocate(hosted_host.context, sizeof(void *) * NR_SECTION_ROOTS, 64, HOSTED_OF_SHIM);
   memset(mem_section, 0, sizeof(void *) * NR_SECTION_ROOTS);
   sections = DIV_ROUND_UP(hosted_host.arena.pages, PAGES_PER_SECTION);
   for (section = 0; section < sections; ++section) {
     struct mem_section **root = &mem_section[SECTION_NR_TO_ROOT(section)];
     if (!*root) {
       *root = hosted_host.allocate(hosted_host.context,
-                                   SECTIONS_PER_ROOT * sizeof(struct mem_section), 64);
+                                   SECTIONS_PER_ROOT * sizeof(struct mem_section), 64, HOSTED_OF_SHIM);
       memset(*root, 0, SECTIONS_PER_ROOT * sizeof(struct mem_section));
     }
     (*root)[section & SECTION_ROOT_MASK].section_mem_map =

@@ -35,7 +35,7 @@ static unsigned long queue_head, queue_length, queue_size, fresh;
 static unsigned char block_used[BLOCK_FRAMES];
 
 static void *from_process(unsigned long bytes, unsigned long alignment) {
-  return hosted_host.allocate(hosted_host.context, bytes, alignment);
+  return hosted_host.allocate(hosted_host.context, bytes, alignment, HOSTED_OF_SHIM);
 }
 
 void hosted_memory_start(void) {
@@ -52,20 +52,39 @@ void hosted_memory_start(void) {
 }
 
 void *hosted_object(unsigned long bytes, int zero, unsigned kind, unsigned long caller) {
+  return hosted_object_of(HOSTED_OF_SHIM, bytes, zero, kind, caller);
+}
+
+void *hosted_object_of(unsigned long owner, unsigned long bytes, int zero, unsigned kind,
+                       unsigned long caller) {
+  unsigned long alignment = 64;
   void *object;
   if (hosted_host.should_fail(hosted_host.context, kind, caller)) return NULL;
   /* What the kernel aligns to its size must be so: powers of two up to a page. */
-  object = from_process(bytes ? bytes : 1, is_power_of_2(bytes) && bytes <= PAGE_SIZE ? bytes
-                                           : bytes > PAGE_SIZE                        ? PAGE_SIZE
-                                                                                      : 64);
+  if (is_power_of_2(bytes) && bytes <= PAGE_SIZE)
+    alignment = bytes;
+  else if (bytes > PAGE_SIZE)
+    alignment = PAGE_SIZE;
+  object = hosted_host.allocate(hosted_host.context, bytes ? bytes : 1, alignment, owner);
   if (!object) return NULL;
   ++hosted_live_objects;
   memset(object, zero ? 0 : 0x5a, bytes);
   return object;
 }
 
+unsigned long hosted_owner(void *object) {
+  return hosted_host.owner(hosted_host.context, object);
+}
+
 void hosted_release(void *object) {
   if (ZERO_OR_NULL_PTR(object)) return;
+  if (hosted_owner(object) != HOSTED_OF_SHIM)
+    hosted_fail(HOSTED_MEMORY, "an object of %s is freed as one of the kernel's around KVM",
+                hosted_owner_name(hosted_owner(object)));
+  hosted_give_back(object);
+}
+
+void hosted_give_back(void *object) {
   --hosted_live_objects;
   hosted_host.release(hosted_host.context, object);
 }

@@ -63,7 +63,7 @@ static void run(struct queue *queue, unsigned long *count) {
   while ((head = take(queue))) {
     ++*count;
     if (queue == &frees)
-      hosted_release((void *)head->func);
+      hosted_kvfree((void *)head->func);
     else
       head->func(head);
   }
@@ -133,7 +133,7 @@ void hosted_rcu_grace(void) {
   for (head = freed; head; head = next) {
     next = head->next;
     --hosted_rcu_pending;
-    hosted_release((void *)head->func);
+    hosted_kvfree((void *)head->func);
   }
 }
 #endif

@@ -23,6 +23,16 @@ void hosted_format(char* buffer, unsigned size, const char* format, __builtin_va
 void hosted_memory_start(void);
 void* hosted_object(unsigned long bytes, int zero, unsigned kind, unsigned long caller);
 void hosted_release(void* object);
+/* Who owns memory of the process': the shim, one of the kernel's allocators, or a slab
+ * cache by its address. */
+enum { HOSTED_OF_SHIM, HOSTED_OF_KMALLOC, HOSTED_OF_KVMALLOC, HOSTED_OF_VMALLOC, HOSTED_OWNERS };
+void* hosted_object_of(unsigned long owner, unsigned long bytes, int zero, unsigned kind,
+                       unsigned long caller);
+unsigned long hosted_owner(void* object);
+const char* hosted_owner_name(unsigned long owner);
+/* Whoever its owner is. */
+void hosted_give_back(void* object);
+void hosted_kvfree(void* object);
 unsigned long hosted_page(unsigned order, int zero, unsigned long caller);
 /* Of the host itself: never made to fail. */
 unsigned long hosted_page_of_host(unsigned order, int zero);
@@ -67,6 +77,7 @@ void hosted_user_start(void);
 void hosted_user_levels(void); /* of the host's page tables: 4 or 5 */
 int hosted_module_load(const struct hosted_parameters* parameters);
 void hosted_module_unload(void);
+int hosted_device_registered(void);
 int hosted_file_open(void);
 long hosted_file_ioctl(int file, unsigned command, unsigned long argument);
 int hosted_file_close(int file);

@@ -86,8 +86,8 @@ struct task_struct *hosted_thread_new(int (*function)(void *), void *argument) {
                                 (unsigned long)__builtin_return_address(0)))
       return ERR_PTR(-ENOMEM);
     if (!thread->stack) {
-      thread->stack = hosted_host.allocate(hosted_host.context, STACK_BYTES, 4096);
-      thread->task = hosted_host.allocate(hosted_host.context, sizeof(struct task_struct), 64);
+      thread->stack = hosted_host.allocate(hosted_host.context, STACK_BYTES, 4096, HOSTED_OF_SHIM);
+      thread->task = hosted_host.allocate(hosted_host.context, sizeof(struct task_struct), 64, HOSTED_OF_SHIM);
     }
     memset(thread->task, 0, sizeof(*thread->task));
     refcount_set(&thread->task->usage, 1);

@@ -94,22 +94,23 @@ unsigned long _copy_to_user(void __user *to, const void *from, unsigned long byt
 long copy_to_user_nofault(void __user *to, const void *from, size_t bytes) {
   return copy_out(to, from, bytes) ? -EFAULT : 0;
 }
-static void *duplicate(const void __user *from, size_t bytes, unsigned kind) {
+static void *duplicate(const void __user *from, size_t bytes, unsigned kind,
+                       unsigned long owner) {
   void *copy;
   hosted_may_sleep("memdup_user");
-  copy = hosted_object(bytes, 0, kind, (unsigned long)__builtin_return_address(0));
+  copy = hosted_object_of(owner, bytes, 0, kind, (unsigned long)__builtin_return_address(0));
   if (!copy) return ERR_PTR(-ENOMEM);
   if (_copy_from_user(copy, from, bytes)) {
-    hosted_release(copy);
+    hosted_give_back(copy);
     return ERR_PTR(-EFAULT);
   }
   return copy;
 }
 void *memdup_user(const void __user *from, size_t bytes) {
-  return duplicate(from, bytes, HOSTED_SLAB);
+  return duplicate(from, bytes, HOSTED_SLAB, HOSTED_OF_KMALLOC);
 }
 void *vmemdup_user(const void __user *from, size_t bytes) {
-  return duplicate(from, bytes, HOSTED_VMALLOC);
+  return duplicate(from, bytes, HOSTED_VMALLOC, HOSTED_OF_KVMALLOC);
 }
 void __copy_overflow(int size, unsigned long count) {
   hosted_fail(HOSTED_BUG, "copy of %lu bytes past an object of %d", count, size);
@@ -394,8 +395,8 @@ void hosted_user_start(void) {
   hosted_user_levels();
   memset(notifiers, 0, sizeof(notifiers));
   pinned = hosted_host.allocate(hosted_host.context,
-                                hosted_host.arena.first_free * sizeof(*pinned), 8);
-  is_pinned = hosted_host.allocate(hosted_host.context, hosted_host.arena.first_free, 8);
+                                hosted_host.arena.first_free * sizeof(*pinned), 8, HOSTED_OF_SHIM);
+  is_pinned = hosted_host.allocate(hosted_host.context, hosted_host.arena.first_free, 8, HOSTED_OF_SHIM);
   memset(is_pinned, 0, hosted_host.arena.first_free);
   pinned_count = 0;
 }

@@ -114,9 +114,9 @@ static long ioctl(int file, unsigned command, unsigned long argument) {
       return 8;
     case 8:
       if (host->should_fail(host->context, HOSTED_SLAB, 0)) return -12;
-      return host->allocate(host->context, argument, 64) != 0;
+      return host->allocate(host->context, argument, 64, 0) != 0;
     case 9:
-      memory = host->allocate(host->context, 64, 64);
+      memory = host->allocate(host->context, 64, 64, 0);
       ((char *)memory)[-1] ^= 1; /* an underflow */
       host->release(host->context, memory);
       return 0;
