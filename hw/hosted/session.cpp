@@ -154,7 +154,7 @@ Result<void> Session::load(const hosted_parameters& parameters) {
   if (host_->tainted()) {
     if (auto recovered = recover(); !recovered) return recovered;
   }
-  if (loaded_ && same(*loaded_, parameters)) return {};
+  if (loaded_ && kvm_ && same(*loaded_, parameters)) return {};
   kvm_.close();
   if (loaded_) {
     loaded_.reset();

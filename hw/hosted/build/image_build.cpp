@@ -35,11 +35,11 @@ const std::vector<std::string>& library_objects() {
 
 /// What the shim uses of the vendor modules: made visible, nothing else.
 const std::vector<std::string>& used_symbols() {
-  static const std::vector<std::string> names = {
-      "svm_init", "svm_exit", "vmx_init",     "vmx_exit",     "vmx_x86_ops",
-      "vt_init",  "vt_exit",  "kvm_x86_init", "kvm_x86_exit", "vt_x86_ops",
-      // Which delayed work is known by.
-      "kvmclock_update_fn", "kvmclock_sync_fn"};
+  static const std::vector<std::string> names = {"svm_init", "svm_exit", "vmx_init", "vmx_exit",
+                                                 "vmx_x86_ops", "vt_init", "vt_exit",
+                                                 "kvm_x86_init", "kvm_x86_exit", "vt_x86_ops",
+                                                 // Which delayed work is known by.
+                                                 "kvmclock_update_fn", "kvmclock_sync_fn"};
   return names;
 }
 

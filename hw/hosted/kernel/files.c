@@ -22,10 +22,17 @@ static unsigned char reserved[FILES];
 static struct miscdevice *device;
 static struct inode inode;
 
+/* The system has no memory for it: a site that may fail as an allocation does. */
+static int no_memory(unsigned long caller) {
+  return hosted_host.should_fail(hosted_host.context, HOSTED_SLAB, caller);
+}
+
 int misc_register(struct miscdevice *misc) {
+  if (no_memory((unsigned long)__builtin_return_address(0))) return -ENOMEM;
   device = misc;
   return 0;
 }
+int hosted_device_registered(void) { return device != NULL; }
 void misc_deregister(struct miscdevice *misc) { device = NULL; }
 loff_t noop_llseek(struct file *file, loff_t offset, int whence) { return file->f_pos; }
 
@@ -75,8 +82,10 @@ void fput(struct file *file) {
   hosted_release(file);
 }
 
+/* The table of files may have to grow. */
 int get_unused_fd_flags(unsigned flags) {
   int fd;
+  if (no_memory((unsigned long)__builtin_return_address(0))) return -ENOMEM;
   for (fd = 3; fd < FILES; ++fd) {
     if (installed[fd] || reserved[fd]) continue;
     reserved[fd] = 1;

@@ -136,12 +136,37 @@ void percpu_counter_add_batch(struct percpu_counter *counter, s64 amount, s32 ba
 }
 
 /* CPU hotplug: the one CPU comes up when asked to call, and goes at removal. */
+#define STATES 8
+static enum cpuhp_state states[STATES];
+static int states_used;
 int __cpuhp_setup_state(enum cpuhp_state state, const char *name, bool invoke,
                         int (*startup)(unsigned int cpu), int (*teardown)(unsigned int cpu),
                         bool multi) {
-  return invoke && startup ? startup(0) : 0;
+  int at, error = 0;
+  if (hosted_host.should_fail(hosted_host.context, HOSTED_SLAB,
+                              (unsigned long)__builtin_return_address(0)))
+    return -ENOMEM;
+  for (at = 0; at < states_used; ++at)
+    if (states[at] == state) return -EBUSY;
+  if (states_used == STATES) hosted_fail(HOSTED_BUG, "more than %d states of CPU hotplug", STATES);
+  if (invoke && startup) error = startup(0);
+  if (!error) states[states_used++] = state;
+  return error;
 }
-void __cpuhp_remove_state(enum cpuhp_state state, bool invoke) {}
+void __cpuhp_remove_state(enum cpuhp_state state, bool invoke) {
+  int at;
+  for (at = 0; at < states_used; ++at) {
+    if (states[at] != state) continue;
+    states[at] = states[--states_used];
+    return;
+  }
+  /* KVM's clock goes on when its own could not be set up, and is removed all the same. */
+}
+/* Registrations of the vendor module, which none is without. */
+static void hosted_nothing_registered(void) {
+  if (hosted_device_registered())
+    hosted_fail(HOSTED_BUG, "/dev/kvm stays, and its module does not");
+}
 
 /* The table of the Intel module, by the names that it had. */
 extern struct kvm_x86_ops vmx_x86_ops __attribute__((weak)), vt_x86_ops __attribute__((weak));
@@ -161,7 +186,33 @@ static void make_table_whole(void) {
   kept = 1;
 }
 
+/* What a module has taken since it was loaded, objects and pages of it. */
+static unsigned long long objects_of_module, pages_of_module;
+static unsigned long long taken_since(unsigned long long then, unsigned long long now) {
+  return now > then ? now - then : 0;
+}
+/* A load that fails, and what begins again after it, finds all as it was. */
+static int failed(int error, unsigned long long objects, unsigned long long pages) {
+  hosted_rcu_run();
+  if (hosted_live_objects != objects || hosted_live_pages != pages)
+    hosted_fail(HOSTED_MEMORY, "a load of the module that failed (%d) leaves %lld objects, %lld pages",
+                error, (long long)(hosted_live_objects - objects),
+                (long long)(hosted_live_pages - pages));
+  hosted_nothing_registered();
+  return error;
+}
+
+static void leave(void) {
+  if (!hosted_is_intel)
+    svm_exit();
+  else if (vt_exit)
+    vt_exit();
+  else
+    vmx_exit();
+}
+
 int hosted_module_load(const struct hosted_parameters *p) {
+  unsigned long long objects, pages;
   int error = 0;
   hosted_is_intel = p->intel;
   hosted_set_processor(p->intel, p->five_level);
@@ -176,12 +227,17 @@ int hosted_module_load(const struct hosted_parameters *p) {
   if (kvm_x86_init && !common_started) {
     /* A processor of 52 bits turned it off; the start takes that for the user's wish. */
     set_bool("kvm.mmio_caching", 1);
+    objects = hosted_live_objects;
+    pages = hosted_live_pages;
     error = kvm_x86_init();
-    if (error) return error;
+    if (error) return failed(error, objects, pages);
     common_started = 1;
     common_tdp_mmu = p->tdp_mmu;
     common_five_level = p->five_level;
   }
+  hosted_rcu_run();
+  objects = hosted_live_objects;
+  pages = hosted_live_pages;
   if (p->intel) {
     if (!vmx_init) return -ENODEV;
     make_table_whole();
@@ -200,24 +256,31 @@ int hosted_module_load(const struct hosted_parameters *p) {
     set_int("kvm_amd.nested", 1);
     error = svm_init();
   }
-  if (error) return error;
-  loaded = 1;
+  if (error) return failed(error, objects, pages);
   if (!stayed(p->intel ? "kvm_intel.ept" : "kvm_amd.npt", p->tdp) ||
       (p->tdp && !stayed("kvm.tdp_mmu", p->tdp_mmu)) ||
       (p->intel && p->tdp && !stayed("kvm_intel.eptad", p->ept_accessed_dirty)) ||
-      (p->intel && p->tdp && p->ept_accessed_dirty && !stayed("kvm_intel.pml", p->pml)))
+      (p->intel && p->tdp && p->ept_accessed_dirty && !stayed("kvm_intel.pml", p->pml))) {
+    leave();
     return -EOPNOTSUPP;
+  }
+  loaded = 1;
+  objects_of_module = taken_since(objects, hosted_live_objects);
+  pages_of_module = taken_since(pages, hosted_live_pages);
   /* "never" would forbid them for as long as the image lives. */
   set_text("kvm.nx_huge_pages", p->nx_huge_pages ? "force" : "off");
   return 0;
 }
 void hosted_module_unload(void) {
+  unsigned long long objects = hosted_live_objects, pages = hosted_live_pages;
   if (!loaded) return;
   loaded = 0;
-  if (!hosted_is_intel)
-    svm_exit();
-  else if (vt_exit)
-    vt_exit();
-  else
-    vmx_exit();
+  leave();
+  hosted_rcu_run();
+  if (taken_since(hosted_live_objects, objects) < objects_of_module ||
+      taken_since(hosted_live_pages, pages) < pages_of_module)
+    hosted_fail(HOSTED_MEMORY, "the module took %llu objects and %llu pages and gave %llu and %llu",
+                objects_of_module, pages_of_module, taken_since(hosted_live_objects, objects),
+                taken_since(hosted_live_pages, pages));
+  hosted_nothing_registered();
 }

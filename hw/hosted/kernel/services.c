@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Small services of the kernel that KVM needs and that keep some state. */
 #include <linux/bottom_half.h>
+#include <linux/err.h>
 #include <linux/mutex.h>
 #include <linux/preempt.h>
 #include <linux/workqueue.h>
@@ -107,7 +108,12 @@ int rcuwait_wake_up(struct rcuwait *wait) {
 
 /* guest_memfd mounts a file system of its own at insmod; files in it are not
  * provided, so that KVM_CREATE_GUEST_MEMFD is fatal. */
-__visible void *hosted_mount(void) { return &queue_storage; }
+__visible void *hosted_mount(void) {
+  if (hosted_host.should_fail(hosted_host.context, HOSTED_SLAB,
+                              (unsigned long)__builtin_return_address(0)))
+    return ERR_PTR(-ENOMEM);
+  return &queue_storage;
+}
 asm(".globl kern_mount\n.set kern_mount, hosted_mount\n");
 
 /* Softirqs never run; that they are off counts against sleeping. */
