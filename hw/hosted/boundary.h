@@ -15,7 +15,7 @@
 extern "C" {
 #endif
 
-#define HOSTED_BOUNDARY_VERSION 10u
+#define HOSTED_BOUNDARY_VERSION 11u
 
 /* The last word of a stack that the image made: callers are sought no further. */
 #define HOSTED_STACK_END 0x646e652d6b636174ull
@@ -77,6 +77,7 @@ struct hosted_entry {
   hosted_u64 rip, rflags;
   hosted_u64 cr0, cr2, cr3, cr4, efer; /* as the processor runs with */
   hosted_u64 pdpte[4];                 /* EPT with PAE paging: loaded by the kernel */
+  unsigned pkru;                       /* rights of protection keys: written back */
   unsigned cpl;
   unsigned intercept_page_fault; /* guest #PF exits */
   unsigned intercept_cr3_write;
@@ -185,7 +186,8 @@ struct hosted_parameters {
   int nx_huge_pages;      /* kvm.nx_huge_pages: 0 off, 1 force */
   int ept_accessed_dirty; /* kvm_intel.eptad */
   int pml;                /* kvm_intel.pml */
-  int five_level;         /* host paging has five levels: MAXPHYADDR 52 */
+  int five_level;         /* host paging has five levels */
+  int physical_bits;      /* MAXPHYADDR of the host */
   int flush_on_reuse;     /* kvm.flush_on_reuse */
 };
 
@@ -262,6 +264,8 @@ struct hosted_image {
   int (*references)(hosted_u64 frame);
   /* The host's page tables say `level` for the pages around the address. */
   int (*host_level)(hosted_u64 address, unsigned level);
+  /* Small, 2 MiB and 1 GiB leaves of a VM, as its statistics say. */
+  int (*leaves)(int vm_file, hosted_u64 leaves[3]);
   /* Look at a VM: every shadow page, entry, root and counter. */
   int (*view)(int vm_file, const struct hosted_view_sink* sink);
   /* Reason for a trap at `ip`: 0 none of ours, 1 WARN, 2 BUG; fills text. A

@@ -24,18 +24,22 @@ struct hosted_view_masks {
   hosted_u64 present, user, executable, no_execute, access_track;
   hosted_u64 mmio_value, mmio_mask, mmio_access, mmio_generation;
   hosted_u64 encryption, nonpresent_or_reserved, lower_gfn;
+  unsigned access_writable, access_user, access_executable; /* of roles: ACC_*_MASK */
 };
 
 /* Once, first. */
 struct hosted_view_vm {
   struct hosted_view_masks masks;
   unsigned char tdp, tdp_mmu;
-  unsigned valid_generation; /* mmu_valid_gen */
+  unsigned char logs_dirty_bits; /* kvm_cpu_dirty_log_size(): small leaves stay writable */
+  unsigned valid_generation;     /* mmu_valid_gen */
   hosted_u64 used_pages, used_pages_everywhere, max_pages, requested_pages;
   hosted_u64 indirect_pages, tdp_pages;
   hosted_u64 leaves[3]; /* stat.pages_4k, pages_2m, pages_1g */
   hosted_u64 nx_splits, unsync_pages, zapped, recycled, flooded, pte_writes, cache_misses;
   hosted_u64 longest_rmap;
+  hosted_u64 invalidations;       /* mmu_invalidate_seq */
+  long long invalidating;         /* mmu_invalidate_in_progress */
   hosted_u64 slot_generations[2]; /* by address space */
   unsigned address_spaces;
   int locks_held;
@@ -48,7 +52,8 @@ struct hosted_view_slot {
   int id;
   hosted_u64 gfn, pages, address;
   unsigned flags;
-  unsigned char dirty_bitmap, rmaps, tracking; /* metadata is allocated */
+  unsigned char rmaps, tracking; /* metadata is allocated */
+  const hosted_u64* dirty;       /* a bit a page; null without a bitmap */
 };
 
 /* One number of a slot's metadata that is not zero. */
@@ -101,6 +106,7 @@ struct hosted_view_page {
   unsigned char tdp_mmu, unsync, no_huge, obsolete, valid_generation;
   int root_count;
   unsigned unsync_children, write_flooding;
+  const hosted_u64* unsync_child_bitmap; /* 512 bits; null in pages of the TDP MMU */
   unsigned entry_count;
   const struct hosted_view_entry* entries; /* those that are not `nonpresent` */
 };
@@ -111,13 +117,15 @@ struct hosted_view_root {
 struct hosted_view_mmu {
   struct hosted_view_root active, previous[3];
   struct hosted_view_role role;
-  unsigned char used;   /* vcpu->arch.mmu */
-  unsigned char paired; /* `pae_root` holds what the current root points to */
+  unsigned cpu_role_extension; /* cpu_role.ext */
+  unsigned char used;          /* vcpu->arch.mmu */
+  unsigned char paired;        /* `pae_root` holds what the current root points to */
   hosted_u64 pae_root[4];
 };
 struct hosted_view_vcpu {
   unsigned id;
   hosted_u64 requests;
+  unsigned char flushes;          /* the next entry begins with a flush */
   struct hosted_view_mmu mmus[2]; /* root_mmu, guest_mmu */
 };
 
@@ -138,7 +146,7 @@ struct hosted_view_sink {
   /* A page on the list of those that NX huge page recovery may zap. */
   void (*recoverable)(void* context, hosted_u64 table);
   void (*vcpu)(void* context, const struct hosted_view_vcpu* vcpu);
-  /* A memory cache of the last vCPU; the name is a literal. */
+  /* A memory cache of the last vCPU, or of the VM before the first; the name is a literal. */
   void (*cache)(void* context, const char* name, hosted_u64 objects, hosted_u64 capacity);
   /* A lock that is held; names are known to kernels with lockdep. */
   void (*lock)(void* context, const char* name, int shared);

@@ -150,7 +150,11 @@ Result<void> Session::recover() {
   return start();
 }
 
-Result<void> Session::load(const hosted_parameters& parameters) {
+Result<void> Session::load(const hosted_parameters& wanted) {
+  hosted_parameters parameters = wanted;
+  // Four levels of nested tables reach 48 bits: a wider bus needs five.
+  if (parameters.physical_bits == 0)
+    parameters.physical_bits = parameters.five_level != 0 ? 52 : 46;
   if (host_->tainted()) {
     if (auto recovered = recover(); !recovered) return recovered;
   }

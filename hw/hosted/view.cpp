@@ -64,6 +64,9 @@ spec::ViewMasks masks_of(const hosted_view_masks& from) {
           .mmio_mask = from.mmio_mask,
           .mmio_access = from.mmio_access,
           .mmio_generation = from.mmio_generation,
+          .access_writable = from.access_writable,
+          .access_user = from.access_user,
+          .access_executable = from.access_executable,
           .encryption = from.encryption,
           .nonpresent_or_reserved = from.nonpresent_or_reserved,
           .lower_gfn = from.lower_gfn};
@@ -73,6 +76,7 @@ void on_vm(void* context, const hosted_view_vm* vm) {
   View& view = view_of(context);
   view.tdp = vm->tdp != 0;
   view.tdp_mmu = vm->tdp_mmu != 0;
+  view.logs_dirty_bits = vm->logs_dirty_bits != 0;
   view.valid_generation = vm->valid_generation;
   view.masks = masks_of(vm->masks);
   view.counters = {.used_pages = vm->used_pages,
@@ -89,7 +93,9 @@ void on_vm(void* context, const hosted_view_vm* vm) {
                    .flooded = vm->flooded,
                    .pte_writes = vm->pte_writes,
                    .cache_misses = vm->cache_misses,
-                   .longest_rmap = vm->longest_rmap};
+                   .longest_rmap = vm->longest_rmap,
+                   .invalidations = vm->invalidations,
+                   .invalidating = vm->invalidating};
   for (unsigned space = 0; space < vm->address_spaces && space < 2; ++space) {
     view.slot_generations.push_back(vm->slot_generations[space]);
   }
@@ -107,7 +113,8 @@ void on_slot(void* context, const hosted_view_slot* from) {
   slot.pages = from->pages;
   slot.address = from->address;
   slot.flags = from->flags;
-  slot.has_dirty_bitmap = from->dirty_bitmap != 0;
+  slot.has_dirty_bitmap = from->dirty != nullptr;
+  if (slot.has_dirty_bitmap) slot.dirty.assign(from->dirty, from->dirty + (from->pages + 63) / 64);
   slot.has_rmaps = from->rmaps != 0;
   slot.has_tracking = from->tracking != 0;
   view_of(context).slots.push_back(std::move(slot));
@@ -164,9 +171,14 @@ void on_page(void* context, const hosted_view_page* from) {
           .valid_generation = from->valid_generation,
           .root_count = from->root_count,
           .unsync_children = from->unsync_children,
+          .unsync_child_bitmap = {},
           .write_flooding = from->write_flooding,
           .entries = {},
           .parents = {}};
+  if (from->unsync_child_bitmap != nullptr) {
+    auto& bits = page.unsync_child_bitmap.emplace();
+    std::copy_n(from->unsync_child_bitmap, bits.size(), bits.begin());
+  }
   page.entries.reserve(from->entry_count);
   for (unsigned i = 0; i < from->entry_count; ++i) {
     page.entries.push_back(entry_of(from->entries[i]));
@@ -183,12 +195,14 @@ void on_vcpu(void* context, const hosted_view_vcpu* from) {
   spec::ViewVcpu vcpu;
   vcpu.id = from->id;
   vcpu.requests = from->requests;
+  vcpu.flushes = from->flushes != 0;
   for (std::size_t i = 0; i < vcpu.mmus.size(); ++i) {
     const hosted_view_mmu& mmu = from->mmus[i];
     spec::ViewMmu& to = vcpu.mmus[i];
     to.active = root_of(mmu.active);
     for (std::size_t j = 0; j < to.previous.size(); ++j) to.previous[j] = root_of(mmu.previous[j]);
     to.role = role_of(mmu.role);
+    to.cpu_role_extension = mmu.cpu_role_extension;
     to.used = mmu.used != 0;
     if (mmu.paired == 0) continue;
     std::ranges::copy(mmu.pae_root, to.pae_root.emplace().begin());
@@ -216,8 +230,9 @@ Result<View> take_view(Session& session, int vm_file) {
   };
   sink.vcpu = on_vcpu;
   sink.cache = [](void* context, const char* name, hosted_u64 objects, hosted_u64 capacity) {
-    view_of(context).vcpus.back().caches.push_back(
-        {.name = name, .objects = objects, .capacity = capacity});
+    View& view = view_of(context);
+    auto& caches = view.vcpus.empty() ? view.caches : view.vcpus.back().caches;
+    caches.push_back({.name = name, .objects = objects, .capacity = capacity});
   };
   sink.lock = [](void* context, const char* name, int shared) {
     view_of(context).locks.push_back({.name = name, .shared = shared != 0});

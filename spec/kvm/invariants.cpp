@@ -12,6 +12,11 @@ namespace lockstep::spec {
 namespace checks {
 
 void caches_bounded(const View& view, Complaints& complaints) {
+  for (const ViewCache& cache : view.caches) {
+    if (cache.objects <= cache.capacity) continue;
+    complaints.add(fmt::format("{} holds {} objects and has room for {}", cache.name, cache.objects,
+                               cache.capacity));
+  }
   for (const ViewVcpu& vcpu : view.vcpus) {
     for (const ViewCache& cache : vcpu.caches) {
       if (cache.objects <= cache.capacity) continue;

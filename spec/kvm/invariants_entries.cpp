@@ -112,17 +112,20 @@ void mmio_without_slot(const View& view, Complaints& complaints) {
 void writes_logged(const View& view, Complaints& complaints) {
   each_leaf(view, [&](const ViewPage& page, const ViewEntry& leaf) {
     const unsigned level = page.role.level;
-    if (!leaf.writable || (view.logs_dirty_bits && level == 1)) return;
+    // Where dirty bits log small leaves, the first write to a clean one sets the bit; one
+    // that is set already would let it pass.
+    if (!leaf.writable || (view.logs_dirty_bits && level == 1 && !leaf.dirty)) return;
     const ViewSlot* const slot = find_slot(view, page.role.smm, leaf.gfn);
     if (slot == nullptr || (slot->flags & slot_logs) == 0 || slot->dirty.empty()) return;
     const Gfn first = first_of(leaf.gfn, level);
     for (Gfn gfn = first; gfn < first + (1ull << level_shift(level)); ++gfn) {
       const std::uint64_t at = gfn - slot->gfn;
       if (at >= slot->pages || ((slot->dirty[at / 64] >> (at % 64)) & 1u) != 0) continue;
-      complaints.add(
-          fmt::format("leaf {} maps gfn {:#x}, level {}, writable; the log of slot {} "
-                      "has gfn {:#x} clean",
-                      print(ViewPlace{page.table, leaf.index}), leaf.gfn, level, slot->id, gfn));
+      complaints.add(fmt::format(
+          "leaf {} maps gfn {:#x}, level {}, {}; the log of slot {} "
+          "has gfn {:#x} clean",
+          print(ViewPlace{page.table, leaf.index}), leaf.gfn, level,
+          view.logs_dirty_bits && level == 1 ? "dirty and writable" : "writable", slot->id, gfn));
       return;
     }
   });
@@ -168,6 +171,10 @@ void invalid_roots_empty(const View& view, Complaints& complaints) {
 }
 
 void host_pages_current(const View& view, Complaints& complaints) {
+  if (view.counters.invalidating != 0) {
+    complaints.add(fmt::format("mmu_invalidate_in_progress is {}, and the host changes nothing",
+                               view.counters.invalidating));
+  }
   each_leaf(view, [&](const ViewPage& page, const ViewEntry& leaf) {
     if (!leaf.host || leaf.host->frame == leaf.frame) return;
     complaints.add(fmt::format("leaf {} maps gfn {:#x} to frame {:#x}; the host has {:#x} there",

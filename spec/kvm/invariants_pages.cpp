@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <map>
 #include <set>
 #include <tuple>
@@ -101,6 +102,16 @@ void children_fit(const View& view, Complaints& complaints) {
 void unsync_pages_counted(const View& view, Complaints& complaints) {
   std::uint64_t unsync = 0;
   for (const auto& [table, page] : view.pages) {
+    if (page.unsync_child_bitmap) {
+      unsigned marked = 0;
+      for (const std::uint64_t word : *page.unsync_child_bitmap) {
+        marked += static_cast<unsigned>(std::popcount(word));
+      }
+      if (marked != page.unsync_children) {
+        complaints.add(fmt::format("table {:#x} counts {} unsync children, and marks {}", table,
+                                   page.unsync_children, marked));
+      }
+    }
     if (!page.unsync) continue;
     ++unsync;
     if (page.role.level != 1 || !shadows_table(page)) {
@@ -127,6 +138,10 @@ void unsync_pages_counted(const View& view, Complaints& complaints) {
       if (parent->second.unsync_children == 0) {
         complaints.add(fmt::format("table {:#x} has no unsync child, and {:#x} below it is or has",
                                    place.table, page.table));
+      } else if (const auto& bits = parent->second.unsync_child_bitmap;
+                 bits && ((*bits)[place.index / 64] >> (place.index % 64) & 1u) == 0) {
+        complaints.add(fmt::format("{} is not marked, and {:#x} below it is unsync or has such",
+                                   print(place), page.table));
       }
       below.push_back(&parent->second);
     }

@@ -56,8 +56,7 @@ constexpr std::array table = {
     Invariant{.number = 11,
               .title = "a leaf grants no more than its page's role, its slot and the host",
               .source = "make_spte, FNAME(page_fault)",
-              .kernels = "every kernel from 6.1 to 7.2, and impl; fetches where the view tells the "
-                         "bit of the role, in impl",
+              .kernels = always,
               .failure = "the guest writes, or its users reach, what its own tables or a read-only "
                          "slot forbid",
               .check = checks::rights_granted},
@@ -68,12 +67,13 @@ constexpr std::array table = {
               .failure = "the guest rewrites a table and KVM does not see it: stale mappings past "
                          "every flush",
               .check = checks::tables_protected},
-    Invariant{.number = 14,
-              .title = "mmu_unsync is the number of unsync pages, and who is above one knows",
-              .source = "mark_unsync, kvm_unlink_unsync_page",
-              .kernels = shadow,
-              .failure = "a guest's flush misses an unsync page and its stale mapping stays",
-              .check = checks::unsync_pages_counted},
+    Invariant{
+        .number = 14,
+        .title = "mmu_unsync is the number of unsync pages, and who is above one has it marked",
+        .source = "mark_unsync, kvm_unlink_unsync_page",
+        .kernels = shadow,
+        .failure = "a guest's flush misses an unsync page and its stale mapping stays",
+        .check = checks::unsync_pages_counted},
     Invariant{.number = 15,
               .title = "an invalid page is not active, and nobody's new child",
               .source = "kvm_zap_obsolete_pages, kvm_mmu_child_role",
@@ -177,7 +177,9 @@ constexpr std::array table = {
     Invariant{.number = 31,
               .title = "what a logged slot has clean, no leaf maps writable",
               .source = "kvm_get_dirty_log_protect, kvm_arch_mmu_enable_log_dirty_pt_masked",
-              .kernels = "where the view tells bitmaps: impl; with dirty bits, huge leaves alone",
+              .kernels =
+                  "every kernel from 6.1 to 7.2, and impl; with dirty bits, no small leaf that is "
+                  "dirty",
               .failure = "a write is in no dirty log: migration loses it",
               .check = checks::writes_logged},
     Invariant{.number = 33,
@@ -233,8 +235,9 @@ constexpr std::array table = {
               .failure = "the limit of KVM_SET_NR_MMU_PAGES is passed, or reclaim never ends",
               .check = checks::pages_counted},
     Invariant{.number = 42,
-              .title = "a leaf maps the page that the host has there now",
-              .source = "mmu_invalidate_retry_hva, kvm_unmap_gfn_range",
+              .title = "a leaf maps the page that the host has there now, and no change goes on",
+              .source = "mmu_invalidate_retry_hva, kvm_unmap_gfn_range, "
+                        "kvm_mmu_invalidate_end",
               .kernels = always,
               .failure = "the guest goes on in a page that the host has given to somebody else",
               .check = checks::host_pages_current},

@@ -104,6 +104,8 @@ const std::vector<Plant>& plants() {
   static const std::vector<Plant> all = {
       {1, "a cache that is too full",
        [](View& v) { v.vcpus[0].caches = {{.name = "pages", .objects = 41, .capacity = 40}}; }},
+      {1, "a cache of the VM that is too full",
+       [](View& v) { v.caches = {{.name = "split", .objects = 6, .capacity = 5}}; }},
       {3, "a page that only the VM counts", [](View& v) { v.counters.used_pages_everywhere = 3; }},
       {9, "a second page of the role",
        [](View& v) {
@@ -173,6 +175,15 @@ const std::vector<Plant>& plants() {
          v.pages.at(0x101).unsync = true;
          for (Hfn table = 0x102; table <= 0x104; ++table) v.pages.at(table).unsync_children = 1;
        }},
+      {14, "an unsync page that its parent counts and does not mark",
+       [](View& v) {
+         v.pages.at(0x101).unsync = true;
+         v.counters.unsync_pages = 1;
+         for (Hfn table = 0x102; table <= 0x104; ++table) v.pages.at(table).unsync_children = 1;
+         v.pages.at(0x102).unsync_child_bitmap = {1ull << 63};
+       }},
+      {14, "a mark of an unsync child that is not counted",
+       [](View& v) { v.pages.at(0x102).unsync_child_bitmap = {1}; }},
       {14, "an unsync upper table",
        [](View& v) {
          v.pages.at(0x102).unsync = true;
@@ -270,6 +281,14 @@ const std::vector<Plant>& plants() {
          v.slots[0].dirty[0] = 0;
          v.slots[0].dirty[8] = 1;
        }},
+      {31, "a clean page whose dirty bit is set already",
+       [](View& v) {
+         v.logs_dirty_bits = true;
+         v.slots[0].flags = 1;
+         v.slots[0].dirty.assign(0x40, ~0ull);
+         v.slots[0].dirty[0] = ~(1ull << 8);
+         entry(v, 0x101, 8).dirty = true;
+       }},
       {34, "an upper table that is not tracked", [](View& v) { v.slots[0].tracked.pop_back(); }},
       {34, "tracking that nobody asks for",
        [](View& v) {
@@ -328,6 +347,7 @@ const std::vector<Plant>& plants() {
        [](View& v) { v.counters.used_pages = 3, v.counters.used_pages_everywhere = 3; }},
       {42, "a leaf of a page that the host moved",
        [](View& v) { entry(v, 0x101, 8).host = ViewHostPage{.frame = 9, .writable = true}; }},
+      {42, "a change of the host's that never ends", [](View& v) { v.counters.invalidating = 1; }},
   };
   return all;
 }
@@ -559,10 +579,12 @@ TEST(View, IsPrinted) {
             "  pages: used 4 of 0, of every VM 4, indirect 4, unsync 0\n"
             "  leaves: 4k 1, 2m 1, 1g 0; NX splits 0, longest rmap 0\n"
             "  events: zapped 0, recycled 0, flooded 0, table writes 0, cache misses 0\n"
+            "  told by the host: 0 times, 0 now\n"
             "  slot generations: 0x4 0x1\n"
             "  active, newest first: 0x101 0x102 0x103 0x104\n"
             "vcpu 0: requests 6=MMU_SYNC 9\n"
-            "  mmu: 0x104000 for guest root 0x1000, role 0x704: level 4, access 0x7\n"
+            "  mmu: 0x104000 for guest root 0x1000, role 0x704: level 4, access 0x7, "
+            "of the processor 0x0\n"
             "slot 0: gfn 0x0 pages 0x1000 flags 0x0, rmaps, write tracking\n"
             "  no huge page of level 2 at gfn 0x0: 4\n"
             "  no huge page of level 3 at gfn 0x0: 5\n"

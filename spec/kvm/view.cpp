@@ -30,6 +30,8 @@ class Printer {
         c.leaves[1], c.leaves[2], c.nx_splits, c.longest_rmap);
     add("  events: zapped {}, recycled {}, flooded {}, table writes {}, cache misses {}\n",
         c.zapped, c.recycled, c.flooded, c.pte_writes, c.cache_misses);
+    add("  told by the host: {} times, {} now\n", c.invalidations, c.invalidating);
+    caches(view.caches);
     add("  slot generations:");
     for (const std::uint64_t generation : view.slot_generations) add(" {:#x}", generation);
     add("\n");
@@ -64,12 +66,10 @@ class Printer {
       add(" {}", bit);
       if (name != view.requests.end()) add("={}", name->second);
     }
-    add("{}\n", vcpu.requests == 0 ? " none" : "");
+    add("{}{}\n", vcpu.requests == 0 ? " none" : "", vcpu.flushes ? ", flushes first" : "");
     constexpr std::array<std::string_view, 2> names = {"mmu", "nested mmu"};
     for (std::size_t i = 0; i < names.size(); ++i) mmu(names[i], vcpu.mmus[i]);
-    for (const ViewCache& cache : vcpu.caches) {
-      add("  {}: {} of {}\n", cache.name, cache.objects, cache.capacity);
-    }
+    caches(vcpu.caches);
   }
 
   void page(const ViewPage& page) {
@@ -86,6 +86,13 @@ class Printer {
       add("  parents:");
       places(page.parents);
     }
+    if (page.unsync_children != 0 && page.unsync_child_bitmap) {
+      add("  unsync below:");
+      for (unsigned i = 0; i < 512; ++i) {
+        if (((*page.unsync_child_bitmap)[i / 64] >> (i % 64) & 1) != 0) add(" [{}]", i);
+      }
+      add("\n");
+    }
     for (const ViewEntry& each : page.entries) entry(each);
   }
 
@@ -93,6 +100,12 @@ class Printer {
   template <typename... Arguments>
   void add(fmt::format_string<Arguments...> format, Arguments&&... arguments) {
     fmt::format_to(std::back_inserter(text_), format, std::forward<Arguments>(arguments)...);
+  }
+
+  void caches(const std::vector<ViewCache>& list) {
+    for (const ViewCache& cache : list) {
+      add("  {}: {} of {}\n", cache.name, cache.objects, cache.capacity);
+    }
   }
 
   void tables(std::string_view what, const std::vector<Hfn>& list) {
@@ -132,7 +145,7 @@ class Printer {
       add(" no root");
     }
     role(mmu.role);
-    add("\n");
+    add(", of the processor {:#x}\n", mmu.cpu_role_extension);
     if (mmu.pae_root) {
       add("    pae_root:");
       for (const std::uint64_t entry : *mmu.pae_root) add(" {:#x}", entry);

@@ -90,6 +90,8 @@ struct ViewPage {
   unsigned valid_generation = 0;
   long root_count = 0;  ///< tdp_mmu_root_count for the TDP MMU
   unsigned unsync_children = 0;
+  /// Entries with something unsync below them, a bit each; none where the engine does not tell.
+  std::optional<std::array<std::uint64_t, 8>> unsync_child_bitmap{};
   unsigned write_flooding = 0;
   std::vector<ViewEntry> entries;  ///< by index; one that lacks is `nonpresent`
   std::vector<ViewPlace> parents;  ///< parent_ptes; the one of the TDP MMU
@@ -118,7 +120,7 @@ struct ViewSlot {
   bool has_dirty_bitmap = false;
   bool has_rmaps = false;
   bool has_tracking = false;
-  /// The dirty bitmap, where the engine shows it; else empty.
+  /// The dirty bitmap: what the next log would tell. Empty without one.
   std::vector<std::uint64_t> dirty;
   std::vector<Number> no_huge;  ///< lpage_info.disallow_lpage
   std::vector<Number> tracked;  ///< gfn_write_track
@@ -134,7 +136,8 @@ struct ViewMmu {
   std::optional<ViewRoot> active;
   std::array<std::optional<ViewRoot>, 3> previous;
   ViewRole role;
-  bool used = false;  ///< the one that the vCPU runs with
+  std::uint32_t cpu_role_extension = 0;  ///< cpu_role.ext, as the MMU compares it
+  bool used = false;                     ///< the one that the vCPU runs with
   /// Entries of the table without shadow page that the active root is.
   std::optional<std::array<std::uint64_t, 4>> pae_root;
 };
@@ -149,6 +152,7 @@ struct ViewCache {
 struct ViewVcpu {
   unsigned id = 0;
   std::uint64_t requests = 0;   ///< pending, by bit
+  bool flushes = false;         ///< the next entry begins with a flush, whatever is requested
   std::array<ViewMmu, 2> mmus;  ///< of the guest, of the guest's guest
   std::vector<ViewCache> caches;
 };
@@ -175,6 +179,8 @@ struct ViewCounters {
   std::uint64_t pte_writes = 0;
   std::uint64_t cache_misses = 0;
   std::uint64_t longest_rmap = 0;
+  std::uint64_t invalidations = 0;  ///< mmu_invalidate_seq
+  std::int64_t invalidating = 0;    ///< mmu_invalidate_in_progress
 };
 
 /// Bits of entries, as the MMU was set up.
@@ -184,7 +190,7 @@ struct ViewMasks {
   std::uint64_t present = 0, user = 0, executable = 0, no_execute = 0, access_track = 0;
   std::uint64_t mmio_value = 0, mmio_mask = 0, mmio_access = 0;
   std::uint64_t mmio_generation = 0;  ///< of the memslots' generation, what an entry keeps
-  /// Bits of ViewRole::access; 0 where an engine does not tell its own.
+  /// Bits of ViewRole::access; 0: the role says nothing of it.
   std::uint64_t access_writable = 2, access_user = 4, access_executable = 0;
   std::uint64_t encryption = 0, nonpresent_or_reserved = 0, lower_gfn = 0;
 };
@@ -204,6 +210,7 @@ struct View {
   std::vector<Hfn> recoverable;                 ///< pages that NX recovery may zap
   std::vector<ViewSlot> slots;                  ///< by address space, then gfn
   std::vector<ViewVcpu> vcpus;
+  std::vector<ViewCache> caches;  ///< of the VM: for splits of huge pages
   int locks_held = 0;
   std::vector<ViewLock> locks;               ///< where their names are known
   std::map<unsigned, std::string> requests;  ///< names of request bits

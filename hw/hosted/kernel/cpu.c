@@ -158,12 +158,12 @@ asm(".text\n.globl hosted_rdmsr, hosted_wrmsr, hosted_cpuid, hosted_rdtsc, hoste
 
 static void feature(int bit) { set_bit(bit, (unsigned long *)boot_cpu_data.x86_capability); }
 
-void hosted_set_processor(int intel, int five_level) {
+void hosted_set_processor(int intel, int five_level, int physical_bits) {
   five_level_host = five_level;
   memset(&boot_cpu_data, 0, sizeof(boot_cpu_data));
   boot_cpu_data.x86_vendor = intel ? X86_VENDOR_INTEL : X86_VENDOR_AMD;
   boot_cpu_data.x86 = intel ? 6 : 0x19;
-    boot_cpu_data.x86_virt_bits = five_level ? 57 : 48;
+  boot_cpu_data.x86_virt_bits = five_level ? 57 : 48;
   boot_cpu_data.cpuid_level = 0x1f;
   boot_cpu_data.extended_cpuid_level = 0x8000001f;
   feature(X86_FEATURE_FPU);
@@ -179,6 +179,8 @@ void hosted_set_processor(int intel, int five_level) {
   feature(X86_FEATURE_SMAP);
   feature(X86_FEATURE_PCID);
   feature(X86_FEATURE_INVPCID);
+  feature(X86_FEATURE_PKU);
+  feature(X86_FEATURE_OSPKE);
   feature(X86_FEATURE_CX8);
   feature(X86_FEATURE_CX16);
   feature(X86_FEATURE_CONSTANT_TSC);
@@ -202,14 +204,20 @@ void hosted_set_processor(int intel, int five_level) {
     feature(X86_FEATURE_DECODEASSISTS);
     feature(X86_FEATURE_FLUSHBYASID);
   }
-  /* Four levels of nested tables reach 48 bits: a wider bus needs five. */
-  boot_cpu_data.x86_phys_bits = boot_cpu_data.x86_cache_bits = pgtable_l5_enabled() ? 52 : 46;
+  /* Four levels of nested tables reach 48 bits: a wider bus needs five, in the tree too. */
+  if (physical_bits > 48 && !pgtable_l5_enabled()) physical_bits = 46;
+  boot_cpu_data.x86_phys_bits = boot_cpu_data.x86_cache_bits = (u8)physical_bits;
   *(struct cpuinfo_x86 *)&cpu_info = boot_cpu_data;
 #if MAX_PTRS_PER_P4D > 1
   pgdir_shift = pgtable_l5_enabled() ? 48 : 39;
   ptrs_per_p4d = pgtable_l5_enabled() ? 512 : 1;
 #endif
   hosted_user_levels();
+}
+
+void hosted_keep_pkru(void) {
+  clear_bit(X86_FEATURE_PKU, (unsigned long *)boot_cpu_data.x86_capability);
+  *(struct cpuinfo_x86 *)&cpu_info = boot_cpu_data;
 }
 
 /* A preemption point of preempt_enable(); keeps every register. */
@@ -351,6 +359,6 @@ void hosted_cpu_start(void) {
   main_task.nr_cpus_allowed = 1;
   refcount_set(&main_task.usage, 1);
   smp_ops.smp_send_reschedule = reschedule;
-  hosted_set_processor(0, 0);
+  hosted_set_processor(0, 0, 46);
 }
 unsigned long long hosted_task_references(void) { return refcount_read(&main_task.usage); }

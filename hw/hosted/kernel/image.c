@@ -66,6 +66,7 @@ const struct hosted_image hosted_image_entry = {
     .counters = counters,
     .references = hosted_references,
     .host_level = hosted_host_level,
+    .leaves = hosted_leaves,
     .view = hosted_view,
     .trap = hosted_trap,
     .read = hosted_file_read,

@@ -25,7 +25,7 @@ extern void kvm_x86_exit(void) __attribute__((weak));
 int hosted_is_intel;
 static int loaded, common_started;
 /* What the common part took from the parameters and the processor as it started. */
-static int common_tdp_mmu, common_five_level;
+static int common_tdp_mmu, common_five_level, common_physical_bits;
 
 extern const struct kernel_param __start___param[], __stop___param[];
 static const struct kernel_param *parameter(const char *name) {
@@ -215,12 +215,13 @@ int hosted_module_load(const struct hosted_parameters *p) {
   unsigned long long objects, pages;
   int error = 0;
   hosted_is_intel = p->intel;
-  hosted_set_processor(p->intel, p->five_level);
+  hosted_set_processor(p->intel, p->five_level, p->physical_bits);
   set_bool("kvm.tdp_mmu", p->tdp_mmu);
   set_bool("kvm.eager_page_split", p->eager_page_split);
   set_bool("kvm.flush_on_reuse", p->flush_on_reuse);
   set_bool("kvm.enable_pmu", 0);
-  if (common_started && (common_tdp_mmu != p->tdp_mmu || common_five_level != p->five_level)) {
+  if (common_started && (common_tdp_mmu != p->tdp_mmu || common_five_level != p->five_level ||
+                         common_physical_bits != p->physical_bits)) {
     if (kvm_x86_exit) kvm_x86_exit();
     common_started = 0;
   }
@@ -234,6 +235,7 @@ int hosted_module_load(const struct hosted_parameters *p) {
     common_started = 1;
     common_tdp_mmu = p->tdp_mmu;
     common_five_level = p->five_level;
+    common_physical_bits = p->physical_bits;
   }
   hosted_rcu_run();
   objects = hosted_live_objects;
@@ -257,6 +259,7 @@ int hosted_module_load(const struct hosted_parameters *p) {
     error = svm_init();
   }
   if (error) return failed(error, objects, pages);
+  hosted_keep_pkru();
   if (!stayed(p->intel ? "kvm_intel.ept" : "kvm_amd.npt", p->tdp) ||
       (p->tdp && !stayed("kvm.tdp_mmu", p->tdp_mmu)) ||
       (p->intel && p->tdp && !stayed("kvm_intel.eptad", p->ept_accessed_dirty)) ||

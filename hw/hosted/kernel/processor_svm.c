@@ -56,6 +56,7 @@ static void describe(struct vcpu_svm *svm, struct hosted_entry *entry) {
   copy_registers(&svm->vcpu, entry, 0);
   entry->gpr[VCPU_REGS_RAX] = save->rax;
   entry->gpr[VCPU_REGS_RSP] = save->rsp;
+  entry->pkru = svm->vcpu.arch.pkru;
   entry->rip = save->rip;
   entry->rflags = save->rflags;
   entry->cr0 = save->cr0;
@@ -154,6 +155,7 @@ __visible void hosted_vmrun(struct vcpu_svm *svm) {
   memset(&exit, 0, sizeof(exit));
   hosted_host.run(hosted_host.context, svm->vcpu.kvm, &entry, &exit);
   copy_registers(&svm->vcpu, &entry, 1);
+  svm->vcpu.arch.pkru = entry.pkru;
   save->rax = entry.gpr[VCPU_REGS_RAX];
   save->rsp = entry.gpr[VCPU_REGS_RSP];
   save->rip = entry.rip;
@@ -163,6 +165,13 @@ __visible void hosted_vmrun(struct vcpu_svm *svm) {
   save->cpl = (u8)entry.cpl;
   svm->vmcb->control.event_inj &= ~SVM_EVTINJ_VALID;
   leave(svm, &entry, &exit);
+}
+
+/* Whether VMRUN would begin with a flush, or with an ASID that has no translation. */
+int hosted_svm_flushes(struct kvm_vcpu *vcpu) {
+  const struct vcpu_svm *svm = to_svm(vcpu);
+  return svm->vmcb->control.tlb_ctl != TLB_CONTROL_DO_NOTHING ||
+         svm->current_vmcb->asid_generation != this_cpu_ptr(&svm_data)->asid_generation;
 }
 
 __visible void hosted_invalidate_address(u64 address, u32 asid) {

@@ -151,6 +151,7 @@ static void describe(const struct kvm_vcpu *vcpu, struct hosted_entry *entry) {
   entry->flush = entry->asid ? HOSTED_FLUSH_NONE : HOSTED_FLUSH_ASID;
   for (at = 0; at < 16; ++at) entry->gpr[at] = vcpu->arch.regs[at];
   entry->gpr[VCPU_REGS_RSP] = get(GUEST_RSP);
+  entry->pkru = vcpu->arch.pkru;
   entry->rip = get(GUEST_RIP);
   entry->rflags = get(GUEST_RFLAGS);
   entry->cpl = (get(GUEST_SS_AR_BYTES) >> 5) & 3;
@@ -185,6 +186,7 @@ static void write_back(struct kvm_vcpu *vcpu, const struct hosted_entry *entry) 
   unsigned before = (get(GUEST_SS_AR_BYTES) >> 5) & 3;
   int at;
   for (at = 0; at < 16; ++at) vcpu->arch.regs[at] = entry->gpr[at];
+  vcpu->arch.pkru = entry->pkru;
   set(GUEST_RSP, entry->gpr[VCPU_REGS_RSP]);
   set(GUEST_RIP, entry->rip);
   set(GUEST_RFLAGS, entry->rflags);

@@ -100,8 +100,12 @@ void hosted_contend(int on);
 /* One begins. */
 void hosted_system_call(void);
 void hosted_before_mapping(void);
-void hosted_set_processor(int intel, int five_level);
+/* KVM has seen that there are protection keys: from here on it loads no PKRU into the real
+ * processor, and the guest's stays in vcpu->arch.pkru. */
+void hosted_keep_pkru(void);
+void hosted_set_processor(int intel, int five_level, int physical_bits);
 int hosted_view(int vm_file, const struct hosted_view_sink* sink);
+int hosted_leaves(int vm_file, hosted_u64 leaves[3]);
 
 /* ---- vendors (cpu.c, processor_svm.c, processor_vmx.c, vmcs.c) */
 extern int hosted_is_intel;

@@ -19,6 +19,8 @@
 extern const char *hosted_held_lock(int at, int *shared);
 #endif
 
+extern int hosted_svm_flushes(struct kvm_vcpu *vcpu);
+
 #define LEVELS 3 /* page sizes with rmaps: KVM_NR_PAGE_SIZES */
 
 /* ---- requests */
@@ -242,6 +244,7 @@ static int tell_page(struct kvm *kvm, const struct hosted_view_sink *sink,
     page.valid_generation = sp->mmu_valid_gen;
     page.obsolete = sp->role.invalid || sp->mmu_valid_gen != kvm->arch.mmu_valid_gen;
     page.unsync_children = sp->unsync_children;
+    page.unsync_child_bitmap = (const hosted_u64 *)sp->unsync_child_bitmap;
     page.write_flooding = (unsigned)atomic_read(&sp->write_flooding_count);
   }
   for (index = 0; index < SPTE_ENT_PER_PAGE; ++index) {
@@ -308,7 +311,7 @@ static int tell_slot(const struct hosted_view_sink *sink, unsigned as,
                                 .pages = slot->npages,
                                 .address = slot->userspace_addr,
                                 .flags = slot->flags,
-                                .dirty_bitmap = !!slot->dirty_bitmap,
+                                .dirty = (const hosted_u64 *)slot->dirty_bitmap,
                                 .rmaps = !!slot->arch.rmap[0],
                                 .tracking = !!TRACKING(slot)};
   unsigned long i, count;
@@ -359,6 +362,8 @@ static void tell_vm(struct kvm *kvm, const struct hosted_view_sink *sink) {
                               .pte_writes = kvm->stat.mmu_pte_write,
                               .cache_misses = kvm->stat.mmu_cache_miss,
                               .longest_rmap = kvm->stat.max_mmu_rmap_size,
+                              .invalidations = kvm->mmu_invalidate_seq,
+                              .invalidating = kvm->mmu_invalidate_in_progress,
                               .address_spaces = (unsigned)ADDRESS_SPACES(kvm),
                               .locks_held = hosted_locks_held,
                               .request_names = request_names};
@@ -388,6 +393,14 @@ static void tell_vm(struct kvm *kvm, const struct hosted_view_sink *sink) {
   masks->encryption = shadow_me_mask;
   masks->nonpresent_or_reserved = shadow_nonpresent_or_rsvd_mask;
   masks->lower_gfn = shadow_nonpresent_or_rsvd_lower_gfn_mask;
+  masks->access_writable = ACC_WRITE_MASK;
+  masks->access_user = ACC_USER_MASK;
+  masks->access_executable = ACC_EXEC_MASK;
+#ifdef HOSTED_TREE_LOG_SIZE_PER_VM
+  vm.logs_dirty_bits = kvm_cpu_dirty_log_size(kvm) != 0;
+#else
+  vm.logs_dirty_bits = kvm_cpu_dirty_log_size() != 0;
+#endif
 #ifdef HOSTED_TREE_TDP_MMU_GLOBAL
   vm.tdp_mmu = tdp_mmu_enabled;
 #else
@@ -413,6 +426,7 @@ static void tell_vm(struct kvm *kvm, const struct hosted_view_sink *sink) {
 static struct hosted_view_mmu mmu_of(const struct kvm_vcpu *vcpu, const struct kvm_mmu *mmu) {
   struct hosted_view_mmu to = {.active = {mmu->root.pgd, mmu->root.hpa},
                                .role = role_of(mmu->root_role),
+                               .cpu_role_extension = mmu->cpu_role.ext.word,
                                .used = vcpu->arch.mmu == mmu};
   unsigned long special[] = {(unsigned long)mmu->pae_root, (unsigned long)mmu->pml4_root,
                              (unsigned long)mmu->pml5_root};
@@ -427,23 +441,38 @@ static struct hosted_view_mmu mmu_of(const struct kvm_vcpu *vcpu, const struct k
   return to;
 }
 
+#define TELL_CACHE(of, name)                                     \
+  sink->cache(sink->context, #name, (hosted_u64)(of)->name.nobjs, \
+              (hosted_u64)(of)->name.capacity)
 static void tell_vcpus(struct kvm *kvm, const struct hosted_view_sink *sink) {
   struct kvm_vcpu *vcpu;
   unsigned long at;
+  TELL_CACHE(&kvm->arch, split_shadow_page_cache);
+  TELL_CACHE(&kvm->arch, split_page_header_cache);
+  TELL_CACHE(&kvm->arch, split_desc_cache);
   kvm_for_each_vcpu(at, vcpu, kvm) {
     struct hosted_view_vcpu to = {.id = (unsigned)vcpu->vcpu_id, .requests = vcpu->requests};
     to.mmus[0] = mmu_of(vcpu, &vcpu->arch.root_mmu);
     to.mmus[1] = mmu_of(vcpu, &vcpu->arch.guest_mmu);
+    to.flushes = !hosted_is_intel && hosted_svm_flushes(vcpu);
     sink->vcpu(sink->context, &to);
-#define TELL_CACHE(name)                                                 \
-  sink->cache(sink->context, #name, (hosted_u64)vcpu->arch.name.nobjs, \
-              (hosted_u64)vcpu->arch.name.capacity)
-    TELL_CACHE(mmu_pte_list_desc_cache);
-    TELL_CACHE(mmu_shadow_page_cache);
-    TELL_CACHE(mmu_shadowed_info_cache);
-    TELL_CACHE(mmu_page_header_cache);
-#undef TELL_CACHE
+    TELL_CACHE(&vcpu->arch, mmu_pte_list_desc_cache);
+    TELL_CACHE(&vcpu->arch, mmu_shadow_page_cache);
+    TELL_CACHE(&vcpu->arch, mmu_shadowed_info_cache);
+    TELL_CACHE(&vcpu->arch, mmu_page_header_cache);
+#ifdef HOSTED_TREE_EXTERNAL_SPT
+    TELL_CACHE(&vcpu->arch, mmu_external_spt_cache);
+#endif
   }
+}
+#undef TELL_CACHE
+
+int hosted_leaves(int vm_file, hosted_u64 leaves[3]) {
+  struct kvm *kvm = hosted_file_private(vm_file);
+  unsigned i;
+  if (!kvm) return -EBADF;
+  for (i = 0; i < 3; ++i) leaves[i] = (hosted_u64)atomic64_read(&kvm->stat.pages[i]);
+  return 0;
 }
 
 int hosted_view(int vm_file, const struct hosted_view_sink *sink) {
