@@ -22,6 +22,26 @@ bool escapes(const UserSlots::Region& region, std::uint64_t memory) {
   return region.hva > memory || memory - region.hva < region.size;
 }
 
+/// What TLBs evict differs between programs, and never between two runs of one.
+std::uint64_t eviction_seed(const Configuration& configuration) {
+  std::uint64_t seed = 0x9e37'79b9'7f4a'7c15;
+  const auto mix = [&seed](std::uint64_t value) {
+    seed = (seed ^ value) * 0xff51'afd7'ed55'8ccd;
+    seed ^= seed >> 32;
+  };
+  mix(static_cast<std::uint64_t>(configuration.paging));
+  mix(configuration.vcpus);
+  mix(configuration.maxphyaddr);
+  mix(static_cast<std::uint64_t>(configuration.dirty_log));
+  mix(configuration.memory);
+  for (unsigned bit = 0; bit < control_bit_count; ++bit) {
+    mix(configuration.control.has(static_cast<ControlBit>(bit)) ? 1 : 0);
+  }
+  mix(configuration.host.fail_allocation.value_or(0));
+  mix(configuration.host.race.value_or(0));
+  return seed | 1;
+}
+
 }  // namespace
 
 HostedEngine::HostedEngine(std::filesystem::path image, std::string name, Coverage* coverage)
@@ -93,7 +113,8 @@ Result<void> HostedEngine::prepare(const Configuration& configuration) {
   if (!baseline_) baseline_ = session_->quiet_counters();
   session_->processors().reset({.mode = configuration.paging,
                                 .host_maxphyaddr = session_->cpuid().maxphyaddr(),
-                                .amd = wanted.intel == 0},
+                                .amd = wanted.intel == 0,
+                                .seed = eviction_seed(configuration)},
                                configuration.vcpus);
   platform_.tdp = wanted.tdp != 0;
   platform_.amd = session_->cpuid().amd();

@@ -26,6 +26,7 @@
 #include "hw/kvm/harness_tables.h"
 #include "spec/engine.h"
 #include "spec/engine_insides.h"
+#include "spec/kvm/invariants.h"
 #include "spec/kvm/view.h"
 
 namespace lockstep::hw::hosted {
@@ -162,6 +163,8 @@ class HostedEngine final : public Engine, public CountsMemory, public TimesMmu {
                      spec::ViewEntry& leaf) const;
   bool checks_commands() const;
   std::string broken_invariants();
+  /// Invariant 41, of the software processors' TLBs.
+  std::vector<spec::Violation> overdue_translations(const spec::View& seen);
   std::string judge_invariants();
 
   // engine_platform.cpp

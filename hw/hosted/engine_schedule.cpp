@@ -58,7 +58,8 @@ Result<void> HostedEngine::rerun(lockstep::schedule::Listener& listener) {
   roots_planted_ = true;
   session_->processors().reset({.mode = configuration_.paging,
                                 .host_maxphyaddr = session_->cpuid().maxphyaddr(),
-                                .amd = session_->parameters().intel == 0},
+                                .amd = session_->parameters().intel == 0,
+                                .seed = 0},
                                configuration_.vcpus);
   entered_.emplace(session_->host(), session_->image());
   cpus_->begin(listener);

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <string_view>
 
@@ -15,6 +18,19 @@ namespace {
 /// one after each command: what a later command mends shows there alone.
 constexpr std::uint64_t sampled = 16;
 constexpr std::uint64_t sampled_commands = 256;
+
+/// Requests that flush, or that load a root: kvm_mmu_load() flushes, and a root that is
+/// switched to does where it must.
+constexpr std::array<std::string_view, 7> flushing = {
+    "TLB_FLUSH",    "TLB_FLUSH_CURRENT", "TLB_FLUSH_GUEST",        "HV_TLB_FLUSH",
+    "LOAD_MMU_PGD", "MMU_SYNC",          "MMU_FREE_OBSOLETE_ROOTS"};
+
+bool flush_is_due(const spec::View& view, const spec::ViewVcpu& vcpu) {
+  return std::ranges::any_of(view.requests, [&](const auto& request) {
+    return (vcpu.requests >> request.first & 1u) != 0 &&
+           std::ranges::find(flushing, request.second) != flushing.end();
+  });
+}
 
 }  // namespace
 
@@ -63,6 +79,25 @@ void HostedEngine::add_host_page(const spec::View& view, const spec::ViewPage& p
   leaf.host = {.frame = host.frame, .writable = host.writable != 0, .level = host.level};
 }
 
+std::vector<spec::Violation> HostedEngine::overdue_translations(const spec::View& seen) {
+  std::vector<spec::Violation> found;
+  if (scheduled_) return found;
+  for (const spec::ViewVcpu& vcpu : seen.vcpus) {
+    const auto mmu = std::ranges::find_if(vcpu.mmus, &spec::ViewMmu::used);
+    if (mmu == vcpu.mmus.end() || !mmu->active || vcpu.flushes || flush_is_due(seen, vcpu)) {
+      continue;
+    }
+    counts_.hit(Path::tlb_looked_at);
+    if (const auto stale = session_->processors().overdue(vcpu.id, gpa_to_gfn(mmu->active->root))) {
+      found.push_back(
+          {41, fmt::format("the TLB of vCPU {} maps {} {:#x} to frame {:#x}, no entry "
+                           "does any more, and no flush is due",
+                           vcpu.id, stale->linear ? "gva" : "gpa", stale->gpa, stale->frame)});
+    }
+  }
+  return found;
+}
+
 std::string HostedEngine::broken_invariants() {
   counts_.hit(Path::invariants);
   const auto seen = view();
@@ -77,6 +112,7 @@ std::string HostedEngine::broken_invariants() {
       found.push_back(std::move(violation));
     }
   }
+  for (auto& violation : overdue_translations(*seen)) found.push_back(std::move(violation));
   before_ = *seen;
   std::string text;
   const Circumstances met{

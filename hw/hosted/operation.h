@@ -21,6 +21,7 @@ struct Operation {
     mov_cr,   ///< value to control register `number`
     wrmsr,    ///< value to MSR `number`
     invlpg,   ///< address
+    wrpkru,   ///< value
     invpcid,  ///< type `number`, PCID `value`, linear address `address`
   };
   Kind kind = Kind::read;
@@ -62,6 +63,7 @@ struct ProcessorModel {
   PagingMode mode = PagingMode::level4;  ///< of the guest, for the whole program
   unsigned host_maxphyaddr = 52;         ///< bits
   bool amd = true;
+  std::uint64_t seed = 0;  ///< of what TLBs evict; 0: nothing
 };
 
 }  // namespace lockstep::hw::hosted

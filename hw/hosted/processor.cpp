@@ -89,8 +89,10 @@ void Processors::reset(const ProcessorModel& model, unsigned vcpus) {
   model_ = model;
   vm_ = nullptr;
   while (vcpus_.size() < vcpus) vcpus_.emplace_back(memory_);
-  for (Vcpu& vcpu : vcpus_) {
-    vcpu.processor.tlb().flush();
+  for (std::size_t i = 0; i < vcpus_.size(); ++i) {
+    Vcpu& vcpu = vcpus_[i];
+    vcpu.processor.reset(model.seed == 0 ? 0 : model.seed + 2 * i);
+    vcpu.has_run = false;
     vcpu.outcome = {.kind = Outcome::Kind::done};
     vcpu.entered = false;
     vcpu.asid = 0;
@@ -140,9 +142,11 @@ spec::ProcessorState Processors::state_of(Vcpu& vcpu, const hosted_entry& entry)
   state.paging.control = control_of(entry);
   state.paging.maxphyaddr = model_.host_maxphyaddr;
   state.paging.amd = model_.amd;
+  state.paging.pkru = entry.pkru;
   if ((entry.cr4 & cr4::pcide) != 0) state.pcid = static_cast<unsigned>(entry.cr3 & 0xfff);
   if (entry.format == HOSTED_FORMAT_SHADOW) {
     state.paging.mode = shadow_mode(entry.root_level);
+    state.cr3_is_engines = true;
     return state;
   }
   state.paging.mode = guest_mode(entry);
@@ -223,12 +227,23 @@ void Processors::run(void* vm, hosted_entry& entry, hosted_exit& exit) {
   counts_.logged += static_cast<std::uint16_t>(entry.log_index - vcpu.log.index);
   entry.log_index = vcpu.log.index;
   vcpu.cr4 = entry.cr4;
+  vcpu.last = entry;
+  vcpu.has_run = true;
   const bool faulted =
       exit.reason == HOSTED_EXIT_PAGE_FAULT || exit.reason == HOSTED_EXIT_NESTED_FAULT;
   if (faulted && vcpu.operation.mmx) {
     asm volatile("movq %0, %%mm0" : : "m"(vcpu.operation.value) : "mm0");
     mm0_loaded_ = true;
   }
+}
+
+std::optional<spec::Stale> Processors::overdue(unsigned index, Hfn root) {
+  if (index >= vcpus_.size() || !vcpus_[index].has_run) return std::nullopt;
+  Vcpu& vcpu = vcpus_[index];
+  if (gpa_to_gfn(vcpu.last.root) != root) return std::nullopt;
+  // VPID 0: every entry flushes.
+  if (vcpu.last.flush == HOSTED_FLUSH_ASID && vcpu.last.asid == 0) return std::nullopt;
+  return vcpu.processor.overdue(state_of(vcpu, vcpu.last));
 }
 
 void Processors::exit_nested(const Vcpu& vcpu, const spec::NestedFault& fault, hosted_exit& exit) {

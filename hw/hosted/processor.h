@@ -78,6 +78,11 @@ class Processors {
   /// INVEPT of one pointer: no processor keeps a translation by these tables.
   void invalidate_root(std::uint64_t ept_pointer);
 
+  /// A translation that a vCPU's TLB keeps and the tables at `root` no longer grant; none if
+  /// there is none, or the vCPU did not use that root last. `root`: of the tables that it
+  /// will enter its guest with, without a flush.
+  std::optional<spec::Stale> overdue(unsigned vcpu, Hfn root);
+
   /// Events since construction, for Engine::reached().
   struct Counts {
     std::uint64_t entries = 0;
@@ -110,6 +115,8 @@ class Processors {
     std::array<std::uint64_t, 4> pdptes{};
     std::uint64_t cr4 = 0;          ///< at the last entry
     spec::PageModificationLog log;  ///< as the entry loaded it
+    hosted_entry last{};            ///< as the guest left it
+    bool has_run = false;
   };
 
   /// EPT tags by the table's address, bits 11:0 of the pointer apart (SDM: EP4TA). AMD tags

@@ -53,6 +53,15 @@ void Processors::perform(Vcpu& vcpu, hosted_entry& entry, hosted_exit& exit) {
       }
       vcpu.outcome = {.kind = Outcome::Kind::done};
       return;
+    case Operation::Kind::wrpkru:
+      // SDM "WRPKRU": #UD without CR4.PKE; no VMM is asked.
+      if ((entry.cr4 & cr4::pke) == 0) {
+        vcpu.outcome = {.kind = Outcome::Kind::exception, .vector = 6};
+        return;
+      }
+      entry.pkru = static_cast<unsigned>(operation.value);
+      vcpu.outcome = {.kind = Outcome::Kind::done};
+      return;
     case Operation::Kind::invpcid:
       invpcid(vcpu, entry, exit);
       return;

@@ -52,13 +52,18 @@ struct Visited {
 
 std::string print(const Stale& stale) {
   return fmt::format(
-      "invariant 41: the TLB maps gpa {:#x} to frame {:#x}, no entry does any more, and no flush "
+      "invariant 41: the TLB maps {} {:#x} to frame {:#x}, no entry does any more, and no flush "
       "came",
-      stale.gpa, stale.frame);
+      stale.linear ? "gva" : "gpa", stale.gpa, stale.frame);
 }
 
 SoftwareCpu::SoftwareCpu(PhysicalMemory& memory, std::uint64_t seed)
     : memory_(&memory), tlb_(seed), evict_(seed != 0) {}
+
+void SoftwareCpu::reset(std::uint64_t seed) {
+  tlb_.reset(seed);
+  evict_ = seed != 0;
+}
 
 /// A usable cached translation. One that forbids the access, or that a write
 /// must first mark dirty, is dropped and walked again.
@@ -89,6 +94,7 @@ Outcome SoftwareCpu::access_shadow(const ProcessorState& state, const AccessRigh
   TlbEntry entry;
   entry.guest = leaf.translation;
   entry.frame = leaf.frame;
+  entry.root = *state.root;
   entry.guest.dirty |= access.kind == AccessKind::write;
   if (const auto code = permission_fault(state.paging, access, entry.guest)) return Fault{*code};
   tlb_.insert(gva, state.pcid, entry);
@@ -146,6 +152,45 @@ Outcome SoftwareCpu::from_tlb(const ProcessorState& state, const AccessRights& a
     if (!granted) return Stale{gpa, entry.frame};
   }
   return Allowed{entry.frame, true};
+}
+
+/// The tables at state.root grant all that the cached translation does.
+bool SoftwareCpu::grants(const ProcessorState& state, Gva gva, const TlbEntry& entry) {
+  const auto leads = [&](const HostWalk& walked) -> const Combined* {
+    const auto* const leaf = std::get_if<HostLeaf>(&walked);
+    return leaf != nullptr && leaf->frame == entry.frame ? &leaf->translation.rights : nullptr;
+  };
+  if (state.cr3_is_engines) {
+    const HostWalk walked = walk_host(state.paging, *memory_, *state.root, gva, /*write=*/false,
+                                      /*accessed_dirty=*/false);
+    const Combined* const now = leads(walked);
+    const Combined& then = entry.guest.rights;
+    if (now == nullptr) return false;
+    // U and X go with the guest's own entries, for which the guest has to flush, or for W where
+    // CR0.WP is clear (FNAME(page_fault)): mmu_spte_update() flushes for a lost W alone. A write
+    // through an entry that is not dirty walks again.
+    return now->writable || !then.writable || !entry.guest.dirty;
+  }
+  const Gpa gpa = entry.guest.page | (gva & (entry.guest.size - 1));
+  const HostWalk walked = walk_second(state, gpa, /*write=*/false, /*mark=*/false);
+  const Combined* const now = leads(walked);
+  return now != nullptr && (now->writable || !entry.host_writable) &&
+         (now->user || !entry.host_readable) && (now->executable || !entry.host_executable);
+}
+
+std::optional<Stale> SoftwareCpu::overdue(const ProcessorState& state) {
+  const bool shadow = state.cr3_is_engines;
+  const bool ages_by_rights =
+      !shadow && state.nested == NestedFormat::ept && !state.ept_accessed_dirty;
+  if (!state.root || ages_by_rights) return std::nullopt;
+  std::optional<Stale> found;
+  tlb_.each([&](Gva gva, unsigned pcid, const TlbEntry& entry) {
+    if (found || entry.root != *state.root || (shadow && pcid != state.pcid)) return;
+    if (grants(state, gva, entry)) return;
+    const Gpa gpa = entry.guest.page | (gva & (entry.guest.size - 1));
+    found = Stale{.gpa = shadow ? gva : gpa, .frame = entry.frame, .linear = shadow};
+  });
+  return found;
 }
 
 std::variant<std::uint64_t, NestedFault, Broken> SoftwareCpu::load_physical(
@@ -240,6 +285,7 @@ Outcome SoftwareCpu::access_nested(const ProcessorState& state, const AccessRigh
   const Combined& rights = leaf->translation.rights;
   const bool npt = state.nested == NestedFormat::npt;
   entry.frame = leaf->frame;
+  entry.root = *state.root;
   entry.host_readable = rights.user;
   // A write through an entry whose dirty flag is clear walks again, to set it.
   const bool marks = npt || state.ept_accessed_dirty;

@@ -51,6 +51,7 @@ struct Broken {
 struct Stale {
   Gpa gpa = 0;
   Hfn frame = 0;
+  bool linear = false;  ///< shadow paging: `gpa` is a guest linear address
 };
 /// As findings tell it.
 std::string print(const Stale& stale);
@@ -68,7 +69,8 @@ struct ProcessorState {
   std::uint64_t cr3 = 0;                  ///< guest CR3; unused without a second dimension
   std::array<std::uint64_t, 4> pdptes{};  ///< under PAE
   unsigned pcid = 0;
-  std::optional<Hfn> root;  ///< of the engine's tables
+  bool cr3_is_engines = false;  ///< one dimension: state.root is what CR3 points to
+  std::optional<Hfn> root;      ///< of the engine's tables
   PagingMode root_mode = PagingMode::level4;
   NestedFormat nested = NestedFormat::npt;
   unsigned host_maxphyaddr = 52;  ///< bits; second dimension only
@@ -95,12 +97,22 @@ class SoftwareCpu {
   std::variant<std::uint64_t, NestedFault, Broken> load_physical(const ProcessorState& state,
                                                                  Gpa at);
 
+  /// A translation of the TLB's context that came from state.root, and grants what the tables
+  /// there no longer do; none if every one may stay. Ask where no flush is due before the
+  /// guest goes on: nothing there may be in use but what a flush must still take (invariant
+  /// 41). Under shadow paging the shadow tables judge, never the guest's, and those of
+  /// state.pcid alone.
+  std::optional<Stale> overdue(const ProcessorState& state);
+
   Tlb& tlb() { return tlb_; }
+  /// The TLB is empty, and evicts by another seed, as the constructor's.
+  void reset(std::uint64_t seed);
 
  private:
   HostWalk walk_second(const ProcessorState& state, Gpa gpa, bool write, bool mark = true);
   Outcome from_tlb(const ProcessorState& state, const AccessRights& access, Gva gva,
                    const TlbEntry& entry);
+  bool grants(const ProcessorState& state, Gva gva, const TlbEntry& entry);
   using GuestFrame = std::variant<Hfn, NestedFault, Broken>;
   /// What the processor wants of a guest entry: follow it, mark it, or keep it in a register.
   enum class EntryUse : std::uint8_t { walk, mark, load };

@@ -168,6 +168,49 @@ TEST_F(NestedCpu, GlobalsSurviveAndLargePagesGoWhole) {
   EXPECT_TRUE(std::holds_alternative<Fault>(cpu.access_nested(state, user_read, 0x1000)));
 }
 
+TEST_F(ShadowCpu, ShowsATranslationThatTheShadowTablesNoLongerGrant) {
+  state.cr3_is_engines = true;
+  frames.map(0x5000, 0x20);
+  EXPECT_FALSE(cpu.overdue(state)) << "nothing is cached";
+  (void)cpu.access_shadow(state, user_write, 0x5000);
+  EXPECT_FALSE(cpu.overdue(state));
+  frames.map(0x5000, 0x20, entry::present | entry::user);
+  ASSERT_TRUE(cpu.overdue(state)) << "it may still be written";
+  EXPECT_EQ(cpu.overdue(state)->gpa, 0x5000u);
+  EXPECT_TRUE(cpu.overdue(state)->linear);
+  ProcessorState other = state;
+  other.pcid = 1;
+  EXPECT_FALSE(cpu.overdue(other)) << "what another PCID keeps, its own tables judge";
+  other = state;
+  other.root = 0x101;
+  EXPECT_FALSE(cpu.overdue(other));
+  frames.map(0x5000, 0x21);
+  EXPECT_TRUE(cpu.overdue(state)) << "another frame";
+  cpu.tlb().drop(0x5000);
+  EXPECT_FALSE(cpu.overdue(state));
+  frames.map(0x5000, 0x21, entry::present | entry::user);
+  (void)cpu.access_shadow(state, user_read, 0x5000);
+  frames.map(0x5000, 0x21, entry::present);
+  EXPECT_FALSE(cpu.overdue(state)) << "the guest took it from users, and has to flush";
+  frames.tables[0x103][5] = 0;
+  EXPECT_TRUE(cpu.overdue(state));
+}
+
+TEST_F(NestedCpu, ShowsATranslationThatTheNestedTablesNoLongerGrant) {
+  (void)cpu.access_nested(state, user_read, 0x1000);
+  EXPECT_FALSE(cpu.overdue(state));
+  frames.pages[0x44][1] = 0;
+  EXPECT_FALSE(cpu.overdue(state)) << "the guest flushes what it changes itself";
+  frames.map(0x5000, 0x45, entry::present | entry::user);
+  EXPECT_FALSE(cpu.overdue(state)) << "a write would walk again, to mark the page dirty";
+  frames.map(0x5000, 0x46);
+  ASSERT_TRUE(cpu.overdue(state));
+  EXPECT_EQ(cpu.overdue(state)->gpa, 0x5000u);
+  EXPECT_EQ(cpu.overdue(state)->frame, 0x45u);
+  state.nested = NestedFormat::ept;
+  EXPECT_FALSE(cpu.overdue(state)) << "rights are taken to age a page";
+}
+
 TEST(SoftwareCpu, SeededEvictionForgets) {
   Frames frames;
   SoftwareCpu cpu(frames, /*seed=*/7);

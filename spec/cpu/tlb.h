@@ -16,6 +16,7 @@ namespace lockstep::spec {
 struct TlbEntry {
   Translated guest;           ///< what the walked tables say, read when they were walked
   Hfn frame = 0;              ///< host frame of the piece
+  Hfn root = 0;               ///< of the engine's tables that gave the frame
   bool host_writable = true;  ///< second dimension; true without one
   bool host_executable = true;
   bool host_readable = true;
@@ -57,6 +58,19 @@ class Tlb {
   void flush_context(std::uint64_t context);
   /// Everything.
   void flush() { ++generation_; }
+  /// Begin again, empty, with another seed.
+  void reset(std::uint64_t seed) {
+    random_ = seed | 1;
+    flush();
+  }
+  /// Call function(gva of the piece, pcid, entry) for each translation of this context.
+  template <typename Function>
+  void each(Function&& function) const {
+    for (const Slot& slot : slots_) {
+      if (!live(slot) || slot.context != context_) continue;
+      function(static_cast<Gva>(slot.page << page_shift), slot.pcid, slot.entry);
+    }
+  }
   /// Forget some entry, at random: a processor may at any time.
   void evict_one() {
     random_ ^= random_ << 13;

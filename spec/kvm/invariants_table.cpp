@@ -273,9 +273,9 @@ constexpr std::array absent = {
                     "the model compares every log; see the looseness dirty-without-write"},
     AbsentInvariant{
         41, "less rights, then a flush before mmu_lock is dropped", "kvm_flush_remote_tlbs",
-        "a view has no TLB; under TDP the software processor compares each use of it with "
-        "the nested tables and names this number (Stale in spec/cpu/processor.h); under "
-        "shadow paging the model sees the use"},
+        "a view has no TLB; hosted kernels' software processors compare each use under TDP with "
+        "the nested tables (Stale in spec/cpu/processor.h), and with each view all that their "
+        "TLBs hold, under shadow paging too (SoftwareCpu::overdue()), and name this number"},
 };
 
 }  // namespace
