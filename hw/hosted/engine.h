@@ -143,6 +143,7 @@ class HostedEngine final : public Engine, public CountsMemory, public TimesMmu {
   std::optional<Result<Observation>> ready(unsigned vcpu);
   void plant_roots();
   Operation operation(Stub stub, Operation::Kind kind, Cpl cpl) const;
+  Observation write_pkru(unsigned vcpu, std::uint32_t value);
   /// One operation to its end.
   Observation run(unsigned vcpu, const Operation& operation);
   Observation finished(const Operation& operation, const Outcome& outcome,

@@ -232,7 +232,13 @@ Result<Observation> HostedEngine::on(const EntrySet& command) {
   store.value = truncate(command.value, width);
   store.size = width;
   store.mmx = width == 8 && !is_long_mode(configuration_.paging);
-  return run(*command.vcpu, store);
+  // The window is the harness', whose key the program may have denied.
+  const std::uint32_t pkru = machine_->vcpu(*command.vcpu).pkru;
+  if (pkru == 0) return run(*command.vcpu, store);
+  (void)write_pkru(*command.vcpu, 0);
+  Observation seen = run(*command.vcpu, store);
+  (void)write_pkru(*command.vcpu, pkru);
+  return seen;
 }
 
 Result<Observation> HostedEngine::on(const LoadCr3& command) {
@@ -296,9 +302,16 @@ Result<Observation> HostedEngine::on(const SetControl& command) {
 
 Result<Observation> HostedEngine::on(const SetPkru& command) {
   if (auto shown = ready(command.vcpu)) return *std::move(shown);
-  constexpr unsigned invalid_opcode = 6;
-  // Without CR4.PKE; a program that sets it needs a feature that is missing.
-  return Exception{invalid_opcode};
+  counts_.hit(Path::pkru);
+  Observation seen = write_pkru(command.vcpu, command.value);
+  if (std::holds_alternative<Done>(seen)) machine_->vcpu(command.vcpu).pkru = command.value;
+  return seen;
+}
+
+Observation HostedEngine::write_pkru(unsigned vcpu, std::uint32_t value) {
+  Operation write = operation(Stub::wrpkru, Operation::Kind::wrpkru, Cpl::supervisor);
+  write.value = value;
+  return run(vcpu, write);
 }
 
 Result<Observation> HostedEngine::on(const Translate& command) {

@@ -96,7 +96,9 @@ Result<void> HostedEngine::probe() {
     add(feature, true, {});
   }
   add(Feature::smm, false, "this engine has no guest for SMM");
-  add(Feature::pke, false, "the software processor has no PKRU that KVM could load");
+  // Without TDP kvm_set_cpu_caps() clears it: nothing of it is asked of shadow paging.
+  add(Feature::pke, session_->cpuid().has(7, CpuidRegister::ecx, 3),
+      "KVM_GET_SUPPORTED_CPUID does not offer it");
 
   platform_.max_vcpus = harness_max_vcpus;
   platform_.max_maxphyaddr = session_->cpuid().maxphyaddr();

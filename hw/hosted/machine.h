@@ -24,6 +24,7 @@ struct MachineVcpu {
   bool started = false;
   /// CR0, CR4 and EFER as the guest has them.
   std::array<std::uint64_t, 3> control{};
+  std::uint32_t pkru = 0;  ///< as the program wrote it
 };
 
 class Machine {
