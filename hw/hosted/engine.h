@@ -154,6 +154,8 @@ class HostedEngine final : public Engine, public CountsMemory, public TimesMmu {
   Result<Observation> on(const RingCollect& command);
   Result<Observation> on(const MmuPages& command);
   Result<Observation> on(const HostChange& command);
+  /// The host asks whether pages are young, and makes them old.
+  Result<Observation> age(std::uint64_t first, std::uint64_t pages);
   /// The host moves a page of the program that the kernel has just looked up.
   void move_while_used(std::uint64_t address);
   Result<Observation> on(const Shrink& command);
@@ -215,7 +217,8 @@ class HostedEngine final : public Engine, public CountsMemory, public TimesMmu {
   std::optional<hosted_counters> baseline_;
   /// Of this program; the second of each two is told in another way.
   std::uint64_t host_changes_ = 0;
-  std::string abandoned_;  ///< the fatal finding of this program
+  std::uint64_t agings_ = 0;  ///< of all programs
+  std::string abandoned_;     ///< the fatal finding of this program
   Reached counts_;
   Statistics statistics_;
   mutable std::map<std::string, std::uint64_t> reached_;

@@ -3,8 +3,16 @@
 #include <fmt/format.h>
 
 #include "hw/hosted/engine.h"
+#include "spec/kvm/aging.h"
 
 namespace lockstep::hw::hosted {
+namespace {
+
+/// Of programs that are not looked at after each command, one aging in so many is judged by
+/// the entries.
+constexpr std::uint64_t sampled_agings = 32;
+
+}  // namespace
 
 Result<Observation> HostedEngine::on(const RingCollect&) {
   counts_.hit(Path::ring_collect);
@@ -32,9 +40,7 @@ Result<Observation> HostedEngine::on(const HostChange& command) {
   const std::uint64_t pages = command.size >> page_shift;
   if (pages == 0) return Done{};
   if (command.action == HostAction::age) {
-    (void)session_->notify(HOSTED_NOTIFY_TEST_YOUNG, first, 1);
-    (void)session_->notify(HOSTED_NOTIFY_AGE, first, pages);
-    return Done{};
+    return age(first, pages);
   }
   // The reaper of out-of-memory tasks discards, and must not block: every second time.
   const bool second = host_changes_++ % 2 != 0;
@@ -72,6 +78,40 @@ Result<Observation> HostedEngine::on(const HostChange& command) {
   (void)session_->notify(HOSTED_NOTIFY_END, first, pages);
   if (!changed) return tl::unexpected(changed.error());
   return Done{};
+}
+
+Result<Observation> HostedEngine::age(std::uint64_t first, std::uint64_t pages) {
+  // Some programs of each engine show what is inside; in the others answers are compared.
+  const bool looks = checks_ != InvariantChecks::off && !scheduled_ && !probing_ &&
+                     (check_commands_ || agings_++ % sampled_agings == 0);
+  std::optional<spec::View> before;
+  if (looks) {
+    if (auto seen = view()) before = *std::move(seen);
+  }
+  const auto young = [&](hosted_notify kind, std::uint64_t count) {
+    return session_->notify(kind, first, count).value_or(0) > 0;
+  };
+  // Page reclaim flushes what it makes old, the idle page tracker does not.
+  const hosted_notify kind =
+      host_changes_++ % 2 != 0 ? HOSTED_NOTIFY_CLEAR_YOUNG : HOSTED_NOTIFY_AGE;
+  spec::AgingAnswers answers;
+  answers.first_young = young(HOSTED_NOTIFY_TEST_YOUNG, 1);
+  answers.young = young(kind, pages);
+  answers.still_young = young(HOSTED_NOTIFY_TEST_YOUNG, 1);
+  // Other CPUs' guests run on.
+  if (scheduled_ || session_->host().tainted()) return Done{};
+  auto wrong = spec::judge_aging(answers);
+  if (before) {
+    counts_.hit(Path::aging);
+    const auto after = view();
+    if (after) {
+      const Hva address = session_->arena().hva_base() + (first << page_shift);
+      wrong = spec::judge_aging(answers, *before, *after, address, pages);
+    }
+  }
+  if (!wrong) return Done{};
+  if (checks_ == InvariantChecks::sampled) checks_ = InvariantChecks::every_command;
+  return Unexpected{*std::move(wrong)};
 }
 
 void HostedEngine::move_while_used(std::uint64_t address) {
