@@ -160,6 +160,8 @@ std::vector<Program> simpler_programs(const Program& program) {
   with([](Program& other) { other.configuration.host.nx_huge_pages.reset(); });
   with([](Program& other) { other.configuration.host.ad_bits.reset(); });
   with([](Program& other) { other.configuration.host.pml.reset(); });
+  with([](Program& other) { other.configuration.host.five_levels.reset(); });
+  with([](Program& other) { other.configuration.host.spare_bit.reset(); });
   with([](Program& other) { other.configuration.host.contended.reset(); });
   with([](Program& other) { other.configuration.host.fail_allocation.reset(); });
   with([](Program& other) { other.configuration.host.early_grace.reset(); });

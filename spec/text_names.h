@@ -51,12 +51,14 @@ inline constexpr std::array<Named<Vendor>, 2> vendor_names{
 inline constexpr std::array<Named<bool>, 2> parameter_names{{{"off", false}, {"on", true}}};
 
 /// Module parameters that are on or off, by the setting of the `host` line.
-inline constexpr std::array<Named<std::optional<bool> HostParameters::*>, 8> host_switch_names{
+inline constexpr std::array<Named<std::optional<bool> HostParameters::*>, 10> host_switch_names{
     {{"tdp-mmu", &HostParameters::tdp_mmu},
      {"eager-split", &HostParameters::eager_page_split},
      {"nx-huge-pages", &HostParameters::nx_huge_pages},
      {"ad-bits", &HostParameters::ad_bits},
      {"pml", &HostParameters::pml},
+     {"five-levels", &HostParameters::five_levels},
+     {"spare-bit", &HostParameters::spare_bit},
      {"contended", &HostParameters::contended},
      {"early-grace", &HostParameters::early_grace},
      {"pfnmap", &HostParameters::pfnmap}}};

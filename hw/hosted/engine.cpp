@@ -82,7 +82,9 @@ hosted_parameters HostedEngine::parameters_for(const Configuration& configuratio
   // Where it means nothing, no other module is wanted for it.
   const bool logs = wanted.intel != 0 && wanted.tdp != 0 && wanted.ept_accessed_dirty != 0;
   wanted.pml = logs && host.pml.value_or(true) ? 1 : 0;
-  wanted.five_level = configuration.paging == PagingMode::level5 ? 1 : 0;
+  const bool five = configuration.paging == PagingMode::level5 || host.five_levels.value_or(false);
+  wanted.five_level = five ? 1 : 0;
+  wanted.physical_bits = !five ? 46 : host.spare_bit.value_or(false) ? 51 : 52;
   return wanted;
 }
 

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 
 #include "spec/program.h"
@@ -232,6 +233,68 @@ TEST_F(HostedTest, TheHostMovesPages) {
     }
     EXPECT_EQ(run(HostChange{.action = HostAction::discard, .hva = 0x8000, .size = page_size}),
               Observation(Done{}));
+    EXPECT_EQ(read(0x8000), Observation(Value{code_cell(8)}));
+    end();
+  }
+}
+
+/// Each host that a guest of four levels may have below it.
+TEST_F(HostedTest, HostsHaveTheirOwnDepthAndWidth) {
+  for (const MmuKind mmu : {MmuKind::shadow, MmuKind::tdp}) {
+    for (const bool spare : {false, true}) {
+      Configuration configuration;
+      configuration.mmu = mmu;
+      configuration.host.five_levels = true;
+      configuration.host.spare_bit = spare;
+      begin(configuration);
+      EXPECT_EQ(write(0x8000, 42), Observation(Done{}));
+      EXPECT_EQ(engine->platform().host_maxphyaddr, spare ? 51u : 52u);
+      auto view = engine->view();
+      ASSERT_TRUE(view);
+      EXPECT_EQ(view->masks.mmio_value != 0, spare) << "bit 51 marks MMIO where it is reserved";
+      const bool deep = std::ranges::any_of(
+          view->pages, [](const auto& page) { return page.second.role.level == 5; });
+      EXPECT_EQ(deep, mmu == MmuKind::tdp);
+      end();
+    }
+  }
+}
+
+TEST_F(HostedTest, SplitsAreCounted) {
+  const auto splits = [&] {
+    const auto found = engine->reached().find("eager page split");
+    return found == engine->reached().end() ? 0 : found->second;
+  };
+  for (const bool eager : {false, true}) {
+    Configuration configuration;
+    configuration.mmu = MmuKind::tdp;
+    configuration.host.eager_page_split = eager;
+    begin(configuration);
+    EXPECT_EQ(write(0x8000, 42), Observation(Done{}));
+    const auto before = splits();
+    EXPECT_EQ(run(SlotFlags{.id = 0, .log = true}), Observation(Done{}));
+    EXPECT_EQ(splits() - before, eager ? 1u : 0u);
+    end();
+  }
+}
+
+TEST_F(HostedTest, ProtectionKeys) {
+  constexpr std::uint64_t key_3 = 3ull << 59;
+  Configuration configuration;
+  configuration.mmu = MmuKind::tdp;
+  configuration.control.set(ControlBit::cr4_pke, true);
+  for (const Vendor vendor : {Vendor::amd, Vendor::intel}) {
+    configuration.host.vendor = vendor;
+    begin(configuration);
+    set(0x4000, 8, 0x8000 | pwu | key_3);
+    set(0x4000, 20, 0x4000'0000 | pwu | key_3);
+    EXPECT_EQ(run(SetPkru{.value = 1u << 6 | 1}), Observation(Done{}));
+    EXPECT_EQ(read(0x8000), Observation(PageFault{.code = 0x25, .address = 0x8000}));
+    EXPECT_EQ(read(20 * page_size), Observation(PageFault{.code = 0x25, .address = 20 * page_size}))
+        << "MMIO, which KVM emulates";
+    EntrySet by_guest{.vcpu = 0, .table = 0x4000, .index = 9, .value = 0x9000 | pwu};
+    EXPECT_EQ(run(by_guest), Observation(Done{})) << "key 0 is denied, the window has it";
+    EXPECT_EQ(run(SetPkru{}), Observation(Done{}));
     EXPECT_EQ(read(0x8000), Observation(Value{code_cell(8)}));
     end();
   }

@@ -33,6 +33,11 @@ struct HostParameters {
   std::optional<bool> nx_huge_pages;     ///< kvm.nx_huge_pages
   std::optional<bool> ad_bits;           ///< kvm_intel.eptad; NPT always has them
   std::optional<bool> pml;               ///< kvm_intel.pml; without A/D bits nothing is logged
+  /// The host's page tables, and those of NPT, have five levels; on where the guest's have.
+  std::optional<bool> five_levels;
+  /// With five levels, the host's physical addresses have 51 bits instead of 52: bit 51 is
+  /// reserved, and can mark MMIO (kvm_mmu_reset_all_pte_masks()).
+  std::optional<bool> spare_bit;
   /// Every place where KVM may reschedule or give up a contended lock does so.
   std::optional<bool> contended;
   /// The allocation with this number fails, counted from 0 at the creation of the
