@@ -101,6 +101,22 @@ std::vector<std::string> names_of(const CampaignResult& result,
   return rows;
 }
 
+/// Which hosts the programs had: what was never drawn was never checked.
+void add_shares(std::string& text, const EngineTally& engine) {
+  constexpr std::string_view prefix = "drawn ";
+  const auto all = engine.reached.find("drawn programs");
+  if (all == engine.reached.end()) return;
+  text += fmt::format("\nof {} programs, {} had:", all->second, engine.name);
+  const char* separator = " ";
+  for (const auto& [name, count] : engine.reached) {
+    if (!name.starts_with(prefix) || name == all->first) continue;
+    text += fmt::format("{}{} {} %", separator, name.substr(prefix.size()),
+                        (100 * count + all->second / 2) / all->second);
+    separator = ", ";
+  }
+  text += '\n';
+}
+
 void add_reach(std::string& text, const CampaignResult& result) {
   add_table(text, "reached", result, names_of(result, &EngineTally::reached, props::reach_names()),
             &EngineTally::reached);
@@ -114,6 +130,7 @@ void add_reach(std::string& text, const CampaignResult& result) {
     text += fmt::format("\n{} called {} functions that do nothing (names: --json)\n", engine.name,
                         stubs);
   }
+  for (const auto& engine : result.engines) add_shares(text, engine);
   for (const auto& engine : result.engines) {
     if (engine.never_reached.empty()) continue;
     text += fmt::format("\nnever reached by {}:", engine.name);

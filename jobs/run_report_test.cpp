@@ -17,7 +17,7 @@ props::CampaignResult failed() {
   engine.name = "impl";
   engine.commands = 3000;
   engine.cases = 100;
-  engine.reached = {{"access read", 12}};
+  engine.reached = {{"access read", 12}, {"drawn programs", 8}, {"drawn tdp", 3}};
   engine.never_reached = {"invpcid"};
   engine.loosenesses = {{"stale-translation", 4}};
   engine.skipped = {{"lacks smm", 2}};
@@ -46,10 +46,11 @@ TEST(RunReport, VerdictComesFirst) {
 
 TEST(RunReport, ShowsAllSidesAndTheOddOne) {
   const auto text = text_report(failed());
-  for (const auto* part : {"   spec   0x1\n", ">> impl   0x2\n", "the walk", "lockstep 1\n",
-                           "replay: lockstep replay failures/x.lockstep --engine impl",
-                           "access read", "never reached by impl: invpcid", "stale-translation",
-                           "skipped 2: lacks smm", "canary found after 3 cases"}) {
+  for (const auto* part :
+       {"   spec   0x1\n", ">> impl   0x2\n", "the walk", "lockstep 1\n",
+        "replay: lockstep replay failures/x.lockstep --engine impl", "access read",
+        "of 8 programs, impl had: tdp 38 %", "never reached by impl: invpcid", "stale-translation",
+        "skipped 2: lacks smm", "canary found after 3 cases"}) {
     EXPECT_NE(text.find(part), std::string::npos) << part << "\n" << text;
   }
 }

@@ -99,7 +99,9 @@ const std::array<std::uint64_t, spec::looseness_count>& Lockstep::looseness(
 
 std::map<std::string, std::uint64_t> Lockstep::reached(std::size_t index) const {
   const auto& participant = state_->participants[index];
-  return merged(participant.reach, participant.engine->reached());
+  auto paths = merged(participant.reach, participant.engine->reached());
+  paths.merge(participant.drawn.by_name());
+  return paths;
 }
 
 std::optional<std::string> lacks(const Platform& platform, const Program& program) {
@@ -169,6 +171,7 @@ bool Lockstep::State::begin(const Program& program, const Lowered& lowered,
     }
     participant.open = true;
     participant.runs = true;
+    participant.drawn.count(lowered.configuration, participant.engine->platform());
     outcome.ran |= 1ull << i;
     if (participant.drawing == nullptr) {
       participant.model = models(lowered.configuration, participant.engine->platform());

@@ -40,6 +40,7 @@ struct Participant {
   }
   spec::Judgement judgement;
   Reach reach;
+  Drawn drawn;
   std::array<std::uint64_t, spec::looseness_count> looseness{};
 };
 

@@ -129,6 +129,38 @@ void Reach::count(const Command& command, const Observation& observation) {
   if (const auto vcpu = vcpu_of(command); vcpu && *vcpu == 1) ++counts_[vcpu1];
 }
 
+namespace {
+
+constexpr std::array<std::string_view, 8> drawn_names = {
+    "drawn programs",      "drawn tdp",          "drawn tdp-mmu",     "drawn eager-split",
+    "drawn nx-huge-pages", "drawn vendor=intel", "drawn five-levels", "drawn protection keys"};
+
+}  // namespace
+
+void Drawn::count(const Configuration& configuration, const Platform& platform) {
+  if (!platform.features.test(static_cast<std::size_t>(Feature::host_parameters))) return;
+  const HostParameters& host = configuration.host;
+  const bool tdp = configuration.mmu != MmuKind::shadow;
+  const bool chosen[] = {
+      true,
+      tdp,
+      tdp && host.tdp_mmu.value_or(true),
+      host.eager_page_split.value_or(true),
+      host.nx_huge_pages.value_or(false),
+      host.vendor == Vendor::intel,
+      configuration.paging == PagingMode::level5 || host.five_levels.value_or(false),
+      configuration.control.has(ControlBit::cr4_pke)};
+  for (std::size_t i = 0; i < counts_.size(); ++i) counts_[i] += chosen[i] ? 1 : 0;
+}
+
+std::map<std::string, std::uint64_t> Drawn::by_name() const {
+  std::map<std::string, std::uint64_t> result;
+  for (std::size_t i = 0; i < counts_.size(); ++i) {
+    if (counts_[i] != 0) result.emplace(drawn_names[i], counts_[i]);
+  }
+  return result;
+}
+
 std::map<std::string, std::uint64_t> Reach::by_name() const {
   std::map<std::string, std::uint64_t> result;
   const auto& names = reach_names();

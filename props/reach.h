@@ -9,6 +9,7 @@
 #include <string>
 
 #include "spec/command.h"
+#include "spec/engine.h"
 #include "spec/observation.h"
 
 namespace lockstep::props {
@@ -24,6 +25,18 @@ class Reach {
 
  private:
   std::array<std::uint64_t, 40> counts_{};
+};
+
+/// What the programs drew that an engine has begun, so that a report can say how often each
+/// was met: "drawn tdp" of "drawn programs".
+class Drawn {
+ public:
+  void count(const Configuration& configuration, const Platform& platform);
+  /// Choice → programs, without zeros; empty for engines that choose nothing.
+  std::map<std::string, std::uint64_t> by_name() const;
+
+ private:
+  std::array<std::uint64_t, 8> counts_{};
 };
 
 /// What the checks counted, overruled by what the engine itself counted.

@@ -20,6 +20,30 @@ TEST(Reach, CountsWhatWasSeenNotWhatWasAsked) {
   EXPECT_EQ(reach.by_name().at("access read"), 1u);
 }
 
+TEST(Drawn, CountsTheHostsThatProgramsHad) {
+  Platform platform;
+  Drawn drawn;
+  Configuration configuration;
+  configuration.mmu = MmuKind::shadow;
+  configuration.host.vendor = Vendor::intel;
+  drawn.count(configuration, platform);
+  EXPECT_TRUE(drawn.by_name().empty()) << "an engine that chooses nothing";
+  platform.features.set(static_cast<std::size_t>(Feature::host_parameters));
+  drawn.count(configuration, platform);
+  configuration = {};
+  configuration.mmu = MmuKind::tdp;
+  configuration.host.eager_page_split = false;
+  configuration.host.nx_huge_pages = configuration.host.five_levels = true;
+  drawn.count(configuration, platform);
+  EXPECT_EQ(drawn.by_name(), (Counts{{"drawn programs", 2},
+                                     {"drawn tdp", 1},
+                                     {"drawn tdp-mmu", 1},
+                                     {"drawn eager-split", 1},
+                                     {"drawn nx-huge-pages", 1},
+                                     {"drawn vendor=intel", 1},
+                                     {"drawn five-levels", 1}}));
+}
+
 TEST(Reach, TellsFailedCommandsApart) {
   Reach reach;
   reach.count(SlotDelete{3}, Errno{22});

@@ -278,6 +278,21 @@ Result<Observation> HostedEngine::not_lowered() {
   return tl::unexpected(EngineError{"a program must be lowered before it is executed"});
 }
 
+HostedEngine::Leaves HostedEngine::leaves() {
+  Leaves now{};
+  if (scheduled_ || session_->parameters().eager_page_split == 0) return now;
+  (void)session_->host().enter([&] {
+    return long{session_->image().boundary().leaves(machine_->vm().number(), now.data())};
+  });
+  return now;
+}
+
+void HostedEngine::count_splits(const Leaves& before) {
+  // No guest ran: what is smaller and new was split.
+  const Leaves now = leaves();
+  if (now[0] > before[0] || now[1] > before[1]) counts_.hit(Path::eager_split);
+}
+
 Result<Observation> HostedEngine::set_slot(const Command& command) {
   const UserSlots::Region region = *slots_.region(command);
   if (region.id == harness::first_slot) {
@@ -287,7 +302,10 @@ Result<Observation> HostedEngine::set_slot(const Command& command) {
     return tl::unexpected(
         EngineError{fmt::format("slot {} leaves the program's memory", region.id)});
   }
+  const bool may_split = std::holds_alternative<SlotFlags>(command);
+  const Leaves before = may_split ? leaves() : Leaves{};
   const auto set = machine_->set_slot(region);
+  if (may_split) count_splits(before);
   if (set != 0) {
     counts_.hit(Path::slot_errno);
     return failed(set);
@@ -331,7 +349,9 @@ Result<Observation> HostedEngine::on(const DirtyClear& command) {
   const std::uint64_t covered = std::min<std::uint64_t>(command.count, slot_pages);
   std::vector<std::uint64_t> words((covered + 63) / 64 + 1, ~0ull);
   counts_.hit(Path::dirty_clear);
+  const Leaves before = leaves();
   const auto cleared = machine_->clear_dirty(command.id, command.first, command.count, words);
+  count_splits(before);
   if (cleared != 0) return failed(cleared);
   return Done{};
 }

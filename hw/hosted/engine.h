@@ -114,6 +114,10 @@ class HostedEngine final : public Engine, public CountsMemory, public TimesMmu {
   std::string leaks_between(const hosted_counters& before, const hosted_counters& now) const;
   Observation with_findings(Observation seen);
   Observation failed(std::optional<long> result);
+  /// Leaves of the program's VM, by size; none where no huge one is ever split eagerly.
+  using Leaves = std::array<hosted_u64, 3>;
+  Leaves leaves();
+  void count_splits(const Leaves& before);
   Result<Observation> set_slot(const Command& command);
   Result<Observation> on(const SlotAdd& command) { return set_slot(command); }
   Result<Observation> on(const SlotDelete& command) { return set_slot(command); }
