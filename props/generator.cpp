@@ -106,8 +106,8 @@ Configuration draw_configuration(Draw& draw, const Shape& shape, const Features&
     if (draw.chance(25)) configuration.host.five_levels = true;
     // Without MMIO entries 6.1 never ends a fetch of MMIO at gva 0 that the guest maps
     // read-only: vcpu->arch.mmio_gva 0 means none, so reexecute_instruction() tries again.
-    const bool must_spare = configuration.mmu == MmuKind::shadow && configuration.host.five_levels;
-    if (must_spare || draw.chance(50)) configuration.host.spare_bit = true;
+    if (configuration.mmu == MmuKind::shadow || draw.chance(50))
+      configuration.host.spare_bit = true;
   }
   configuration.vcpus = shape.vcpus;
   configuration.maxphyaddr = shape.maxphyaddr;

@@ -76,7 +76,8 @@ void on_vm(void* context, const hosted_view_vm* vm) {
   View& view = view_of(context);
   view.tdp = vm->tdp != 0;
   view.tdp_mmu = vm->tdp_mmu != 0;
-  view.logs_dirty_bits = vm->logs_dirty_bits != 0;
+  // Page-modification logs are emptied at each exit (vmx_flush_pml_buffer()).
+  view.logs_dirty_bits = view.logs_at_once = vm->logs_dirty_bits != 0;
   view.valid_generation = vm->valid_generation;
   view.masks = masks_of(vm->masks);
   view.counters = {.used_pages = vm->used_pages,

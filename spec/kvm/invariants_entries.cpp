@@ -112,20 +112,21 @@ void mmio_without_slot(const View& view, Complaints& complaints) {
 void writes_logged(const View& view, Complaints& complaints) {
   each_leaf(view, [&](const ViewPage& page, const ViewEntry& leaf) {
     const unsigned level = page.role.level;
-    // Where dirty bits log small leaves, the first write to a clean one sets the bit; one
-    // that is set already would let it pass.
-    if (!leaf.writable || (view.logs_dirty_bits && level == 1 && !leaf.dirty)) return;
+    // Where dirty bits log small leaves, the first write to a clean one sets the bit. One that
+    // is set already would let it pass, unless whoever asks for the log reads the bits then.
+    const bool by_bit = view.logs_dirty_bits && level == 1;
+    if (!leaf.writable || (by_bit && !(view.logs_at_once && leaf.dirty))) return;
     const ViewSlot* const slot = find_slot(view, page.role.smm, leaf.gfn);
     if (slot == nullptr || (slot->flags & slot_logs) == 0 || slot->dirty.empty()) return;
     const Gfn first = first_of(leaf.gfn, level);
     for (Gfn gfn = first; gfn < first + (1ull << level_shift(level)); ++gfn) {
       const std::uint64_t at = gfn - slot->gfn;
       if (at >= slot->pages || ((slot->dirty[at / 64] >> (at % 64)) & 1u) != 0) continue;
-      complaints.add(fmt::format(
-          "leaf {} maps gfn {:#x}, level {}, {}; the log of slot {} "
-          "has gfn {:#x} clean",
-          print(ViewPlace{page.table, leaf.index}), leaf.gfn, level,
-          view.logs_dirty_bits && level == 1 ? "dirty and writable" : "writable", slot->id, gfn));
+      complaints.add(
+          fmt::format("leaf {} maps gfn {:#x}, level {}, {}; the log of slot {} "
+                      "has gfn {:#x} clean",
+                      print(ViewPlace{page.table, leaf.index}), leaf.gfn, level,
+                      by_bit ? "dirty and writable" : "writable", slot->id, gfn));
       return;
     }
   });

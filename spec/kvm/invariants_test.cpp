@@ -283,7 +283,7 @@ const std::vector<Plant>& plants() {
        }},
       {31, "a clean page whose dirty bit is set already",
        [](View& v) {
-         v.logs_dirty_bits = true;
+         v.logs_dirty_bits = v.logs_at_once = true;
          v.slots[0].flags = 1;
          v.slots[0].dirty.assign(0x40, ~0ull);
          v.slots[0].dirty[0] = ~(1ull << 8);

@@ -200,6 +200,7 @@ struct View {
   bool tdp_mmu = false;
   bool nx_huge_pages = false;     ///< kvm.nx_huge_pages: no huge page is executable
   bool logs_dirty_bits = false;   ///< small leaves are logged by their dirty bits
+  bool logs_at_once = false;      ///< and what becomes dirty is in the log before the next step
   unsigned valid_generation = 0;  ///< mmu_valid_gen
   ViewMasks masks;
   ViewCounters counters;
