@@ -4,7 +4,6 @@
 // history: row 16, a3ca5281bb77
 // needs: mmu=tdp, tdp_mmu=any, PKE on then off, PKRU with AD, emulated access (MMIO) to a user page
 // reached-by: update_pkru_bitmask
-// undetected: protection keys are absent from the hosted processors, so that CR4.PKE never was on
 // file: arch/x86/kvm/mmu/mmu.c
 
 @@
