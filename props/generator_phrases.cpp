@@ -324,6 +324,7 @@ void speak_control(Sketch& sketch) {
   offer(ControlBit::cr4_pge, sketch.has(Feature::pge));
   offer(ControlBit::cr4_smep, sketch.has(Feature::smep));
   offer(ControlBit::cr4_smap, sketch.has(Feature::smap));
+  offer(ControlBit::cr4_pke, has_pke(sketch));
   offer(ControlBit::efer_nx, sketch.mode() != PagingMode::bits32 && sketch.has(Feature::nx));
   const auto bit = bits[sketch.draw.below(count)];
   const bool on = !control.has(bit);

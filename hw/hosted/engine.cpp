@@ -288,9 +288,11 @@ HostedEngine::Leaves HostedEngine::leaves() {
 }
 
 void HostedEngine::count_splits(const Leaves& before) {
-  // No guest ran: what is smaller and new was split.
+  // No guest ran: what is smaller and new was split from what is larger and gone.
   const Leaves now = leaves();
-  if (now[0] > before[0] || now[1] > before[1]) counts_.hit(Path::eager_split);
+  const bool into_small = now[0] > before[0] && (now[1] < before[1] || now[2] < before[2]);
+  const bool into_large = now[1] > before[1] && now[2] < before[2];
+  if (into_small || into_large) counts_.hit(Path::eager_split);
 }
 
 Result<Observation> HostedEngine::set_slot(const Command& command) {

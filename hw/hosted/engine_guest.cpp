@@ -233,12 +233,16 @@ Result<Observation> HostedEngine::on(const EntrySet& command) {
   store.size = width;
   store.mmx = width == 8 && !is_long_mode(configuration_.paging);
   // The window is the harness', whose key the program may have denied.
-  const std::uint32_t pkru = machine_->vcpu(*command.vcpu).pkru;
-  if (pkru == 0) return run(*command.vcpu, store);
-  (void)write_pkru(*command.vcpu, 0);
+  const auto& vcpu = machine_->vcpu(*command.vcpu);
+  const std::uint32_t pkru = vcpu.pkru;
+  const ControlPlace keys = hw::place(ControlBit::cr4_pke);
+  const bool asked = (vcpu.control[static_cast<std::size_t>(keys.which)] & keys.mask) != 0;
+  if (pkru == 0 || !asked) return run(*command.vcpu, store);
+  const Observation allowed = write_pkru(*command.vcpu, 0);
+  if (!std::holds_alternative<Done>(allowed)) return allowed;
   Observation seen = run(*command.vcpu, store);
-  (void)write_pkru(*command.vcpu, pkru);
-  return seen;
+  const Observation denied = write_pkru(*command.vcpu, pkru);
+  return std::holds_alternative<Done>(denied) ? seen : denied;
 }
 
 Result<Observation> HostedEngine::on(const LoadCr3& command) {

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <utility>
 
 #include "hw/hosted/session.h"
 
@@ -25,7 +26,8 @@ TEST(LoadTest, EachAllocationOfInsmodMayFail) {
   auto opened = Session::open(file, {.program_bytes = 2ull << 20});
   ASSERT_TRUE(opened) << opened.error().message;
   Session& session = **opened;
-  for (const bool intel : {false, true}) {
+  for (const auto& [intel, tdp] : {std::pair(false, false), std::pair(false, true),
+                                   std::pair(true, false), std::pair(true, true)}) {
     std::uint64_t refused = 0;
     bool failed = true;
     std::uint64_t failing = 0;
@@ -33,7 +35,7 @@ TEST(LoadTest, EachAllocationOfInsmodMayFail) {
       // All of kvm.ko begins anew too.
       ASSERT_TRUE(session.recover());
       session.host().set_faults(FaultPlan::nth(failing));
-      const auto loaded = session.load(parameters(intel, failing % 2 != 0));
+      const auto loaded = session.load(parameters(intel, tdp));
       failed = session.host().faults().failed() != 0;
       session.host().set_faults({});
       EXPECT_EQ(session.findings(), "") << "site " << failing;
@@ -45,17 +47,16 @@ TEST(LoadTest, EachAllocationOfInsmodMayFail) {
         EXPECT_NE(loaded.error().message.find("Cannot allocate memory"), std::string::npos)
             << "site " << failing << ": " << loaded.error().message;
       }
-      const auto again = session.load(parameters(intel, failing % 2 != 0));
+      const auto again = session.load(parameters(intel, tdp));
       ASSERT_TRUE(again) << "after site " << failing << ": " << again.error().message;
       EXPECT_EQ(session.findings(), "") << "after site " << failing;
       // Its unload compares what it gives with what it took.
-      const auto other = session.load(parameters(intel, failing % 2 == 0));
+      const auto other = session.load(parameters(intel, !tdp));
       ASSERT_TRUE(other) << "after site " << failing << ": " << other.error().message;
     }
     EXPECT_GT(refused, 3u);
     EXPECT_GT(failing, 5u);
-    RecordProperty(intel ? "intel sites" : "amd sites", static_cast<int>(failing));
-    std::printf("%s: %u of %u sites fail the load\n", intel ? "intel" : "amd",
+    std::printf("%s tdp=%d: %u of %u sites fail the load\n", intel ? "intel" : "amd", tdp,
                 static_cast<unsigned>(refused), static_cast<unsigned>(failing));
   }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /// What KVM answers when the host asks whether pages are young: MMU notifiers test_young,
-/// clear_young and clear_flush_young. Documentation/mm/multigen_lru.rst leaves the host to
-/// trust it: a page that is old is taken away first.
+/// clear_young and clear_flush_young (struct mmu_notifier_ops). The host trusts it: a page
+/// that is old is taken away first.
 ///
 /// Hardware sets accessed bits, entries without them lose their rights to be accessed
 /// (mark_spte_for_access_track()), so what the entries say is what was accessed since they

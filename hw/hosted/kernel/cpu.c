@@ -217,6 +217,8 @@ void hosted_set_processor(int intel, int five_level, int physical_bits) {
 
 void hosted_keep_pkru(void) {
   clear_bit(X86_FEATURE_PKU, (unsigned long *)boot_cpu_data.x86_capability);
+  /* Else kvm_arch_vcpu_load() reads the register of a host that may have none. */
+  clear_bit(X86_FEATURE_OSPKE, (unsigned long *)boot_cpu_data.x86_capability);
   *(struct cpuinfo_x86 *)&cpu_info = boot_cpu_data;
 }
 
