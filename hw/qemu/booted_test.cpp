@@ -86,6 +86,20 @@ TEST_P(BootedTest, AKnownDeviationIsAppliedByNameAndCounted) {
   EXPECT_EQ(reached("deviation tcg-rsvd"), deviates ? 1U : 0U);
 }
 
+TEST_P(BootedTest, ModulesComeOutAndLeaveNothing) {
+  auto commands = large_page(0);
+  commands.push_back(Access{.kind = AccessKind::write, .gva = 0x5000, .value = 0x1234});
+  run(commands);
+  auto* const kernel = dynamic_cast<HasKernelLog*>(engine_.get());
+  ASSERT_NE(kernel, nullptr);
+  const auto out = kernel->tear_down();
+  ASSERT_TRUE(out) << out.error().message;
+  EXPECT_EQ(print(*out), "ok") << kernel->splat();
+  // The next program has a kernel again.
+  EXPECT_EQ(print(run(commands)), "ok");
+  EXPECT_EQ(reached("kernel booted"), 2U);
+}
+
 INSTANTIATE_TEST_SUITE_P(Modes, BootedTest, testing::ValuesIn(qemu_modes));
 
 }  // namespace

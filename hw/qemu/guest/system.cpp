@@ -7,6 +7,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
@@ -88,10 +89,18 @@ tl::expected<void, std::string> load_module(const LoadModule& module) {
   return {};
 }
 
-tl::expected<void, std::string> unload_module(const std::string& name) {
-  const long done = ::syscall(SYS_delete_module, name.c_str(), O_NONBLOCK);
-  if (done != 0 && errno != ENOENT) return failed("delete_module " + name);
-  return {};
+tl::expected<void, std::string> unload_module(std::string name) {
+  // Files are named with either, modules with one.
+  std::ranges::replace(name, '-', '_');
+  // What was closed last may give its reference back a little later.
+  constexpr auto patience = std::chrono::seconds(5);
+  const auto until = std::chrono::steady_clock::now() + patience;
+  for (;;) {
+    if (::syscall(SYS_delete_module, name.c_str(), O_NONBLOCK) == 0) return {};
+    const bool in_use = errno == EWOULDBLOCK && std::chrono::steady_clock::now() < until;
+    if (!in_use) return failed("delete_module " + name);
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
 }
 
 tl::expected<int, std::string> open_port() {

@@ -15,9 +15,10 @@ namespace lockstep::hw::qemu::guest {
 /// print every line to its console. The first reason why that fails.
 tl::expected<void, std::string> settle_in();
 
-/// init_module(2) and delete_module(2). A module that is there, or not, is no error.
+/// init_module(2) and delete_module(2). A module that is there already is no error; one that
+/// is absent, or in use for seconds, is one to unload.
 tl::expected<void, std::string> load_module(const LoadModule& module);
-tl::expected<void, std::string> unload_module(const std::string& name);
+tl::expected<void, std::string> unload_module(std::string name);
 
 /// One line into the kernel log, hence to its console.
 void say(std::string_view line);
