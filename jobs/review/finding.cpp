@@ -34,11 +34,25 @@ std::optional<unsigned> invariant_in(std::string_view text) {
   return std::nullopt;
 }
 
+namespace {
+
+/// A program's text breaks long words of an engine into strings; a page need not.
+std::string joined(std::string text) {
+  constexpr std::string_view seam = "\" \"";
+  for (auto at = text.find(seam); at != std::string::npos; at = text.find(seam, at)) {
+    text.erase(at, seam.size());
+  }
+  return text;
+}
+
+}  // namespace
+
 std::vector<std::string> sides_of(const ReviewFinding& finding) {
   std::vector<std::string> lines;
   for (const auto& side : finding.seen.sides) {
     if (side.engine == "spec") continue;
-    lines.push_back(fmt::format("{} {:8} {}", side.odd ? ">>" : "  ", side.engine, side.answer));
+    lines.push_back(
+        fmt::format("{} {:8} {}", side.odd ? ">>" : "  ", side.engine, joined(side.answer)));
   }
   std::string admitted;
   for (const auto& answer : finding.seen.admitted) {

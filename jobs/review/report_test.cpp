@@ -41,6 +41,14 @@ ReviewFinding finding() {
   return made;
 }
 
+TEST(Report, WordsOfAnEngineAreNotBroken) {
+  auto made = finding();
+  made.seen.sides[1].answer = "unexpected \"invariant 23: vCPU 0 keeps the obs\" \"olete root\"";
+  const auto text = text_of(made);
+  EXPECT_NE(text.find("keeps the obsolete"), std::string::npos) << text;
+  EXPECT_EQ(text.find("\" \""), std::string::npos) << text;
+}
+
 TEST(Verdict, PassesWhatWasReached) {
   const auto report = clean();
   EXPECT_EQ(verdict_of(report), props::Verdict::pass);
