@@ -19,8 +19,8 @@ namespace {
 constexpr std::uint64_t sampled = 16;
 constexpr std::uint64_t sampled_commands = 256;
 
-/// Requests that flush, or that load a root: kvm_mmu_load() flushes, and a root that is
-/// switched to does where it must.
+/// Requests that flush, and two that load or synchronise a root. Those two excuse more than
+/// they must: kvm_mmu_load_pgd() flushes nothing, a synchronisation only what it drops.
 constexpr std::array<std::string_view, 7> flushing = {
     "TLB_FLUSH",    "TLB_FLUSH_CURRENT", "TLB_FLUSH_GUEST",        "HV_TLB_FLUSH",
     "LOAD_MMU_PGD", "MMU_SYNC",          "MMU_FREE_OBSOLETE_ROOTS"};

@@ -15,7 +15,7 @@ namespace {
 constexpr const char* report_text = "WARNING: CPU: 0 PID: 1 at mmu.c:1 f+0x1/0x2 [kvm]";
 
 /// What a booted kernel does wrong, at the first deletion of a slot.
-enum class Fault { none, splat, once, stall, silent_death, leak, no_start, no_start_once };
+enum class Fault { none, splat, once, stall, silent_death, leak, stays, no_start, no_start_once };
 
 /// The model's own answers, but for the fault.
 class FakeKernel final : public Engine, public HasKernelLog {
@@ -29,7 +29,7 @@ class FakeKernel final : public Engine, public HasKernelLog {
     return inner_.begin(configuration, fresh);
   }
   Result<Observation> execute(const Command& command) override {
-    const bool quiet = fault_ == Fault::none || fault_ == Fault::leak ||
+    const bool quiet = fault_ == Fault::none || fault_ == Fault::leak || fault_ == Fault::stays ||
                        !std::holds_alternative<SlotDelete>(command);
     if (quiet || (fault_ != Fault::splat && ++*count_ > 1 && fault_ != Fault::silent_death)) {
       return inner_.execute(command);
@@ -42,6 +42,9 @@ class FakeKernel final : public Engine, public HasKernelLog {
   const std::map<std::string, std::uint64_t>& reached() const override { return reached_; }
   std::string splat() const override { return splat_; }
   Result<Observation> tear_down() override {
+    if (fault_ == Fault::stays) {
+      return tl::unexpected(EngineError{"delete_module kvm: Resource temporarily unavailable"});
+    }
     if (fault_ != Fault::leak) return Done{};
     splat_ = "BUG pte_list_desc: Objects remaining";
     return Unexpected{"Objects remaining in pte_list_desc"};
@@ -140,6 +143,16 @@ TEST(Boot, WhatIsLeftBehindIsTold) {
   EXPECT_TRUE(both.findings.empty());
   EXPECT_EQ(both.report.modes[2].base_fails, 1U);
   EXPECT_TRUE(both.report.modes[2].torn_down);
+}
+
+TEST(Boot, AModuleThatThePatchAloneKeepsInUseIsAFinding) {
+  const auto booted = run(Fault::none, Fault::stays);
+  ASSERT_EQ(booted.findings.size(), 1U);
+  EXPECT_NE(booted.findings[0].title.find("delete_module kvm"), std::string::npos);
+  // The base's own trouble says nothing of the patch, and is no pass.
+  const auto both = run(Fault::stays, Fault::stays);
+  EXPECT_TRUE(both.findings.empty());
+  EXPECT_NE(both.report.modes[2].broken.find("delete_module"), std::string::npos);
 }
 
 TEST(Boot, AKernelThatDoesNotStartTwiceIsAFinding) {

@@ -135,7 +135,7 @@ void percpu_counter_add_batch(struct percpu_counter *counter, s64 amount, s32 ba
   counter->count += amount;
 }
 
-/* CPU hotplug: the one CPU comes up when asked to call, and goes at removal. */
+/* CPU hotplug: the one CPU comes up when asked to call, and never goes: teardown is not called. */
 #define STATES 8
 static enum cpuhp_state states[STATES];
 static int states_used;
