@@ -67,6 +67,9 @@ struct hosted_scheduling {
   /* Memory whose contents belong to the CPU that runs. */
   void* cpu_begin;
   void* cpu_end;
+  /* Of each CPU: bytes from there to where its own memory stands now, as __per_cpu_offset
+   * has them: 0 for the CPU that runs. The process writes them. */
+  unsigned long* offsets;
   /* In it: the flags register. Interrupts are taken if bit 9 is set and bit 32, which
    * CLGI sets, is clear. */
   const unsigned long* flags;

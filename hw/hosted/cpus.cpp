@@ -210,7 +210,14 @@ void Cpus::switch_to(unsigned cpu) {
   const auto live = state(session_->image());
   std::ranges::copy(live, saved_[active_].begin());
   std::ranges::copy(saved_[cpu], live.begin());
+  stands_at(active_, saved_[active_].data());
+  stands_at(cpu, live.data());
   active_ = cpu;
+}
+
+void Cpus::stands_at(unsigned cpu, const std::byte* memory) {
+  scheduling_->offsets[cpu] = reinterpret_cast<std::uintptr_t>(memory) -
+                              reinterpret_cast<std::uintptr_t>(scheduling_->cpu_begin);
 }
 
 void Cpus::enter(unsigned cpu) {
@@ -237,6 +244,8 @@ Result<void> Cpus::create(std::span<const std::byte> idle) {
 void Cpus::begin(Listener& listener) {
   saved_ = created_;
   active_ = 0;
+  for (unsigned cpu = 1; cpu < HOSTED_CPUS; ++cpu) stands_at(cpu, saved_[cpu].data());
+  stands_at(0, state(session_->image()).data());
   session_->host().be_cpu(0);
   in_interrupt_ = false;
   last_ = {};

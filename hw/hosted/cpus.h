@@ -56,6 +56,8 @@ class Cpus {
   void tell(Tell&& tell);
   bool again(const void* address, unsigned how);
   void switch_to(unsigned cpu);
+  /// The kernel finds this CPU's memory here.
+  void stands_at(unsigned cpu, const std::byte* memory);
   bool takes_interrupts(unsigned cpu) const;
   const Tag& lock_tag(const void* lock, const char* name);
   const Tag& access_tag(std::uint64_t address);

@@ -94,6 +94,15 @@ TEST_F(CpusTest, EachHasItsOwnState) {
   EXPECT_EQ(ioctl(20), 2);
 }
 
+TEST_F(CpusTest, EachIsFoundByTheOthers) {
+  for (const unsigned self : {0u, 3u, 1u, 0u, 7u}) {
+    cpus->enter(self);
+    for (unsigned other = 0; other < HOSTED_CPUS; ++other) {
+      EXPECT_EQ(ioctl(28, other), static_cast<long>(other)) << "from " << self;
+    }
+  }
+}
+
 TEST_F(CpusTest, TheEndOfTheRunLeavesTheImage) {
   cpus->enter(1);
   notes.throws_ = true;

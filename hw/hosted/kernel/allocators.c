@@ -150,15 +150,14 @@ void __free_pages(void *page, unsigned order) {
   hosted_page_release(hosted_page_address(page), order);
 }
 
-/* Per-CPU memory of one CPU. */
-void *__alloc_percpu(ul bytes, ul align) { return hosted_object(bytes, 1, HOSTED_SLAB, CALLER); }
+void *__alloc_percpu(ul bytes, ul align) { return hosted_percpu(bytes, align, CALLER); }
 void *__alloc_percpu_gfp(ul bytes, ul align, unsigned gfp) {
-  return hosted_object(bytes, 1, HOSTED_SLAB, CALLER);
+  return hosted_percpu(bytes, align, CALLER);
 }
 void *pcpu_alloc_noprof(ul bytes, ul align, _Bool reserved, unsigned gfp) {
-  return hosted_object(bytes, 1, HOSTED_SLAB, CALLER);
+  return hosted_percpu(bytes, align, CALLER);
 }
-void free_percpu(void *memory) { hosted_release(memory); }
+void free_percpu(void *memory) { hosted_percpu_free(memory); }
 
 /* Slab caches since 6.12 take their options in a structure whose constructor
  * comes after three words (struct kmem_cache_args). */

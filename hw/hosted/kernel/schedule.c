@@ -29,6 +29,7 @@ const struct hosted_scheduling hosted_scheduling = {
     .listen = listen,
     .cpu_begin = __start_hosted_percpu,
     .cpu_end = __stop_hosted_percpu,
+    .offsets = __per_cpu_offset,
     .flags = &hosted_flags,
     .interrupts_awaited = &hosted_interrupts_awaited,
     .become = hosted_become,

@@ -22,6 +22,8 @@ void hosted_format(char* buffer, unsigned size, const char* format, __builtin_va
 /* ---- memory (memory.c, allocators.c) */
 void hosted_memory_start(void);
 void* hosted_object(unsigned long bytes, int zero, unsigned kind, unsigned long caller);
+void* hosted_percpu(unsigned long bytes, unsigned long align, unsigned long caller);
+void hosted_percpu_free(void* memory);
 void hosted_release(void* object);
 /* Who owns memory of the process': the shim, one of the kernel's allocators, or a slab
  * cache by its address. */

@@ -26,7 +26,7 @@ static const struct import *const table[] __attribute__((used)) = {__start_hoste
                                                                    __stop_hosted_imports};
 
 /* What each CPU has of its own: a number, and its flags. */
-static struct {
+static struct cpu_state {
   unsigned long number, flags;
 } cpu_state = {0, 0x200};
 static int awaited, shared_lock;
@@ -43,10 +43,12 @@ static void grace(void) {}
 static void handler(void *argument) {
   *(long *)argument = (long)cpu_state.number * 10 + (cpu_state.flags != 0);
 }
+static unsigned long offsets[HOSTED_CPUS];
 static const struct hosted_scheduling scheduling = {
     .listen = listen,
     .cpu_begin = &cpu_state,
     .cpu_end = &cpu_state + 1,
+    .offsets = offsets,
     .flags = &cpu_state.flags,
     .interrupts_awaited = &awaited,
     .become = become,
@@ -134,6 +136,8 @@ static long ioctl(int file, unsigned command, unsigned long argument) {
       cpu_state.flags = argument;
       if (awaited) schedule->interrupts_on(schedule->context);
       return (long)cpu_state.number;
+    case 28: /* the number that stands in the memory of that CPU, whoever runs */
+      return (long)((struct cpu_state *)((char *)&cpu_state + offsets[argument]))->number;
     case 23: /* spin until another CPU stores to `shared_word`; how often it was read */
       for (argument = 1; argument < 1000; ++argument) {
         schedule->access(schedule->context, (const void *)&shared_word, sizeof(shared_word),
