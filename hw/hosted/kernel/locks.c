@@ -42,18 +42,24 @@ void hosted_may_sleep(const char *what) {
 #define GIVEN(lock) ((void)(--hosted_locks_held))
 #endif
 
-static void spin_take(raw_spinlock_t *lock) {
+/* Before a lock is held a grace period may end: what was read under no reader is gone. */
+static __always_inline void before_spinning(void) {
+  if (unlikely(hosted_rcu_pending)) hosted_rcu_quiet();
   preempt_disable();
+}
+
+static void spin_take(raw_spinlock_t *lock) {
+  before_spinning();
   TELL(lock, lock, HOSTED_NAME(lock), 0);
   while (!arch_spin_trylock(&lock->raw_lock)) hosted_wait("spin_lock", lock);
 }
 static void read_take(rwlock_t *lock) {
-  preempt_disable();
+  before_spinning();
   TELL(lock, lock, HOSTED_NAME(lock), HOSTED_LOCK_SHARED);
   while (!arch_read_trylock(&lock->raw_lock)) hosted_wait("read_lock", lock);
 }
 static void write_take(rwlock_t *lock) {
-  preempt_disable();
+  before_spinning();
   TELL(lock, lock, HOSTED_NAME(lock), 0);
   while (!arch_write_trylock(&lock->raw_lock)) hosted_wait("write_lock", lock);
 }
