@@ -48,12 +48,13 @@ constexpr const char* bad_release =
 std::string Finding::message() const {
   std::string message = fmt::format("{}: {}", kind_name(kind), text);
   if (!symbol.empty()) message += ", at " + symbol;
+  if (!line.empty()) message += fmt::format(" ({})", line);
   if (!chain.empty()) message += ", " + chain;
   return message;
 }
 
 Host::Host(Image& image, Arena& arena, Processors& processors, Pool* pool)
-    : image_(&image), arena_(&arena), processors_(&processors), pool_(pool) {
+    : image_(&image), arena_(&arena), processors_(&processors), pool_(pool), lines_(image.file()) {
   boundary_.version = HOSTED_BOUNDARY_VERSION;
   boundary_.context = this;
   boundary_.arena = arena.boundary();
@@ -171,10 +172,30 @@ std::vector<Finding> Host::take_findings() {
     found.push_back({.kind = static_cast<hosted_finding>(note.kind),
                      .text = std::move(text),
                      .symbol = note.ip == 0 ? std::string() : image_->symbol_of(note.ip),
-                     .chain = call_chain(*image_, std::span(note.callers).first(note.depth))});
+                     .chain = call_chain(*image_, std::span(note.callers).first(note.depth)),
+                     .line = line_of(note)});
   }
   noted_ = 0;
   return found;
+}
+
+std::string Host::line_of(const Note& note) {
+  // What WARN and BUG say of their place is the kernel's own word.
+  if (std::string_view(note.text).find(".c:") != std::string_view::npos) return {};
+  const auto kernels = [&](std::uint64_t address) -> std::string {
+    const auto line = lines_.at(address);
+    if (!line || line->file.find("/hw/hosted/kernel/") != std::string::npos) return {};
+    return line->text();
+  };
+  // A fault is of the instruction itself; the others are of a call, which came back behind it.
+  if (note.ip != 0) {
+    auto line = kernels(note.kind == HOSTED_FAULT ? note.ip : note.ip - 1);
+    if (!line.empty()) return line;
+  }
+  for (const std::uint64_t caller : std::span(note.callers).first(note.depth)) {
+    if (auto line = kernels(caller - 1); !line.empty()) return line;
+  }
+  return {};
 }
 
 std::string Host::take_log() {

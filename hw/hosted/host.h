@@ -20,6 +20,7 @@
 #include "hw/hosted/image.h"
 #include "hw/hosted/pool.h"
 #include "hw/hosted/processor.h"
+#include "hw/hosted/source_lines.h"
 
 namespace lockstep::hw::hosted {
 
@@ -29,7 +30,10 @@ struct Finding {
   std::string text;
   std::string symbol;  ///< where, as "kvm_mmu_zap_all+0x12"; empty if nowhere
   std::string chain;   ///< "called by a, b"; empty if nowhere
-  /// "WARN: text, at symbol, called by a, b".
+  /// "arch/x86/kvm/mmu/mmu.c:6034", the innermost line that is not the shim's; empty where
+  /// the text has one, or the image none.
+  std::string line;
+  /// "WARN: text, at symbol (line), called by a, b".
   std::string message() const;
 };
 
@@ -137,6 +141,8 @@ class Host {
   /// `stack` is where the frames of the kernel begin; 0 if none is running.
   void note(unsigned kind, std::uint64_t ip, std::uint64_t stack, const char* text);
 
+  std::string line_of(const Note& note);
+
   Image* image_;
   Arena* arena_;
   Processors* processors_;
@@ -157,6 +163,7 @@ class Host {
   std::uint64_t ticks_ = 0;
   unsigned noted_ = 0;  ///< more than most_notes are counted only
   Note notes_[most_notes];
+  SourceLines lines_;
   std::size_t log_used_ = 0;
   char log_[log_limit];
 };

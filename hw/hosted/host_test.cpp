@@ -4,6 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <csignal>
+#include <filesystem>
+#include <fstream>
+#include <string>
 
 #include "hw/hosted/test/toy.h"
 
@@ -13,7 +16,7 @@ namespace {
 class HostTest : public testing::Test {
  protected:
   void SetUp() override {
-    build_toy(folder / "toy", 0x2000'0000);
+    build_toy(folder / "toy", 0x2000'0000, options);
     auto loaded = Image::load(folder / "toy");
     ASSERT_TRUE(loaded) << loaded.error().message;
     image = std::move(*loaded);
@@ -36,6 +39,7 @@ class HostTest : public testing::Test {
     EXPECT_EQ(found.size(), 1u);
     return found.empty() ? Finding{} : found.front();
   }
+  std::string options;
   TemporaryFolder folder;
   std::unique_ptr<Image> image;
   std::unique_ptr<Arena> arena;
@@ -78,6 +82,35 @@ TEST_F(HostTest, BadAccessesNameSymbolAndAddress) {
     EXPECT_EQ(found.text, "access to address 0x18");
     EXPECT_TRUE(found.symbol.starts_with("toy_bad_store")) << found.symbol;
   }
+}
+
+class HostWithLinesTest : public HostTest {
+ protected:
+  HostWithLinesTest() { options = "-g1"; }
+};
+
+TEST_F(HostWithLinesTest, FindingsNameTheirLine) {
+  std::ifstream source(std::filesystem::path(LOCKSTEP_SOURCE_DIR) / "hw/hosted/test/toy_image.c");
+  std::string text;
+  int line = 0;
+  while (std::getline(source, text)) {
+    ++line;
+    if (text.find("long toy_bad_store(") != std::string::npos) break;
+  }
+  EXPECT_EQ(ioctl(3, 0x18), std::nullopt);
+  const Finding found = only();
+  EXPECT_TRUE(found.line.ends_with(fmt::format("/toy_image.c:{}", line))) << found.line;
+  EXPECT_NE(found.message().find(fmt::format("toy_image.c:{})", line)), std::string::npos);
+  // An address of no code has none.
+  EXPECT_FALSE(SourceLines(image->file()).at(1));
+  EXPECT_FALSE(SourceLines("/dev/null").at(0x1000));
+}
+
+TEST(SourceLine, IsToldFromTheTopOfTheTree) {
+  EXPECT_EQ((SourceLine{"/home/kernel/linux/arch/x86/kvm/mmu/mmu.c", 12}.text()),
+            "arch/x86/kvm/mmu/mmu.c:12");
+  EXPECT_EQ((SourceLine{"/lib/linux/virt/kvm/kvm_main.c", 3}.text()), "virt/kvm/kvm_main.c:3");
+  EXPECT_EQ((SourceLine{"/home/elsewhere.c", 3}.text()), "/home/elsewhere.c:3");
 }
 
 /// Symbols that nobody provides are told by name, whether they are read or called.
