@@ -38,6 +38,11 @@ struct Circumstances {
 /// other one.
 std::string_view known(const spec::Violation& violation, const Circumstances& met);
 
+/// Name of what this kernel passes over when the host ages a range
+/// (corpus/bugs/aging-misses-the-last-huge-page, spec::AgingWalk::by_steps). Empty for a
+/// kernel that is not known to.
+std::string_view known_aging(std::string_view release);
+
 /// Which of them a finding of this kernel is; null for every other one. Only
 /// warnings are ever known.
 const KnownFinding* known(const Finding& finding, std::string_view release);

@@ -11,6 +11,7 @@
 /// (make_spte()).
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 
@@ -26,12 +27,21 @@ struct AgingAnswers {
   bool still_young = false;  ///< test_young of the first page, behind it
 };
 
+/// How the rmaps of a range are walked.
+enum class AgingWalk : std::uint8_t {
+  each_leaf,  ///< what KVM owes
+  /// kvm_rmap_age_gfn_range() of 7.2 goes from the first page by the size of a leaf: of a range
+  /// that begins within a huge leaf and ends within another, the last one is passed over.
+  by_steps
+};
+
 /// What is wrong with answers that contradict one another; none if nothing is.
 std::optional<std::string> judge_aging(const AgingAnswers& answers);
 
 /// The same against the entries before and behind it. The range begins at a host virtual
 /// address, as slots have it.
 std::optional<std::string> judge_aging(const AgingAnswers& answers, const View& before,
-                                       const View& after, Hva address, std::uint64_t pages);
+                                       const View& after, Hva address, std::uint64_t pages,
+                                       AgingWalk walk = AgingWalk::each_leaf);
 
 }  // namespace lockstep::spec

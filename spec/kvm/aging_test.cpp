@@ -60,6 +60,22 @@ TEST(Aging, AHugeLeafStandsForEachOfItsPages) {
   EXPECT_TRUE(passes(old, touched(0x101), page(0x1ff), 1));
 }
 
+TEST(Aging, AWalkByStepsPassesOverTheLastHugeLeaf) {
+  const auto passes = [](Hva address, std::uint64_t pages, bool tdp_mmu = false) {
+    View before = touched(0x101);
+    for (auto& [table, each] : before.pages) each.tdp_mmu = tdp_mmu;
+    return !judge_aging(old, before, before, address, pages, AgingWalk::by_steps);
+  };
+  EXPECT_TRUE(passes(page(0x1ff), 2)) << "the first page, then one beyond the range";
+  EXPECT_TRUE(passes(page(0x1ff), 0x200)) << "the last page of the range is 0x3fe";
+  EXPECT_FALSE(passes(page(0x1ff), 0x201)) << "0x3ff is in the range, and in the leaf";
+  EXPECT_FALSE(passes(page(0), 0x201)) << "steps from an aligned page miss nothing";
+  EXPECT_FALSE(passes(page(0x234), 1));
+  EXPECT_FALSE(passes(page(0x1ff), 2, true)) << "the TDP MMU has no rmaps";
+  // Addresses in front of the slot belong to no page of it.
+  EXPECT_FALSE(passes(slot_address - page_size, 0x202));
+}
+
 TEST(Aging, ClearsWhatItFinds) {
   EXPECT_TRUE(judge_aging(young, touched(0x100), touched(0x100), page(8), 1));
   EXPECT_FALSE(judge_aging(old, touched(0x100), touched(0x100), page(9), 1));
