@@ -5,81 +5,14 @@
 
 #include <algorithm>
 #include <functional>
+#include <vector>
+
+#include "spec/kvm/invariants_fixture.h"
 
 namespace lockstep::spec {
 namespace {
 
 using Kind = ViewEntry::Kind;
-
-ViewEntry link(unsigned index, Hfn child) {
-  ViewEntry entry;
-  entry.index = index;
-  entry.kind = Kind::link;
-  entry.raw = child << page_shift | 0x807;
-  entry.frame = child;
-  return entry;
-}
-
-ViewEntry leaf(unsigned index, Gfn gfn) {
-  ViewEntry entry;
-  entry.index = index;
-  entry.kind = Kind::leaf;
-  entry.raw = gfn << page_shift | 0x807;
-  entry.frame = entry.gfn = gfn;
-  entry.readable = entry.writable = entry.mmu_writable = entry.host_writable = true;
-  return entry;
-}
-
-/// One vCPU on the root 0x104 of four levels, which shadow the guest's tables at
-/// gfn 1 to 4; gfn 8 is mapped by the lowest, and gfn 0x200 by a huge page.
-View healthy() {
-  View view;
-  for (unsigned level = 1; level <= 4; ++level) {
-    ViewPage page;
-    page.table = 0x100 + level;
-    page.gfn = 5 - level;
-    page.role.level = level;
-    page.role.word = level | 7 << 8;
-    page.role.access = 7;
-    if (level > 1) page.entries.push_back(link(0, 0x100 + level - 1));
-    if (level == 1) page.entries.push_back(leaf(8, 8));
-    if (level == 2) page.entries.push_back(leaf(1, 0x200));
-    if (level < 4) page.parents.push_back({0x100 + level + 1, 0});
-    page.root_count = level == 4 ? 1 : 0;
-    view.active.push_back(page.table);
-    view.pages.emplace(page.table, page);
-  }
-  ViewSlot slot;
-  slot.pages = 0x1000;
-  slot.has_rmaps = slot.has_tracking = true;
-  slot.no_huge = {{2, 0, 4}, {3, 0, 5}};
-  slot.tracked = {{1, 1, 1}, {1, 2, 1}, {1, 3, 1}};
-  slot.rmaps = {{1, 8, {{0x101, 8}}}, {2, 0x200, {{0x102, 1}}}};
-  view.slots.push_back(slot);
-  ViewVcpu vcpu;
-  vcpu.mmus[0].active = ViewRoot{.guest_root = 0x1000, .root = 0x104000};
-  vcpu.mmus[0].used = true;
-  vcpu.mmus[0].role = view.pages.at(0x104).role;
-  view.vcpus.push_back(vcpu);
-  view.slot_generations = {4, 1};
-  view.counters.used_pages = 4;
-  view.counters.used_pages_everywhere = 4;
-  view.counters.indirect_pages = 4;
-  view.counters.leaves = {1, 1, 0};
-  return view;
-}
-
-/// A page of the TDP MMU's root, or below it.
-ViewPage direct(Hfn table, unsigned level) {
-  ViewPage page;
-  page.table = table;
-  page.role.level = level;
-  page.role.word = level | 1 << 7;
-  page.role.direct = true;
-  page.tdp_mmu = true;
-  page.root_count = level == 4 ? 1 : 0;
-  return page;
-}
 
 /// Numbers of the invariants that the view breaks, each once.
 std::vector<unsigned> broken(const View& view) {
@@ -94,11 +27,6 @@ struct Plant {
   const char* what;
   std::function<void(View&)> plant;
 };
-
-ViewEntry& entry(View& view, Hfn table, unsigned index) {
-  auto& entries = view.pages.at(table).entries;
-  return *std::ranges::find(entries, index, &ViewEntry::index);
-}
 
 const std::vector<Plant>& plants() {
   static const std::vector<Plant> all = {
@@ -352,84 +280,6 @@ const std::vector<Plant>& plants() {
   return all;
 }
 
-/// Both views are healthy; the step between them is not.
-struct StepPlant {
-  unsigned invariant;
-  const char* what;
-  std::function<void(View& before, View& after)> plant;
-};
-
-/// `view` with its huge leaf split into small ones, as it should be.
-void split(View& view) {
-  ViewEntry& huge = entry(view, 0x102, 1);
-  ViewPage table;
-  table.table = 0x110;
-  table.gfn = huge.gfn;
-  table.role = view.pages.at(0x101).role;
-  table.role.direct = true;
-  for (unsigned i = 0; i < 512; ++i) table.entries.push_back(leaf(i, huge.gfn + i));
-  view.pages.emplace(table.table, table);
-  huge.kind = Kind::link;
-  huge.frame = table.table;
-}
-
-/// Reclaim has taken the page.
-void reclaim(View& view, Hfn table) {
-  view.pages.erase(table);
-  std::erase(view.active, table);
-  ++view.counters.recycled;
-}
-
-const std::vector<StepPlant>& step_plants() {
-  static const std::vector<StepPlant> all = {
-      {1, "a cache that got other room",
-       [](View& before, View& after) {
-         before.vcpus[0].caches = {{.name = "pages", .objects = 1, .capacity = 40}};
-         after.vcpus[0].caches = {{.name = "pages", .objects = 1, .capacity = 20}};
-       }},
-      // The list has 0x101 in front, 0x104 is the root.
-      {4, "reclaim that takes a younger page", [](View&, View& after) { reclaim(after, 0x102); }},
-      {4, "reclaim of a root in use",
-       [](View&, View& after) {
-         after.pages.at(0x104).role.invalid = true;
-         reclaim(after, 0x103);
-       }},
-      {24, "a leaf in an obsolete page",
-       [](View& before, View& after) {
-         before.pages.at(0x101).obsolete = after.pages.at(0x101).obsolete = true;
-         after.pages.at(0x101).entries.push_back(leaf(9, 9));
-       }},
-      {24, "another page behind an entry of an obsolete one",
-       [](View& before, View& after) {
-         before.pages.at(0x101).obsolete = after.pages.at(0x101).obsolete = true;
-         entry(after, 0x101, 8).frame = 9;
-       }},
-      {25, "a generation that falls",
-       [](View&, View& after) {
-         after.slot_generations = {2, 1};
-       }},
-      {25, "a slot that moved in secret", [](View&, View& after) { after.slots[0].gfn = 0x10; }},
-      {33, "a piece that maps the first page",
-       [](View&, View& after) {
-         split(after);
-         entry(after, 0x110, 7).frame = 0x200;
-       }},
-      {33, "a piece that the host lets be written, and not the whole",
-       [](View& before, View& after) {
-         split(after);
-         for (ViewEntry& piece : after.pages.at(0x110).entries) piece.writable = false;
-         ViewEntry& huge = entry(before, 0x102, 1);
-         huge.writable = huge.mmu_writable = huge.host_writable = false;
-       }},
-      {33, "more pieces that gain write access than one command writes",
-       [](View& before, View& after) {
-         split(after);
-         entry(before, 0x102, 1).writable = false;
-       }},
-  };
-  return all;
-}
-
 TEST(Invariants, HoldInAHealthyView) {
   for (const Violation& violation : violations(healthy())) ADD_FAILURE() << print(violation);
   for (const Violation& violation : violations(View{})) ADD_FAILURE() << print(violation);
@@ -446,45 +296,6 @@ TEST(Invariants, EachSeesWhatIsPlanted) {
   }
 }
 
-TEST(Invariants, HoldForSoundSteps) {
-  const auto sound = [](const View& before, const View& after) {
-    for (const Violation& violation : step_violations(before, after)) {
-      ADD_FAILURE() << print(violation);
-    }
-  };
-  sound(healthy(), healthy());
-  sound(View{}, healthy());
-  sound(healthy(), View{});
-  View after = healthy();
-  split(after);
-  sound(healthy(), after);
-  // A write fault splits what the dirty log had protected.
-  View logged = healthy();
-  entry(logged, 0x102, 1).writable = false;
-  for (ViewEntry& piece : after.pages.at(0x110).entries) piece.writable = piece.index == 5;
-  sound(logged, after);
-  after = healthy();
-  reclaim(after, 0x103);
-  sound(healthy(), after);
-  after = healthy();
-  after.slot_generations = {6, 1};
-  after.slots[0].gfn = 0x10;
-  sound(healthy(), after);
-}
-
-TEST(Invariants, EachStepSeesWhatIsPlanted) {
-  for (const StepPlant& plant : step_plants()) {
-    View before = healthy();
-    View after = healthy();
-    plant.plant(before, after);
-    const auto found = step_violations(before, after);
-    EXPECT_FALSE(found.empty()) << plant.what;
-    for (const Violation& violation : found) {
-      EXPECT_EQ(violation.invariant, plant.invariant) << plant.what << ": " << print(violation);
-    }
-  }
-}
-
 TEST(Invariants, EachHasAPlantAndASource) {
   unsigned before = 0;
   for (const Invariant& invariant : invariants()) {
@@ -497,11 +308,6 @@ TEST(Invariants, EachHasAPlantAndASource) {
         invariant.check == nullptr || invariant.number == 26 ||
         std::ranges::any_of(
             plants(), [&](const Plant& plant) { return plant.invariant == invariant.number; }))
-        << invariant.number;
-    EXPECT_TRUE(invariant.check_step == nullptr ||
-                std::ranges::any_of(
-                    step_plants(),
-                    [&](const StepPlant& plant) { return plant.invariant == invariant.number; }))
         << invariant.number;
     EXPECT_TRUE(invariant.check != nullptr || invariant.check_step != nullptr);
   }
@@ -556,48 +362,6 @@ TEST(Invariants, SayHowManyMoreThereAre) {
   ASSERT_EQ(found.size(), 4u);
   EXPECT_EQ(print(found[0]), "invariant 38: NX recovery may zap 0x900, which is no shadow page");
   EXPECT_TRUE(found[3].text.ends_with("; and 5 more")) << found[3].text;
-}
-
-TEST(View, IsPrinted) {
-  View view = healthy();
-  view.requests = {{6, "MMU_SYNC"}};
-  view.vcpus[0].requests = 1u << 6 | 1u << 9;
-  view.vcpus[0].mmus[0].used = true;
-  view.pages.erase(0x102);
-  view.pages.erase(0x103);
-  view.pages.erase(0x104);
-  view.pages.at(0x101).unsync = true;
-  ViewEntry mmio;
-  mmio.index = 9;
-  mmio.kind = Kind::mmio;
-  mmio.raw = 0x1234;
-  mmio.gfn = 0x40000;
-  mmio.generation = 6;
-  view.pages.at(0x101).entries.push_back(mmio);
-  EXPECT_EQ(print(view),
-            "view: shadow, generation 0, locks held 0\n"
-            "  pages: used 4 of 0, of every VM 4, indirect 4, unsync 0\n"
-            "  leaves: 4k 1, 2m 1, 1g 0; NX splits 0, longest rmap 0\n"
-            "  events: zapped 0, recycled 0, flooded 0, table writes 0, cache misses 0\n"
-            "  told by the host: 0 times, 0 now\n"
-            "  slot generations: 0x4 0x1\n"
-            "  active, newest first: 0x101 0x102 0x103 0x104\n"
-            "vcpu 0: requests 6=MMU_SYNC 9\n"
-            "  mmu: 0x104000 for guest root 0x1000, role 0x704: level 4, access 0x7, "
-            "of the processor 0x0\n"
-            "slot 0: gfn 0x0 pages 0x1000 flags 0x0, rmaps, write tracking\n"
-            "  no huge page of level 2 at gfn 0x0: 4\n"
-            "  no huge page of level 3 at gfn 0x0: 5\n"
-            "  tracked gfn 0x1: 1\n"
-            "  tracked gfn 0x2: 1\n"
-            "  tracked gfn 0x3: 1\n"
-            "  rmap level 1 gfn 0x8: 0x101[8]\n"
-            "  rmap level 2 gfn 0x200: 0x102[1]\n"
-            "page 0x101: gfn 0x4, role 0x701: level 1, access 0x7, roots 0, unsync, generation 0\n"
-            "  parents: 0x102[0]\n"
-            "  [8] 0x0000000000008807 leaf gfn 0x8 frame 0x8 rw-- access 0x0 host-writable "
-            "mmu-writable\n"
-            "  [9] 0x0000000000001234 mmio gfn 0x40000 access 0x0 generation 0x6\n");
 }
 
 }  // namespace
