@@ -3,6 +3,7 @@
 /// fails no more once the twin's defect is mended.
 #include "jobs/protocol_schedules.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "smt/solver.h"
@@ -52,9 +53,14 @@ TEST_P(ProtocolSchedules, AMendedTwinShowsNothing) {
   auto saved = schedule_of(GetParam(), smt::Side::broken_rule, twin_);
   ASSERT_TRUE(saved) << saved.error();
   saved->defect = schedule::no_defect;
-  EXPECT_FALSE(replay_both(*saved).shows);
-  // The rule itself stands in that order.
-  EXPECT_FALSE(schedule_of(GetParam(), smt::Side::true_rule, twin_));
+  const auto both = replay_both(*saved);
+  EXPECT_FALSE(both.shows);
+  EXPECT_TRUE(both.mended) << both.page;
+  // The rule itself stands in that order, which its system can follow.
+  const auto whole = schedule_of(GetParam(), smt::Side::true_rule, twin_);
+  ASSERT_FALSE(whole);
+  EXPECT_EQ(whole.error(), fmt::format("system {} is right in the order of the counterexample",
+                                       saved->system->name));
 }
 
 INSTANTIATE_TEST_SUITE_P(Twins, ProtocolSchedules, testing::ValuesIn(protocols()),
