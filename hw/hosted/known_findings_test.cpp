@@ -10,7 +10,8 @@ Finding warning(std::string text) {
   return {.kind = HOSTED_WARNING,
           .text = std::move(text),
           .symbol = "kvm_mmu_page_fault+0x469",
-          .chain = {}};
+          .chain = {},
+          .line = {}};
 }
 
 TEST(KnownFindings, NameTheirKernelAndLine) {
