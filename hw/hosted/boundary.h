@@ -15,7 +15,7 @@
 extern "C" {
 #endif
 
-#define HOSTED_BOUNDARY_VERSION 11u
+#define HOSTED_BOUNDARY_VERSION 12u
 
 /* The last word of a stack that the image made: callers are sought no further. */
 #define HOSTED_STACK_END 0x646e652d6b636174ull
@@ -230,6 +230,8 @@ struct hosted_image {
   unsigned version; /* HOSTED_BOUNDARY_VERSION */
   const char* release;
   const char* flavour;
+  /* Rmaps of a range are aged by kvm_rmap_age_gfn_range(). */
+  int ages_by_steps;
 
   /* Once per load of the image: set the shim up. */
   int (*start)(const struct hosted_host* host);

@@ -68,7 +68,9 @@ struct hosted_scheduling {
   void* cpu_begin;
   void* cpu_end;
   /* Of each CPU: bytes from there to where its own memory stands now, as __per_cpu_offset
-   * has them: 0 for the CPU that runs. The process writes them. */
+   * has them: 0 for the CPU that runs. The process writes them. Accesses to another CPU's
+   * memory are not told, and a lock there has another name for its owner: no such lock is
+   * in what KVM does here (posted interrupts have one). */
   unsigned long* offsets;
   /* In it: the flags register. Interrupts are taken if bit 9 is set and bit 32, which
    * CLGI sets, is clear. */

@@ -256,6 +256,10 @@ void Cpus::begin(Listener& listener) {
 
 void Cpus::end() {
   enter(0);
+  // What belongs to the others goes with the run.
+  for (unsigned cpu = 0; cpu < HOSTED_CPUS; ++cpu) {
+    stands_at(cpu, state(session_->image()).data());
+  }
   scheduling_->listen(nullptr);
   listener_ = nullptr;
 }

@@ -112,9 +112,9 @@ Result<Observation> HostedEngine::age(std::uint64_t first, std::uint64_t pages) 
         return spec::judge_aging(answers, *before, *after, address, pages, walk);
       };
       wrong = judge(spec::AgingWalk::each_leaf);
-      const auto name = known_aging(session_->image().boundary().release);
-      if (wrong && !name.empty() && !judge(spec::AgingWalk::by_steps)) {
-        session_->count_known(name);
+      const bool by_steps = session_->image().boundary().ages_by_steps != 0;
+      if (wrong && by_steps && !judge(spec::AgingWalk::by_steps)) {
+        session_->count_known(known_aging);
         wrong.reset();
       }
     }

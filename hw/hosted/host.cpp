@@ -69,13 +69,13 @@ Host::Host(Image& image, Arena& arena, Processors& processors, Pool* pool)
     const std::optional<std::uint64_t> owner =
         host->pool_ != nullptr ? host->pool_->owner(memory) : Heap::owner(memory);
     if (owner) return *owner;
-    host->note(HOSTED_MEMORY, 0, frame(), bad_release);
+    host->note(HOSTED_MEMORY, 0, Stands::on, frame(), bad_release);
     host->leave();
   };
   boundary_.release = [](void* self, void* memory) {
     auto* const host = static_cast<Host*>(self);
     if (host->pool_ != nullptr ? host->pool_->release(memory) : host->heap_.release(memory)) return;
-    host->note(HOSTED_MEMORY, 0, frame(), bad_release);
+    host->note(HOSTED_MEMORY, 0, Stands::on, frame(), bad_release);
     host->leave();
   };
   boundary_.should_fail = [](void* self, unsigned kind, hosted_u64 caller) {
@@ -114,7 +114,7 @@ Host::Host(Image& image, Arena& arena, Processors& processors, Pool* pool)
   };
   boundary_.finding = [](void* self, unsigned kind, const char* text, hosted_u64 ip) {
     auto* const host = static_cast<Host*>(self);
-    host->note(kind, ip, frame(), text);
+    host->note(kind, ip, Stands::behind, frame(), text);
     if (kind != HOSTED_WARNING) host->leave();
   };
   boundary_.log = [](void* self, const char* text) {
@@ -150,7 +150,8 @@ void Host::leave() {
   std::longjmp(now_->leave, 1);  // NOLINT: no frame between owns anything
 }
 
-void Host::note(unsigned kind, std::uint64_t ip, std::uint64_t stack, const char* text) {
+void Host::note(unsigned kind, std::uint64_t ip, Stands stands, std::uint64_t stack,
+                const char* text) {
   // The fatal one is worth more than the last warning.
   const unsigned place = kind == HOSTED_WARNING ? noted_ : std::min(noted_, most_notes - 1);
   ++noted_;
@@ -158,6 +159,7 @@ void Host::note(unsigned kind, std::uint64_t ip, std::uint64_t stack, const char
   Note& made = notes_[place];
   made.kind = kind;
   made.ip = ip;
+  made.stands = stands;
   made.depth = now_->inside && stack != 0 ? callers(*image_, stack, now_->outer, made.callers) : 0;
   const std::size_t bytes = std::min(std::strlen(text), sizeof made.text - 1);
   std::memcpy(made.text, text, bytes);
@@ -181,15 +183,14 @@ std::vector<Finding> Host::take_findings() {
 
 std::string Host::line_of(const Note& note) {
   // What WARN and BUG say of their place is the kernel's own word.
-  if (std::string_view(note.text).find(".c:") != std::string_view::npos) return {};
+  const std::string_view text = note.text;
+  if (text.starts_with("WARNING at ") || text.starts_with("kernel BUG at ")) return {};
   const auto kernels = [&](std::uint64_t address) -> std::string {
     const auto line = lines_.at(address);
-    if (!line || line->file.find("/hw/hosted/kernel/") != std::string::npos) return {};
-    return line->text();
+    return line && !line->of_shim() ? line->text() : std::string();
   };
-  // A fault is of the instruction itself; the others are of a call, which came back behind it.
   if (note.ip != 0) {
-    auto line = kernels(note.kind == HOSTED_FAULT ? note.ip : note.ip - 1);
+    auto line = kernels(note.stands == Stands::on ? note.ip : note.ip - 1);
     if (!line.empty()) return line;
   }
   for (const std::uint64_t caller : std::span(note.callers).first(note.depth)) {

@@ -125,11 +125,17 @@ class Host {
     std::uint64_t outer = 0;    ///< stack address behind the kernel's frames
     std::jmp_buf leave;
   };
+  /// Where an address stands that comes with a finding.
+  enum class Stands {
+    on,     ///< on the instruction
+    behind  ///< behind the call that led there
+  };
   /// A finding as it is noted while the kernel's frames are on the stack: no
   /// memory is allocated.
   struct Note {
     unsigned kind = 0;
     std::uint64_t ip = 0;
+    Stands stands = Stands::on;
     std::array<std::uint64_t, 16> callers{};
     std::size_t depth = 0;
     char text[400] = {};
@@ -139,7 +145,7 @@ class Host {
 
   bool guard(long (*call)(void*), void* argument, long& result);
   /// `stack` is where the frames of the kernel begin; 0 if none is running.
-  void note(unsigned kind, std::uint64_t ip, std::uint64_t stack, const char* text);
+  void note(unsigned kind, std::uint64_t ip, Stands stands, std::uint64_t stack, const char* text);
 
   std::string line_of(const Note& note);
 

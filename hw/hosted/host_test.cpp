@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <string_view>
 
 #include "hw/hosted/test/toy.h"
 
@@ -50,7 +51,7 @@ class HostTest : public testing::Test {
 TEST_F(HostTest, WarningsGoOn) {
   EXPECT_EQ(ioctl(1), 7);
   EXPECT_FALSE(host->tainted());
-  EXPECT_EQ(only().message(), "WARN: toy.c:1, at toy_warn, called by ioctl");
+  EXPECT_EQ(only().message(), "WARN: WARNING at toy.c:1, at toy_warn, called by ioctl");
   EXPECT_FALSE(host->has_findings());
   EXPECT_EQ(ioctl(7, HOSTED_WARNING), 8);
   EXPECT_EQ(only().message(), "WARN: told, at toy_bug, called by ioctl");
@@ -89,28 +90,48 @@ class HostWithLinesTest : public HostTest {
   HostWithLinesTest() { options = "-g1"; }
 };
 
-TEST_F(HostWithLinesTest, FindingsNameTheirLine) {
+/// "/toy_image.c:12": where the toy's source first says so.
+std::string toy_line(std::string_view words) {
   std::ifstream source(std::filesystem::path(LOCKSTEP_SOURCE_DIR) / "hw/hosted/test/toy_image.c");
   std::string text;
-  int line = 0;
-  while (std::getline(source, text)) {
-    ++line;
-    if (text.find("long toy_bad_store(") != std::string::npos) break;
+  for (int line = 1; std::getline(source, text); ++line) {
+    if (text.find(words) != std::string::npos) return fmt::format("/toy_image.c:{}", line);
   }
+  return "no such line";
+}
+
+TEST_F(HostWithLinesTest, FindingsNameTheirLine) {
   EXPECT_EQ(ioctl(3, 0x18), std::nullopt);
-  const Finding found = only();
-  EXPECT_TRUE(found.line.ends_with(fmt::format("/toy_image.c:{}", line))) << found.line;
-  EXPECT_NE(found.message().find(fmt::format("toy_image.c:{})", line)), std::string::npos);
+  const Finding fault = only();
+  EXPECT_TRUE(fault.line.ends_with(toy_line("long toy_bad_store("))) << fault.line;
+  EXPECT_NE(fault.message().find(toy_line("long toy_bad_store(") + ")"), std::string::npos);
+  // What is told comes with an address behind the call, which may be another line's.
+  EXPECT_EQ(ioctl(29), std::nullopt);
+  const Finding told = only();
+  EXPECT_TRUE(told.line.ends_with(toy_line("return toy_tell()"))) << told.line;
+  // WARN and BUG have named theirs.
+  EXPECT_EQ(ioctl(2), std::nullopt);
+  EXPECT_EQ(only().line, "");
   // An address of no code has none.
   EXPECT_FALSE(SourceLines(image->file()).at(1));
   EXPECT_FALSE(SourceLines("/dev/null").at(0x1000));
 }
+
+#ifndef __SANITIZE_ADDRESS__
+TEST_F(HostWithLinesTest, FaultsInCalledFunctionsNameTheCall) {
+  EXPECT_EQ(ioctl(5, 0x18), std::nullopt);
+  const Finding found = only();
+  EXPECT_TRUE(found.line.ends_with(toy_line("memset_slot(address"))) << found.line;
+}
+#endif
 
 TEST(SourceLine, IsToldFromTheTopOfTheTree) {
   EXPECT_EQ((SourceLine{"/home/kernel/linux/arch/x86/kvm/mmu/mmu.c", 12}.text()),
             "arch/x86/kvm/mmu/mmu.c:12");
   EXPECT_EQ((SourceLine{"/lib/linux/virt/kvm/kvm_main.c", 3}.text()), "virt/kvm/kvm_main.c:3");
   EXPECT_EQ((SourceLine{"/home/elsewhere.c", 3}.text()), "/home/elsewhere.c:3");
+  EXPECT_TRUE((SourceLine{"/home/lockstep/hw/hosted/kernel/locks.c", 3}.of_shim()));
+  EXPECT_FALSE((SourceLine{"/home/linux/arch/x86/kvm/x86.c", 3}.of_shim()));
 }
 
 /// Symbols that nobody provides are told by name, whether they are read or called.

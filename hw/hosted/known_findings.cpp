@@ -78,10 +78,6 @@ std::string_view known(const spec::Violation& violation, const Circumstances& me
   return {};
 }
 
-std::string_view known_aging(std::string_view release) {
-  return is_release(release, "7.2") ? "aging-misses-the-last-huge-page" : "";
-}
-
 const KnownFinding* known(const Finding& finding, std::string_view release) {
   if (finding.kind != HOSTED_WARNING) return nullptr;
   for (const KnownFinding& one : all) {

@@ -38,10 +38,9 @@ struct Circumstances {
 /// other one.
 std::string_view known(const spec::Violation& violation, const Circumstances& met);
 
-/// Name of what this kernel passes over when the host ages a range
-/// (corpus/bugs/aging-misses-the-last-huge-page, spec::AgingWalk::by_steps). Empty for a
-/// kernel that is not known to.
-std::string_view known_aging(std::string_view release);
+/// Name of what a kernel passes over that ages ranges by steps (hosted_image.ages_by_steps,
+/// spec::AgingWalk::by_steps): corpus/bugs/aging-misses-the-last-huge-page.
+inline constexpr std::string_view known_aging = "aging-misses-the-last-huge-page";
 
 /// Which of them a finding of this kernel is; null for every other one. Only
 /// warnings are ever known.

@@ -74,11 +74,5 @@ TEST(KnownFindings, AnotherFunctionsWarningIsNew) {
   EXPECT_EQ(known(found, "7.2"), nullptr);
 }
 
-TEST(KnownFindings, OneKernelPassesOverHugePages) {
-  EXPECT_EQ(known_aging("7.2.13"), "aging-misses-the-last-huge-page");
-  EXPECT_EQ(known_aging("6.12.117"), "");
-  EXPECT_EQ(known_aging("7.20"), "");
-}
-
 }  // namespace
 }  // namespace lockstep::hw::hosted

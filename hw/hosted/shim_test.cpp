@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <cstddef>
 #include <cstdlib>
 #include <initializer_list>
 
@@ -131,6 +132,72 @@ TEST_F(ShimTest, DelayedWorkIsKnownByItsFunction) {
   const std::string text = said([&] { (void)queue(0, nullptr, work.data(), 0); });
   EXPECT_NE(text.find("delayed work"), std::string::npos) << text;
   EXPECT_NE(text.find("kfree"), std::string::npos) << text;
+}
+
+/// Whoever is about to take a spin lock reads under none: a grace period may end there, but
+/// not where another spin lock is held.
+TEST_F(ShimTest, GracePeriodsEndInFrontOfLocks) {
+  struct Head {
+    void* next = nullptr;
+    void* function = nullptr;
+  };
+  auto* const call = function<void(Head*, void (*)(Head*))>({"call_rcu"});
+  auto* const hurry = function<void(int)>({"hosted_rcu_hurry"});
+  auto* const lock = function<void(void*)>({"_raw_spin_lock"});
+  auto* const restore = function<void(void*, unsigned long)>({"_raw_spin_unlock_irqrestore"});
+  ASSERT_TRUE(call != nullptr && hurry != nullptr && lock != nullptr && restore != nullptr);
+  static unsigned run;
+  run = 0;
+  alignas(64) static std::array<std::byte, 128> first, second;
+  first = second = {};
+  static Head head;
+  EXPECT_EQ(said([&] {
+              lock(first.data());
+              hurry(1);
+              call(&head, [](Head*) { ++run; });
+              lock(second.data());
+            }),
+            "");
+  EXPECT_EQ(run, 0u);
+  EXPECT_EQ(said([&] {
+              restore(second.data(), 0);
+              restore(first.data(), 0);
+            }),
+            "");
+  EXPECT_EQ(run, 0u);
+  EXPECT_EQ(said([&] { lock(first.data()); }), "");
+  EXPECT_EQ(run, 1u);
+  EXPECT_EQ(said([&] {
+              restore(first.data(), 0);
+              hurry(0);
+            }),
+            "");
+}
+
+/// SRCU has callbacks and barriers of its own.
+TEST_F(ShimTest, GracePeriodsOfRcuRunNothingOfSrcu) {
+  struct Head {
+    void* next = nullptr;
+    void* function = nullptr;
+  };
+  auto* const open = function<int(void*)>({"init_srcu_struct"});
+  auto* const call = function<void(void*, Head*, void (*)(Head*))>({"call_srcu"});
+  auto* const wait = function<void()>({"synchronize_rcu"});
+  auto* const close = function<void(void*)>({"cleanup_srcu_struct"});
+  if (call == nullptr) return;  // 6.1 and 6.12 only wait
+  static unsigned run;
+  run = 0;
+  alignas(64) static std::array<std::byte, 1024> domain;
+  static Head head;
+  EXPECT_EQ(said([&] {
+              open(domain.data());
+              call(domain.data(), &head, [](Head*) { ++run; });
+              wait();
+            }),
+            "");
+  EXPECT_EQ(run, 0u);
+  EXPECT_NE(said([&] { close(domain.data()); }).find("callbacks that nobody waits for"),
+            std::string::npos);
 }
 
 }  // namespace

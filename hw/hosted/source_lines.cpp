@@ -46,6 +46,8 @@ std::optional<SourceLine> SourceLines::at(std::uint64_t address) {
   return found;
 }
 
+bool SourceLine::of_shim() const { return file.find("/hw/hosted/kernel/") != std::string::npos; }
+
 std::string SourceLine::text() const {
   // Folders at the top of a kernel tree that code of an image comes from.
   constexpr std::array<std::string_view, 6> tops = {"/arch/x86/", "/virt/", "/include/",

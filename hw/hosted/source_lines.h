@@ -16,6 +16,8 @@ struct SourceLine {
 
   /// "arch/x86/kvm/mmu/mmu.c:6034": the path within a kernel tree, where it is of one.
   std::string text() const;
+  /// Of the shim, which is no kernel.
+  bool of_shim() const;
 };
 
 /// The line tables of one file, read when the first address is asked for.

@@ -95,14 +95,15 @@ bool Traps::handled(int number, const siginfo_t& info, ucontext_t& context) {
     const auto end = fmt::format_to_n(
         text, sizeof text - 1, "the kernel used {}, which the shim does not provide", absent);
     *end.out = '\0';
-    host->note(HOSTED_STUB, user, stack, text);
+    const auto stands = image->contains(ip) ? Host::Stands::on : Host::Stands::behind;
+    host->note(HOSTED_STUB, user, stands, stack, text);
     host->leave();
   }
   if (!image->contains(ip)) {
     std::uint64_t caller = 0;
     if (callers(*image, stack, host->now_->outer, {&caller, 1}) == 0) return false;
     fault(" in a function of the process");
-    host->note(HOSTED_FAULT, caller, stack, text);
+    host->note(HOSTED_FAULT, caller, Host::Stands::behind, stack, text);
     host->leave();
   }
   hosted_u64 go_on = 0;
@@ -111,7 +112,7 @@ bool Traps::handled(int number, const siginfo_t& info, ucontext_t& context) {
       static_cast<Reason>(image->boundary().trap(ip, text, sizeof text, &go_on, &error_register));
   switch (reason) {
     case Reason::warning:
-      host->note(HOSTED_WARNING, ip, stack, text);
+      host->note(HOSTED_WARNING, ip, Host::Stands::on, stack, text);
       registers[REG_RIP] += ud2_size;
       return true;
     case Reason::fixup:
@@ -121,13 +122,13 @@ bool Traps::handled(int number, const siginfo_t& info, ucontext_t& context) {
       }
       return true;
     case Reason::bug:
-      host->note(HOSTED_BUG, ip, stack, text);
+      host->note(HOSTED_BUG, ip, Host::Stands::on, stack, text);
       host->leave();
     case Reason::none:
       break;
   }
   fault("");
-  host->note(HOSTED_FAULT, ip, stack, text);
+  host->note(HOSTED_FAULT, ip, Host::Stands::on, stack, text);
   host->leave();
 }
 

@@ -6,8 +6,11 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <string>
 
 #include "hw/hosted/engine.h"
+#include "hw/hosted/image.h"
+#include "hw/hosted/known_findings.h"
 #include "spec/kvm/invariants.h"
 #include "spec/program.h"
 
@@ -21,6 +24,12 @@ class ViewTest : public testing::Test {
   void SetUp() override {
     const char* const file = std::getenv("LOCKSTEP_HOSTED_IMAGE");
     if (file == nullptr) GTEST_SKIP() << "set LOCKSTEP_HOSTED_IMAGE to an image";
+    {
+      // One image at a time has the address.
+      const auto image = Image::load(file);
+      ASSERT_TRUE(image) << image.error().message;
+      ages_by_steps = (*image)->boundary().ages_by_steps != 0;
+    }
     auto opened = HostedEngine::open(file, "hosted:test");
     ASSERT_TRUE(opened) << opened.error().message;
     engine = std::move(*opened);
@@ -91,6 +100,7 @@ class ViewTest : public testing::Test {
     EXPECT_EQ(print(*ended), print(Observation(Done{})));
   }
   std::unique_ptr<HostedEngine> engine;
+  bool ages_by_steps = false;
 
  private:
   spec::View shown_;
@@ -241,6 +251,28 @@ TEST_F(ViewTest, JudgesWhatTheHostIsToldOfAge) {
     }
   }
   EXPECT_EQ(engine->reached().at("aging judged"), 8u);
+}
+
+/// A range that ends in a huge page, deeper in which it begins: some kernels pass that over.
+TEST_F(ViewTest, KnowsWhatIsAgedBySteps) {
+  Configuration configuration;
+  configuration.mmu = MmuKind::tdp;
+  configuration.host.tdp_mmu = false;
+  configuration.memory = 8ull << 20;
+  use(configuration);
+  constexpr std::uint64_t huge = 2ull << 20;
+  for (const Gva at : {Gva{huge}, Gva{2 * huge}}) {
+    set(0x3000, static_cast<unsigned>(at / huge), at | pwu | entry::page_size);
+    run(HostChange{.action = HostAction::collapse, .hva = at, .size = huge});
+    run(Access{.kind = AccessKind::write, .gva = at, .value = 1});
+  }
+  const auto* const leaf = leaf_of(view(), 2 * huge / page_size);
+  ASSERT_NE(leaf, nullptr);
+  EXPECT_TRUE(leaf->accessed);
+  run(HostChange{.action = HostAction::age, .hva = 2 * huge - page_size, .size = 2 * page_size});
+  const std::string known = "known " + std::string(known_aging);
+  EXPECT_EQ(engine->reached().contains(known), ages_by_steps);
+  end();
 }
 
 TEST_F(ViewTest, NeedsAProgram) { EXPECT_FALSE(engine->view()); }

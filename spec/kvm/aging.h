@@ -30,8 +30,8 @@ struct AgingAnswers {
 /// How the rmaps of a range are walked.
 enum class AgingWalk : std::uint8_t {
   each_leaf,  ///< what KVM owes
-  /// kvm_rmap_age_gfn_range() of 7.2 goes from the first page by the size of a leaf: of a range
-  /// that begins within a huge leaf and ends within another, the last one is passed over.
+  /// kvm_rmap_age_gfn_range() goes from the first page by the size of a leaf: a huge leaf in
+  /// which the range ends is passed over if the range begins deeper in its leaf than it ends.
   by_steps
 };
 

@@ -50,6 +50,9 @@ const struct hosted_image hosted_image_entry = {
     .version = HOSTED_BOUNDARY_VERSION,
     .release = UTS_RELEASE,
     .flavour = HOSTED_FLAVOUR,
+#ifdef HOSTED_AGES_BY_STEPS
+    .ages_by_steps = 1,
+#endif
     .start = start,
     .load = hosted_module_load,
     .unload = hosted_module_unload,

@@ -36,8 +36,14 @@ static unsigned free_run(unsigned units) {
   return run == units ? at - units : UNITS;
 }
 
+static void wipe(unsigned at) {
+  unsigned cpu;
+  for (cpu = 0; cpu < HOSTED_CPUS; ++cpu)
+    memset(&contents[at * UNIT] + __per_cpu_offset[cpu], 0, places[at].units * UNIT);
+}
+
 void *hosted_percpu(unsigned long bytes, unsigned long align, unsigned long caller) {
-  unsigned units = (unsigned)((bytes + UNIT - 1) / UNIT), at, cpu;
+  unsigned units = (unsigned)((bytes + UNIT - 1) / UNIT), at;
   if (!units || units > UNITS || align > UNIT)
     hosted_fail(HOSTED_STUB, "alloc_percpu() of %lu bytes: more than the shim has", bytes);
   at = free_run(units);
@@ -45,8 +51,7 @@ void *hosted_percpu(unsigned long bytes, unsigned long align, unsigned long call
   places[at].object = hosted_object(bytes, 0, HOSTED_SLAB, caller);
   if (!places[at].object) return 0;
   places[at].units = units;
-  for (cpu = 0; cpu < HOSTED_CPUS; ++cpu)
-    memset(&contents[at * UNIT] + __per_cpu_offset[cpu], 0, units * UNIT);
+  wipe(at);
   return &contents[at * UNIT];
 }
 
@@ -55,6 +60,8 @@ void hosted_percpu_free(void *memory) {
   if (!memory) return;
   if (at >= UNITS || memory != &contents[at * UNIT] || !places[at].object)
     hosted_fail(HOSTED_MEMORY, "free_percpu() of what alloc_percpu() did not give");
+  /* CPUs that have not run yet begin with what stands here now. */
+  wipe(at);
   hosted_release(places[at].object);
   places[at].object = 0;
 }

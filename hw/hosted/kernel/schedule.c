@@ -22,7 +22,11 @@ static void listen(const struct hosted_schedule *who) {
   hosted_schedule = who;
   if (!who) return;
   nr_cpu_ids = HOSTED_CPUS;
-  for (cpu = 0; cpu < HOSTED_CPUS; ++cpu) cpumask_set_cpu(cpu, &__cpu_online_mask);
+  for (cpu = 0; cpu < HOSTED_CPUS; ++cpu) {
+    cpumask_set_cpu(cpu, &__cpu_possible_mask);
+    cpumask_set_cpu(cpu, &__cpu_present_mask);
+    cpumask_set_cpu(cpu, &__cpu_online_mask);
+  }
 }
 
 const struct hosted_scheduling hosted_scheduling = {

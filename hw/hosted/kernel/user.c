@@ -319,6 +319,33 @@ static int change_pte(struct mmu_notifier *notifier, hosted_u64 address) {
   return 1;
 }
 #endif
+/* Callers in mm/ hold the page table's spin lock here: nobody may sleep, and no grace
+ * period ends. */
+static int notify_under_page_table_lock(struct mmu_notifier *notifier, unsigned kind,
+                                        unsigned long start, unsigned long end) {
+  int result = -EINVAL;
+  preempt_disable();
+  switch (kind) {
+    case HOSTED_NOTIFY_AGE:
+      result = notifier->ops->clear_flush_young(notifier, &user_mm, start, end);
+      break;
+    case HOSTED_NOTIFY_CLEAR_YOUNG:
+      result = notifier->ops->clear_young(notifier, &user_mm, start, end);
+      break;
+    case HOSTED_NOTIFY_TEST_YOUNG:
+      result = notifier->ops->test_young(notifier, &user_mm, start);
+      break;
+    case HOSTED_NOTIFY_CHANGE:
+#ifdef HOSTED_CHANGE_PTE
+      result = change_pte(notifier, start);
+#else
+      result = 0;
+#endif
+      break;
+  }
+  preempt_enable_no_resched();
+  return result;
+}
 int hosted_notify(unsigned kind, hosted_u64 start, hosted_u64 end) {
   const int at_once = kind == HOSTED_NOTIFY_START_AT_ONCE;
   struct mmu_notifier_range range = {.mm = &user_mm,
@@ -340,22 +367,9 @@ int hosted_notify(unsigned kind, hosted_u64 start, hosted_u64 end) {
       case HOSTED_NOTIFY_END:
         notifier->ops->invalidate_range_end(notifier, &range);
         break;
-      case HOSTED_NOTIFY_AGE:
-        result |= notifier->ops->clear_flush_young(notifier, &user_mm, start, end);
-        break;
-      case HOSTED_NOTIFY_CLEAR_YOUNG:
-        result |= notifier->ops->clear_young(notifier, &user_mm, start, end);
-        break;
-      case HOSTED_NOTIFY_TEST_YOUNG:
-        result |= notifier->ops->test_young(notifier, &user_mm, start);
-        break;
-      case HOSTED_NOTIFY_CHANGE:
-#ifdef HOSTED_CHANGE_PTE
-        result |= change_pte(notifier, start);
-#endif
-        break;
       default:
-        return -EINVAL;
+        result |= notify_under_page_table_lock(notifier, kind, start, end);
+        break;
     }
   }
   hosted_must_not_block = 0;
