@@ -230,7 +230,7 @@ struct hosted_image {
   unsigned version; /* HOSTED_BOUNDARY_VERSION */
   const char* release;
   const char* flavour;
-  /* Rmaps of a range are aged by kvm_rmap_age_gfn_range(). */
+  /* Rmaps of a range are aged by steps of a leaf from its first page on. */
   int ages_by_steps;
 
   /* Once per load of the image: set the shim up. */
