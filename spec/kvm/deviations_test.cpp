@@ -206,6 +206,20 @@ TEST(Freedom, AFaultingWalkMayHaveSetFlagsBeforeTheLogBegan) {
       << "the upper flags may stand since the fault";
 }
 
+TEST(Freedom, AnAccessThatNeverEndsMayHaveSetTheUpperFlags) {
+  constexpr Gpa table = 0x8000'0000;
+  Modelled m(tdp());
+  m.run(SlotAdd{3, table, 0x1000, 0x8000, false, true});
+  m.run(EntrySet{0, TableLevel::pd, 0x3000, 0, table | rwu});
+  EXPECT_EQ(m.run(read, Livelock{livelock_bound}), admitted);
+  m.run(EntrySet{0, TableLevel::pd, 0x3000, 0, 0x4000 | rwu});
+  EXPECT_EQ(m.run(SlotFlags{0, /*log=*/true, false}), admitted);
+  EXPECT_EQ(m.run(read, page(0x200)), admitted);
+  DirtyBitmap lower_two{0x400, std::vector<std::uint64_t>(16)};
+  lower_two.words[0] = 1ull << 3 | 1ull << 4;
+  EXPECT_EQ(m.run(DirtyGet{0}, lower_two), admitted);
+}
+
 TEST(Deviations, FetchOutsideMemoryUnderTdpIsWalkedByKvm) {
   // Hardware maps PSE-36 pages as the manual says; KVM, which emulates the fetch
   // from no memory, stops at 36 bits and reports I/D.

@@ -97,7 +97,14 @@ Judgement Machine::State::judge(const Access& access, const Observation& shown,
   const bool refused =
       std::any_of(consistent.begin(), consistent.end(),
                   [](const Candidate* candidate) { return candidate->host_refused; });
-  if (!fewest->completed && !refused) return admit();
+  if (!fewest->completed && !refused) {
+    // Whatever ended it, the processor may have walked: entries above the one that stopped it
+    // have their accessed flags.
+    if (configuration.paging != PagingMode::none) {
+      apply_possible_flags(all_of(consistent), /*write=*/false);
+    }
+    return admit();
+  }
 
   if (configuration.paging != PagingMode::none) apply_flags(all_of(consistent), write, !refused);
   const bool from_mmio_cache =
