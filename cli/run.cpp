@@ -23,6 +23,7 @@
 #include "cli/schedules.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
+#include "jobs/hosted_schedules.h"
 #include "jobs/run_report.h"
 #include "props/campaign.h"
 
@@ -137,7 +138,14 @@ int run(const Options& options) {
                           .engine = *std::move(engine)},
                          json);
   }
-  const auto engines = choose_engines(options.engines, props::make_engine);
+  auto asked = options.engines;
+  if (options.property == "parallel") {
+    // Blocks of hosted kernels run under a schedule: an image of its own.
+    for (std::string& engine : asked) {
+      if (auto scheduled = jobs::scheduled_name(engine)) engine = *std::move(scheduled);
+    }
+  }
+  const auto engines = choose_engines(asked, props::make_engine);
   if (!engines) return input_error(json.target(), engines.error());
 
   ProgressLine line;

@@ -8,6 +8,7 @@
 #include "hw/kvm/engine.h"
 #include "hw/qemu/names.h"
 #include "hw/qemu/prepare.h"
+#include "props/hosted_parallel_engine.h"
 #include "props/impl_engine.h"
 #include "props/spec_engine.h"
 
@@ -17,6 +18,7 @@ namespace {
 Result<std::unique_ptr<Engine>> make_hosted(std::string_view name) {
   const auto image = hw::hosted::prepare_hosted(name, {});
   if (!image) return tl::unexpected(EngineError{image.error().message});
+  if (runs_blocks_on_hosted(name)) return open_parallel_hosted(*image, std::string(name));
   return hw::open_hosted_engine(*image, std::string(name));
 }
 

@@ -17,6 +17,9 @@ class Aliases {
   /// A slot was added, moved or changed; `size` bytes, 0 if it was deleted.
   void add(Gpa gpa, Hva hva, std::uint64_t size);
   bool met() const { return met_; }
+  /// Whether the host page of this guest page had another guest address, too; of a gfn that
+  /// begins a huge page, that of any small one in it.
+  bool shares(Gfn gfn) const;
 
  private:
   struct Mapped {

@@ -19,5 +19,17 @@ TEST(Aliases, AreHostPagesWithTwoGuestAddresses) {
   EXPECT_FALSE(met.met());
 }
 
+TEST(Aliases, AreOfPagesNotOfPrograms) {
+  Aliases met;
+  met.add(0x40'0000, 0x40'0000, 0x20'0000);
+  met.add(0x1'0000'0000, 0x40'5000, 0x1000);
+  EXPECT_TRUE(met.shares(0x405));
+  EXPECT_TRUE(met.shares(0x10'0000));
+  EXPECT_TRUE(met.shares(0x400)) << "as a huge page";
+  EXPECT_FALSE(met.shares(0x404));
+  EXPECT_FALSE(met.shares(0x406));
+  EXPECT_FALSE(met.shares(0x700));
+}
+
 }  // namespace
 }  // namespace lockstep::hw::hosted

@@ -34,6 +34,8 @@ class Cpus {
   /// A run begins: every CPU is as created, CPU 0 runs, and what the kernel does is told
   /// to `listener`, which outlives the run.
   void begin(lockstep::schedule::Listener& listener);
+  /// From here on this one is told.
+  void tell_to(lockstep::schedule::Listener& listener) { listener_ = &listener; }
   /// Nobody listens any more. CPU 0 runs.
   void end();
 

@@ -127,6 +127,7 @@ Result<void> HostedEngine::prepare(const Configuration& configuration) {
 
 Result<void> HostedEngine::begin(const Configuration& configuration, bool /*fresh*/) {
   machine_.reset();
+  leave_cpus();
   slots_.clear();
   abandoned_.clear();
   full_rings_ = {};
@@ -227,6 +228,7 @@ Result<Observation> HostedEngine::end() {
   }
   const std::string broken = judge_invariants();
   machine_.reset();
+  leave_cpus();
   // What a fatal finding left behind goes with the image.
   if (!abandoned_.empty()) return Unexpected{abandoned_};
   std::string text = leaks();

@@ -17,6 +17,7 @@
 #include "hw/hosted/cpus.h"
 #include "hw/hosted/fault_plan.h"
 #include "hw/hosted/machine.h"
+#include "hw/hosted/quiet_listener.h"
 #include "hw/hosted/reached.h"
 #include "hw/hosted/session.h"
 #include "hw/hosted/snapshot.h"
@@ -48,7 +49,7 @@ class HostedEngine final : public Engine, public CountsMemory, public TimesMmu {
   static Result<std::unique_ptr<HostedEngine>> open(const std::filesystem::path& image,
                                                     std::string name, Coverage* coverage = nullptr);
   /// An engine whose programs run on several CPUs, as somebody schedules them; the image
-  /// is of the flavour asan+schedule or tsan. What it can do is not tried.
+  /// is of the flavour asan+schedule or tsan.
   static Result<std::unique_ptr<HostedEngine>> open_scheduled(const std::filesystem::path& image,
                                                               std::string name);
   ~HostedEngine() override;
@@ -96,6 +97,13 @@ class HostedEngine final : public Engine, public CountsMemory, public TimesMmu {
   void halt();
   /// As at freeze(), to go on as an engine that nobody schedules.
   Result<void> thaw();
+  /// Several CPUs run until end_block(), and the kernel tells `listener` what it does.
+  /// Before and after, CPU 0 runs alone.
+  Result<void> begin_block(lockstep::schedule::Listener& listener);
+  void end_block();
+  /// The block did not come to its end, for this reason: the kernel is dead until the next
+  /// begin().
+  void abandon_block(std::string why);
   /// Bytes that rerun() copies.
   std::uint64_t frozen_bytes() const { return snapshot_->bytes(); }
 
@@ -133,6 +141,9 @@ class HostedEngine final : public Engine, public CountsMemory, public TimesMmu {
 
   /// engine_schedule.cpp: what a CPU has of its own where a VM is, and no vCPU; that VM.
   Result<KernelFile> keep_cpu();
+  Result<void> start_vcpus();
+  /// CPUs that a block has left.
+  void leave_cpus();
 
   // engine_guest.cpp: what a vCPU does.
   Result<Observation> on(const EntrySet& command);
@@ -198,6 +209,7 @@ class HostedEngine final : public Engine, public CountsMemory, public TimesMmu {
   std::unique_ptr<Session> session_;
   std::vector<std::byte> idle_cpu_;
   std::unique_ptr<Cpus> cpus_;
+  QuietListener quiet_;  ///< between blocks
   std::unique_ptr<Snapshot> snapshot_;
   std::optional<Traps::Entered> entered_;  ///< of all CPUs, while they run
   UserSlots frozen_slots_;

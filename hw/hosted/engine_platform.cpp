@@ -52,9 +52,14 @@ Result<std::unique_ptr<HostedEngine>> HostedEngine::open(const std::filesystem::
 Result<void> HostedEngine::probe() {
   if (auto grown = grow(0); !grown) return grown;
   // Nobody would listen to what it tells of its CPUs: what it is for would not be looked at.
-  if (const hosted_image& image = session_->image().boundary(); image.scheduling != nullptr) {
+  const hosted_image& image = session_->image().boundary();
+  if (!scheduled_ && image.scheduling != nullptr) {
     return tl::unexpected(EngineError{fmt::format(
         "an image of the flavour {} runs under `--property schedules` alone", image.flavour)});
+  }
+  if (scheduled_ && image.scheduling == nullptr) {
+    return tl::unexpected(EngineError{
+        fmt::format("this image cannot be scheduled: its flavour is {}", image.flavour)});
   }
   hosted_parameters intel{};
   intel.intel = intel.tdp = 1;
@@ -102,7 +107,6 @@ Result<void> HostedEngine::probe() {
 
   platform_.max_vcpus = harness_max_vcpus;
   platform_.max_maxphyaddr = session_->cpuid().maxphyaddr();
-  const hosted_image& image = session_->image().boundary();
   platform_.provenance = {{"kernel", image.release},
                           {"flavour", image.flavour},
                           {"image", image_file_.filename().string()},

@@ -9,16 +9,10 @@ namespace lockstep::hw::hosted {
 Result<std::unique_ptr<HostedEngine>> HostedEngine::open_scheduled(
     const std::filesystem::path& image, std::string name) {
   std::unique_ptr<HostedEngine> engine(new HostedEngine(image, std::move(name), nullptr));
-  engine->scheduled_ = true;
+  engine->scheduled_ = engine->probing_ = true;
   engine->checks_ = InvariantChecks::off;
-  if (auto grown = engine->grow(0); !grown) return tl::unexpected(grown.error());
-  if (engine->session_->image().boundary().scheduling == nullptr) {
-    return tl::unexpected(EngineError{"this image cannot be scheduled: its flavour is " +
-                                      std::string(engine->session_->image().boundary().flavour)});
-  }
-  hosted_parameters intel{};
-  intel.intel = intel.tdp = 1;
-  engine->intel_works_ = engine->session_->load(intel).has_value();
+  if (auto probed = engine->probe(); !probed) return tl::unexpected(probed.error());
+  engine->probing_ = false;
   return engine;
 }
 
@@ -31,7 +25,7 @@ Result<KernelFile> HostedEngine::keep_cpu() {
   return vm;
 }
 
-Result<void> HostedEngine::freeze() {
+Result<void> HostedEngine::start_vcpus() {
   for (unsigned vcpu = 0; vcpu < configuration_.vcpus; ++vcpu) {
     if (auto shown = ready(vcpu)) {
       if (!*shown) return tl::unexpected(shown->error());
@@ -41,6 +35,45 @@ Result<void> HostedEngine::freeze() {
   if (std::string found = session_->findings(); !found.empty() || session_->host().tainted()) {
     return tl::unexpected(EngineError{found});
   }
+  return {};
+}
+
+Result<void> HostedEngine::begin_block(lockstep::schedule::Listener& listener) {
+  if (auto started = start_vcpus(); !started) return started;
+  if (cpus_) {
+    cpus_->tell_to(listener);
+  } else {
+    cpus_ = std::make_unique<Cpus>(*session_);
+    if (auto created = cpus_->create(idle_cpu_); !created) return created;
+    entered_.emplace(session_->host(), session_->image());
+    cpus_->begin(listener);
+  }
+  session_->processors().others_run(true);
+  return {};
+}
+
+void HostedEngine::end_block() {
+  session_->processors().others_run(false);
+  cpus_->enter(0);
+  // vCPUs that were loaded elsewhere still have something there.
+  cpus_->tell_to(quiet_);
+}
+
+void HostedEngine::abandon_block(std::string why) {
+  session_->processors().others_run(false);
+  abandoned_ = std::move(why);
+  session_->host().taint();
+  leave_cpus();
+}
+
+void HostedEngine::leave_cpus() {
+  if (!cpus_ || snapshot_) return;
+  halt();
+  cpus_.reset();
+}
+
+Result<void> HostedEngine::freeze() {
+  if (auto started = start_vcpus(); !started) return started;
   cpus_ = std::make_unique<Cpus>(*session_);
   if (auto created = cpus_->create(idle_cpu_); !created) return created;
   snapshot_ = std::make_unique<Snapshot>(*session_);

@@ -115,8 +115,7 @@ std::string HostedEngine::broken_invariants() {
   for (auto& violation : overdue_translations(*seen)) found.push_back(std::move(violation));
   before_ = *seen;
   std::string text;
-  const Circumstances met{
-      .shadow = !platform_.tdp, .met_mmio = met_mmio_, .aliases = aliases_.met()};
+  const Circumstances met{.shadow = !platform_.tdp, .met_mmio = met_mmio_, .aliases = &aliases_};
   for (const spec::Violation& violation : found) {
     if (const auto name = known(violation, met); !name.empty()) {
       session_->count_known(name);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <optional>
 
 namespace lockstep::hw::hosted {
 namespace {
@@ -51,6 +52,19 @@ bool is_near(std::string_view text, const KnownFinding& finding) {
          line <= finding.line + finding.drift;
 }
 
+/// The first gfn that a text names: "leaf 0x1[0] maps gfn 0x400, ...".
+std::optional<Gfn> gfn_of(std::string_view text) {
+  constexpr std::string_view word = " gfn 0x";
+  const std::size_t at = text.find(word);
+  if (at == std::string_view::npos) return std::nullopt;
+  text.remove_prefix(at + word.size());
+  Gfn gfn = 0;
+  if (std::from_chars(text.data(), text.data() + text.size(), gfn, 16).ec != std::errc()) {
+    return std::nullopt;
+  }
+  return gfn;
+}
+
 }  // namespace
 
 std::span<const KnownFinding> known_findings() { return all; }
@@ -60,9 +74,11 @@ std::string_view known(const spec::Violation& violation, const Circumstances& me
   constexpr unsigned tables_are_protected = 12;
   // The dirty log takes the right to write, and leaves what lets a fault give it back.
   constexpr unsigned faults_restore_rights = 35;
-  // mmu_set_spte() compares host pages alone: an entry that goes from the gfn of a read-only
-  // slot to another gfn of the same page becomes writable, and keeps the first gfn's record.
+  // mmu_set_spte() compares host pages alone: an entry that goes from the gfn of a read-only or
+  // logged slot to another gfn of the same page becomes writable, and keeps the first gfn's
+  // record.
   constexpr unsigned rights_are_granted = 11;
+  constexpr unsigned writable_is_logged = 31;
   if (!met.shadow) return {};
   const auto tells = [&](std::string_view words) {
     return violation.text.find(words) != std::string::npos;
@@ -72,7 +88,10 @@ std::string_view known(const spec::Violation& violation, const Circumstances& me
        violation.invariant == faults_restore_rights)) {
     return "mmio-entry-escapes-write-protection";
   }
-  if (met.aliases && violation.invariant == rights_are_granted && tells("is read-only")) {
+  const auto gfn = gfn_of(violation.text);
+  const bool shared = met.aliases != nullptr && gfn && met.aliases->shares(*gfn);
+  if (shared && ((violation.invariant == rights_are_granted && tells("is read-only")) ||
+                 (violation.invariant == writable_is_logged && tells("writable; the log of")))) {
     return "alias-keeps-the-first-gfn";
   }
   return {};

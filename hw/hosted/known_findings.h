@@ -7,6 +7,7 @@
 #include <span>
 #include <string_view>
 
+#include "hw/hosted/aliases.h"
 #include "hw/hosted/host.h"
 #include "spec/kvm/invariants.h"
 
@@ -29,7 +30,8 @@ std::span<const KnownFinding> known_findings();
 struct Circumstances {
   bool shadow = false;    ///< shadow paging
   bool met_mmio = false;  ///< in any command so far
-  bool aliases = false;   ///< one host page had two guest addresses (Aliases::met())
+  /// Host pages that had two guest addresses; not owned, null: none had.
+  const Aliases* aliases = nullptr;
 };
 
 /// Name of a violation that every known kernel shows under shadow paging, in these

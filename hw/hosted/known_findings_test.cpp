@@ -45,7 +45,7 @@ TEST(KnownFindings, OneInvariantBreaksAfterMmioUnderShadowPaging) {
   const spec::Violation table{12, "leaf 0x16fe[0] maps the shadowed table at gfn 0x13 writable"};
   const Circumstances mmio{.shadow = true, .met_mmio = true};
   EXPECT_EQ(known(table, mmio), "mmio-entry-escapes-write-protection");
-  EXPECT_EQ(known(table, {.shadow = true, .aliases = true}), "");
+  EXPECT_EQ(known(table, {.shadow = true}), "");
   EXPECT_EQ(known(table, {.met_mmio = true}), "");
   EXPECT_EQ(known({12, "upper table at gfn 0x13 is unsync"}, mmio), "");
   EXPECT_EQ(known({11, table.text}, mmio), "");
@@ -60,10 +60,24 @@ TEST(KnownFindings, AnotherGfnOfOneHostPageKeepsTheFirstRecord) {
   const spec::Violation record{11,
                                "leaf 0x1726[5] maps gfn 0x100000 writable, and slot 2 is "
                                "read-only"};
-  const Circumstances aliases{.shadow = true, .aliases = true};
+  Aliases pages;
+  pages.add(0x1'0000'0000, 0x40'0000, page_size);
+  pages.add(0x40'0000, 0x40'0000, 0x20'0000);
+  const Circumstances aliases{.shadow = true, .aliases = &pages};
   EXPECT_EQ(known(record, aliases), "alias-keeps-the-first-gfn");
+  EXPECT_EQ(known({31,
+                   "leaf 0x16ad[0] maps gfn 0x400, level 1, writable; the log of slot 2 has "
+                   "gfn 0x400 clean"},
+                  aliases),
+            "alias-keeps-the-first-gfn");
+  EXPECT_EQ(known({31,
+                   "leaf 0x16ad[0] maps gfn 0x401, level 1, writable; the log of slot 2 has "
+                   "gfn 0x401 clean"},
+                  aliases),
+            "")
+      << "a page with one address";
   EXPECT_EQ(known(record, {.shadow = true, .met_mmio = true}), "");
-  EXPECT_EQ(known(record, {.aliases = true}), "") << "the TDP MMU keeps no such records";
+  EXPECT_EQ(known(record, {.aliases = &pages}), "") << "the TDP MMU keeps no such records";
   EXPECT_EQ(known({11, "leaf 0x1[0] maps gfn 0x5 writable, in a page whose role is not"}, aliases),
             "");
 }

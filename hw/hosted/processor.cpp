@@ -138,6 +138,7 @@ void Processors::honour_flush(Vcpu& vcpu, void* vm, const hosted_entry& entry) {
 /// What hardware's registers hold, as the vendor module loaded them.
 spec::ProcessorState Processors::state_of(Vcpu& vcpu, const hosted_entry& entry) const {
   spec::ProcessorState state;
+  state.others_run = others_run_;
   state.root = gpa_to_gfn(entry.root);
   state.paging.control = control_of(entry);
   state.paging.maxphyaddr = model_.host_maxphyaddr;

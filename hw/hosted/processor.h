@@ -82,6 +82,8 @@ class Processors {
   /// there is none, or the vCPU did not use that root last. `root`: of the tables that it
   /// will enter its guest with, without a flush.
   std::optional<spec::Stale> overdue(unsigned vcpu, Hfn root);
+  /// Several CPUs run until the next call: see spec::ProcessorState.
+  void others_run(bool run) { others_run_ = run; }
 
   /// Events since construction, for Engine::reached().
   struct Counts {
@@ -145,6 +147,7 @@ class Processors {
 
   ArenaMemory memory_;
   ProcessorModel model_;
+  bool others_run_ = false;
   std::vector<Vcpu> vcpus_;
   void* vm_ = nullptr;
   bool mm0_loaded_ = false;

@@ -140,7 +140,7 @@ HostWalk SoftwareCpu::walk_second(const ProcessorState& state, Gpa gpa, bool wri
 Outcome SoftwareCpu::from_tlb(const ProcessorState& state, const AccessRights& access, Gva gva,
                               const TlbEntry& entry) {
   const bool ages_by_rights = state.nested == NestedFormat::ept && !state.ept_accessed_dirty;
-  if (!ages_by_rights && state.root) {
+  if (!ages_by_rights && !state.others_run && state.root) {
     const Gpa gpa = entry.guest.page | (gva & (entry.guest.size - 1));
     const HostWalk host = walk_second(state, gpa, access.kind == AccessKind::write, false);
     const auto* leaf = std::get_if<HostLeaf>(&host);

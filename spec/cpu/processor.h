@@ -79,6 +79,9 @@ struct ProcessorState {
   /// AMD64 APM "Nested versus Guest Page Faults, Fault Ordering": the walk of guest
   /// tables counts as writing them. Off for processors that only mark flags.
   bool guest_walk_writes = false;
+  /// Another CPU may be between taking a right and the flush that belongs to it: what the TLB
+  /// has is used, and not compared with the tables.
+  bool others_run = false;
 };
 
 class SoftwareCpu {

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/// Who controls no schedule: one CPU runs alone, and others take its interrupts at once.
+#pragma once
+
+#include "spec/vocabulary/schedule_point.h"
+
+namespace lockstep::hw::hosted {
+
+class QuietListener final : public lockstep::schedule::Listener {
+  using Tag = lockstep::schedule::Tag;
+
+ public:
+  void lock(const Tag&, lockstep::schedule::LockKind, lockstep::schedule::Hold) override {}
+  bool try_lock(const Tag&, lockstep::schedule::LockKind, lockstep::schedule::Hold) override {
+    return true;
+  }
+  void unlock(const Tag&, lockstep::schedule::Hold) noexcept override {}
+  void atomic(const Tag&, lockstep::schedule::Access, std::memory_order) override {}
+  void plain(const Tag&, lockstep::schedule::Access) override {}
+  bool allocate(const Tag&, lockstep::schedule::Allocation) override { return true; }
+  void born(const Tag&) override {}
+  void used(const Tag&) override {}
+  void freed(const Tag&) noexcept override {}
+  void enter(const Tag&, lockstep::schedule::Readers) override {}
+  void leave(const Tag&, lockstep::schedule::Readers) noexcept override {}
+  void synchronize(const Tag&) override {}
+  void prepare_wait(const Tag&) override {}
+  void wait(const Tag&) override {}
+  void spin(const Tag&) override {}
+  void wake(const Tag&) override {}
+  void count(const Tag&, std::int64_t) override {}
+  void yield() override {}
+  void warn(const char*) override {}
+  void null_used(const char*) override {}
+  bool over() const override { return false; }
+};
+
+}  // namespace lockstep::hw::hosted
