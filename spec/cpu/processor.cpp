@@ -256,8 +256,13 @@ std::variant<TlbEntry, Fault, NestedFault, Broken> SoftwareCpu::walk_guest(
       const GuestFrame marked = table_frame(state, path[i].at, EntryUse::mark);
       if (const auto* fault = std::get_if<NestedFault>(&marked)) return *fault;
       if (const auto* broken = std::get_if<Broken>(&marked)) return *broken;
-      memory_->store(std::get<Hfn>(marked), static_cast<unsigned>(path[i].at & ~page_mask), bytes,
-                     path[i].value | wanted);
+      const auto offset = static_cast<unsigned>(path[i].at & ~page_mask);
+      // The flag is set by a locked operation: of an entry that another processor has changed
+      // meanwhile nothing is known.
+      if (memory_->load(std::get<Hfn>(marked), offset, bytes) != path[i].value) {
+        return walk_guest(state, access, gva);
+      }
+      memory_->store(std::get<Hfn>(marked), offset, bytes, path[i].value | wanted);
     }
     entry.guest.dirty |= write;
     return entry;

@@ -333,9 +333,14 @@ class Search {
   /// late for them.
   static void others_walk(Node& node, const Judged& judged, const std::vector<std::size_t>& ready,
                           std::size_t which) {
+    const Command& now = judged.commands[which].command;
+    const bool slots_change =
+        std::holds_alternative<SlotAdd>(now) || std::holds_alternative<SlotDelete>(now) ||
+        std::holds_alternative<SlotMove>(now) || std::holds_alternative<SlotFlags>(now);
     for (const std::size_t other : ready) {
       if (judged.commands[other].thread == judged.commands[which].thread) continue;
-      for (const Gpa page : node.state.may_have_walked(judged.commands[other].command)) {
+      const Command& command = judged.commands[other].command;
+      for (const Gpa page : node.state.may_have_walked(command, slots_change)) {
         const std::pair walk(other, page);
         if (std::ranges::find(node.walked, walk) == node.walked.end()) node.walked.push_back(walk);
       }
@@ -358,7 +363,7 @@ class Search {
 
 }  // namespace
 
-std::vector<Gpa> Machine::State::may_have_walked(const Command& command) {
+std::vector<Gpa> Machine::State::may_have_walked(const Command& command, bool slots_change) {
   if (const auto* set = std::get_if<EntrySet>(&command)) {
     const Gpa at = set->table + static_cast<Gpa>(set->index) * entry_size(configuration.paging);
     log_map(at);
@@ -380,7 +385,10 @@ std::vector<Gpa> Machine::State::may_have_walked(const Command& command) {
   }
   for (const Gpa page : pages) log_map(page);
   if (configuration.paging != PagingMode::none && !walks.empty()) {
-    apply_possible_flags(walks, write);
+    // Until 6.12 retry_instruction() walks as for a write, whatever the access was: it takes a
+    // fault for one on a write-protected table where the address that was cached for MMIO is of
+    // older slots (mmio_info_in_cache()).
+    apply_possible_flags(walks, write || (slots_change && !platform.tdp));
   }
   return pages;
 }

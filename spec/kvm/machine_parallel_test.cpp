@@ -27,8 +27,8 @@ struct Shown {
 /// two-dimensional paging; slot 0 covers the tables, slot 1 those pages.
 class ParallelTest : public testing::Test {
  protected:
-  explicit ParallelTest(DirtyLogMode mode = DirtyLogMode::plain)
-      : machine(configuration(mode), tdp()) {
+  explicit ParallelTest(DirtyLogMode mode = DirtyLogMode::plain, const Platform& platform = tdp())
+      : machine(configuration(mode), platform) {
     ok(SlotAdd{0, 0, 0x200000, 0});
     ok(SlotAdd{1, 0x200000, 0x40000, 0x200000, /*log=*/true});
     entry(0x1000, 0, 0x2000 | rwu | ad);
@@ -123,6 +123,28 @@ TEST_F(ParallelTest, TwoBlocksAreJudgedTogether) {
   EXPECT_EQ(kind(read(0, 0), Value{7}), Kind::admitted);
   EXPECT_EQ(kind(read(0, 0x1000), Value{7}), Kind::admitted);
   EXPECT_EQ(kind(read(0, 0), Value{8}), Kind::refused);
+}
+
+class ParallelShadowTest : public ParallelTest {
+ protected:
+  ParallelShadowTest() : ParallelTest(DirtyLogMode::plain, Platform{}) {
+    entry(0x4000, 3, outside | rwu | entry::accessed);
+  }
+  static constexpr Gpa outside = 0x8000'0000;
+  static Value entry_with(std::uint64_t flags) { return {outside | rwu | flags}; }
+};
+
+TEST_F(ParallelShadowTest, AReadOfMmioBesideASlotChangeMaySetTheDirtyFlag) {
+  EXPECT_EQ(block({{0, read(0, 0x3000), Mmio{false, outside, 8, 0}},
+                   {1, SlotFlags{1, /*log=*/false, false}}}),
+            Kind::admitted);
+  EXPECT_EQ(kind(Peek{0x4018}, entry_with(ad)), Kind::admitted);
+}
+
+TEST_F(ParallelShadowTest, AReadOfMmioAloneSetsNoDirtyFlag) {
+  EXPECT_EQ(block({{0, read(0, 0x3000), Mmio{false, outside, 8, 0}}, {1, Invlpg{1, 0}}}),
+            Kind::admitted);
+  EXPECT_EQ(kind(Peek{0x4018}, entry_with(ad)), Kind::refused);
 }
 
 TEST_F(ParallelTest, StoresWaitInBuffers) {

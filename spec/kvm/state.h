@@ -178,8 +178,9 @@ struct Machine::State {
   void log_write(Gpa gpa, bool certain);
   void log_map(Gpa gpa);
   /// The command, which another thread has begun and not ended, may have walked, set
-  /// flags and mapped what it is about: these pages, which it logs before it ends.
-  std::vector<Gpa> may_have_walked(const Command& command);
+  /// flags and mapped what it is about: these pages, which it logs before it ends. Beside a
+  /// change of slots an access may have been taken for a write.
+  std::vector<Gpa> may_have_walked(const Command& command, bool slots_change);
   /// Flags that the way has set in the bytes [hva, hva + size) before the access
   /// that it translates: a table may map itself.
   std::uint64_t flags_set_at(const Way& way, Hva hva, unsigned size) const;
