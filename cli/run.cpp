@@ -55,6 +55,7 @@ constexpr auto footer =
     "  lockstep run --property page-walk-matrix --engines spec,impl,kvm\n"
     "  lockstep run --property failed-allocations --engines spec,hosted:6.12\n"
     "  lockstep run --property parallel --engines spec,kvm\n"
+    "  lockstep run --property parallel --engines spec,hosted:6.1\n"
     "  lockstep run --engines spec,qemu:6.1 --budget 10m --jobs 1\n"
     "  lockstep run --property schedules --budget 20s\n"
     "  lockstep run --property tables-on-hardware --budget 20s\n"

@@ -15,7 +15,6 @@ class ParallelHosted final : public Engine {
  public:
   explicit ParallelHosted(std::unique_ptr<hw::hosted::HostedEngine> engine)
       : engine_(std::move(engine)), platform_(engine_->platform()) {
-    platform_.features.set(static_cast<std::size_t>(Feature::parallel_blocks));
     // A walk of every entry of a root asks at each whether somebody wants mmu_lock.
     constexpr unsigned steps_of_a_block = 200'000;
     runner_.limit(steps_of_a_block);

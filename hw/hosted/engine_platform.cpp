@@ -100,6 +100,7 @@ Result<void> HostedEngine::probe() {
         Feature::nx_recovery, Feature::translate}) {
     add(feature, true, {});
   }
+  add(Feature::parallel_blocks, scheduled_, "the flavour asan+schedule runs them");
   add(Feature::smm, false, "this engine has no guest for SMM");
   // Without TDP kvm_set_cpu_caps() clears it: nothing of it is asked of shadow paging.
   add(Feature::pke, session_->cpuid().has(7, CpuidRegister::ecx, 3),
