@@ -65,6 +65,18 @@ TEST(Deviations, MmioEntryOfAnUnsyncTableOutlivesTheSlotsCreation) {
   EXPECT_EQ(still_mmio(tdp(), /*stored=*/true, /*flushed=*/true), refused);
 }
 
+TEST(Deviations, AnAccessThatLinksAnUnsyncTableRefreshesItsMmioEntries) {
+  for (const bool above : {true, false}) {
+    Modelled m(shadow());
+    m.run(EntrySet{std::nullopt, TableLevel::pt, 0x4000, 0, 0x800000 | rwu});
+    EXPECT_EQ(m.run(read, Mmio{false, 0x800000, 8, 0}), admitted);
+    m.run(EntrySet{0, TableLevel::pt, 0x4000, 1, 0});
+    if (above) m.run(EntrySet{0, TableLevel::pd, 0x3000, 1, 0});
+    m.run(SlotAdd{1, 0x800000, 0x1000, 0x8000});
+    EXPECT_EQ(m.run(read, Mmio{false, 0x800000, 8, 0}), above ? admitted : refused);
+  }
+}
+
 // KVM_TRANSLATE needs no root: the vCPU's first entry loads one, and synchronizes.
 TEST(Deviations, AVcpuThatOnlyTranslatedHasNoRoot) {
   for (const bool entered : {false, true}) {

@@ -81,7 +81,7 @@ Judgement Machine::State::judge(const UserSlots::Region& request, const Observat
     mmio_leaves.clear();
     for (Vcpu& vcpu : vcpus) vcpu.lost_root = true;
   }
-  for (auto& [leaf, mmio] : mmio_leaves) mmio.synchronized = false;
+  for (auto& [leaf, mmio] : mmio_leaves) mmio.refreshed = mmio.synchronized = false;
   // Any change of slots begins a new memslot generation.
   for (Vcpu& vcpu : vcpus) vcpu.mmio.clear();
   return only(Done{}, shown);
@@ -300,7 +300,10 @@ void Machine::State::remember_table(Gpa table, TableLevel level) {
 }
 
 void Machine::State::tables_synchronized() {
-  for (auto& [leaf, mmio] : mmio_leaves) mmio.synchronized = true;
+  for (auto& [leaf, mmio] : mmio_leaves) {
+    mmio.synchronized = true;
+    mmio.refreshed = mmio.unsync;
+  }
 }
 
 void Machine::State::note_store(Gpa gpa, Hva hva) {

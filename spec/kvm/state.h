@@ -251,6 +251,7 @@ struct Machine::State {
   /// An MMIO entry in a shadow page table, as far as it may exist.
   struct MmioLeaf {
     bool unsync = false;        ///< the guest stored to its table since
+    bool refreshed = false;     ///< ... and KVM synchronized it since slots changed last
     bool synchronized = false;  ///< KVM synchronized tables since slots changed last
   };
   std::unordered_set<Gfn> stored_tables;  ///< to which the guest stored; of no use under TDP
