@@ -7,6 +7,7 @@
 #include "hw/hosted/engine.h"
 #include "hw/hosted/open.h"
 #include "props/parallel_block.h"
+#include "props/schedule/random.h"
 
 namespace lockstep::props {
 namespace {
@@ -38,7 +39,9 @@ class ParallelHosted final : public Engine {
   Result<std::vector<ParallelAnswer>> execute_parallel(
       std::span<const ParallelCommand> commands) override {
     if (auto begun = engine_->begin_block(runner_); !begun) return tl::unexpected(begun.error());
-    auto block = run_block(runner_, commands, [this](const Command& command) {
+    // Grace periods end in the block, too, wherever the schedule has it.
+    schedule::Random graces(commands.empty() ? 0 : commands.front().schedule);
+    auto block = run_block(runner_, commands, [&](const Command& command) {
       // CPU 0 sets up and takes down.
       engine_->be_cpu(runner_.self() + 1);
       auto seen = engine_->execute(command);
@@ -46,6 +49,13 @@ class ParallelHosted final : public Engine {
       // The kernel is left where it stands, by every CPU.
       if (const auto* wrong = std::get_if<Unexpected>(&*seen)) {
         runner_.report(schedule::FailureKind::warning, wrong->what);
+      }
+      constexpr unsigned commands_a_grace = 3;
+      if (graces.below(commands_a_grace) == 0) {
+        engine_->grace();
+        if (const auto text = engine_->findings(); !text.empty() && !runner_.over()) {
+          runner_.report(schedule::FailureKind::warning, text);
+        }
       }
       return seen;
     });
@@ -59,6 +69,7 @@ class ParallelHosted final : public Engine {
       engine_->abandon_block(*block->failure);
     } else {
       engine_->end_block();
+      engine_->grace();
     }
     return std::move(block->answers);
   }

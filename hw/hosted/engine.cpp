@@ -47,7 +47,10 @@ std::uint64_t eviction_seed(const Configuration& configuration) {
 HostedEngine::HostedEngine(std::filesystem::path image, std::string name, Coverage* coverage)
     : image_file_(std::move(image)), name_(std::move(name)), coverage_(coverage) {}
 
-HostedEngine::~HostedEngine() = default;
+HostedEngine::~HostedEngine() {
+  machine_.reset();
+  leave_cpus();
+}
 
 /// An arena that has room for a program's memory.
 Result<void> HostedEngine::grow(std::uint64_t memory) {

@@ -55,7 +55,8 @@ Result<void> HostedEngine::probe() {
   const hosted_image& image = session_->image().boundary();
   if (!scheduled_ && image.scheduling != nullptr) {
     return tl::unexpected(EngineError{fmt::format(
-        "an image of the flavour {} runs under `--property schedules` alone", image.flavour)});
+        "an image of the flavour {} runs under `--property schedules` and `parallel` alone",
+        image.flavour)});
   }
   if (scheduled_ && image.scheduling == nullptr) {
     return tl::unexpected(EngineError{

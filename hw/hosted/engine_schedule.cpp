@@ -39,7 +39,6 @@ Result<void> HostedEngine::start_vcpus() {
 }
 
 Result<void> HostedEngine::begin_block(lockstep::schedule::Listener& listener) {
-  if (auto started = start_vcpus(); !started) return started;
   if (cpus_) {
     cpus_->tell_to(listener);
   } else {
@@ -56,6 +55,7 @@ void HostedEngine::end_block() {
   session_->processors().others_run(false);
   cpus_->enter(0);
   // vCPUs that were loaded elsewhere still have something there.
+  quiet_.begin();
   cpus_->tell_to(quiet_);
 }
 

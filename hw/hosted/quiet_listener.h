@@ -25,14 +25,19 @@ class QuietListener final : public lockstep::schedule::Listener {
   void leave(const Tag&, lockstep::schedule::Readers) noexcept override {}
   void synchronize(const Tag&) override {}
   void prepare_wait(const Tag&) override {}
-  void wait(const Tag&) override {}
-  void spin(const Tag&) override {}
+  /// Nobody is there to wake the caller: the kernel is left.
+  void wait(const Tag&) override { stuck_ = true; }
+  void spin(const Tag&) override { stuck_ = true; }
   void wake(const Tag&) override {}
   void count(const Tag&, std::int64_t) override {}
   void yield() override {}
   void warn(const char*) override {}
   void null_used(const char*) override {}
-  bool over() const override { return false; }
+  bool over() const override { return stuck_; }
+  void begin() { stuck_ = false; }
+
+ private:
+  bool stuck_ = false;
 };
 
 }  // namespace lockstep::hw::hosted

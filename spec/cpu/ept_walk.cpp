@@ -44,6 +44,9 @@ HostWalk walk_ept(PhysicalMemory& memory, Hfn root, unsigned levels, std::uint64
                     .log_full = false,
                     .rights = {.writable = false, .user = false, .executable = false}};
   }
+  // Fetched before anything is read: who provides memory may let another processor run there.
+  std::uint64_t* const logged = log == nullptr ? nullptr : memory.table(log->page);
+  if (log != nullptr && logged == nullptr) return HostBroken{log->page};
   Combined rights;
   Hfn frame = root;
   for (unsigned level = levels; level != 0; --level) {
@@ -68,9 +71,7 @@ HostWalk walk_ept(PhysicalMemory& memory, Hfn root, unsigned levels, std::uint64
       return HostMiss{.reserved = false, .log_full = true, .rights = rights};
     }
     if (log != nullptr && (flags & ~value & ept_dirty) != 0) {
-      std::uint64_t* const entries = memory.table(log->page);
-      if (entries == nullptr) return HostBroken{log->page};
-      entries[log->index--] = address & page_mask;
+      logged[log->index--] = address & page_mask;
     }
     value |= flags;
     if (!leaf) {

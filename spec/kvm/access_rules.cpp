@@ -85,12 +85,12 @@ void AccessRules::mmio_refreshed(const Candidate& base, Gpa gpa) {
   const auto leaf = state_.mmio_leaves.find(way.reads[way.levels - 1u].address);
   if (leaf == state_.mmio_leaves.end()) return;
   const auto& mmio = leaf->second;
-  // Where the guest has stored to a table above, the access itself may link the unsync one, or
-  // load a root whose page was zapped: kvm_mmu_find_shadow_page() and kvm_mmu_sync_roots()
-  // synchronize.
-  const bool relinked = std::any_of(
-      way.reads.begin(), way.reads.begin() + way.levels - 1,
-      [&](const auto& read) { return state_.stored_tables.contains(gpa_to_gfn(read.address)); });
+  // Where the guest has stored to an entry above, the access itself may link the unsync table
+  // anew, or load a root whose page was zapped: kvm_mmu_find_shadow_page() and
+  // kvm_mmu_sync_roots() synchronize.
+  const bool relinked =
+      std::any_of(way.reads.begin(), way.reads.begin() + way.levels - 1,
+                  [&](const auto& read) { return state_.stored_entries.contains(read.address); });
   // A table becomes unsync when KVM maps it writable, before any store.
   const bool refreshed =
       mmio.refreshed || (mmio.unsync && relinked) ||

@@ -71,7 +71,7 @@ TEST(Deviations, AnAccessThatLinksAnUnsyncTableRefreshesItsMmioEntries) {
     m.run(EntrySet{std::nullopt, TableLevel::pt, 0x4000, 0, 0x800000 | rwu});
     EXPECT_EQ(m.run(read, Mmio{false, 0x800000, 8, 0}), admitted);
     m.run(EntrySet{0, TableLevel::pt, 0x4000, 1, 0});
-    if (above) m.run(EntrySet{0, TableLevel::pd, 0x3000, 1, 0});
+    m.run(EntrySet{0, TableLevel::pd, 0x3000, above ? 0u : 1u, above ? 0x4000 | rwu : 0});
     m.run(SlotAdd{1, 0x800000, 0x1000, 0x8000});
     EXPECT_EQ(m.run(read, Mmio{false, 0x800000, 8, 0}), above ? admitted : refused);
   }

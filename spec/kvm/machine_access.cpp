@@ -139,10 +139,8 @@ Judgement Machine::State::judge(const Access& access, const Observation& shown,
         std::find(vcpu.mmio.begin(), vcpu.mmio.end(), entry) == vcpu.mmio.end()) {
       vcpu.mmio.push_back(entry);
     }
-    if (candidate->completed && !platform.tdp && candidate->way.levels != 0 &&
-        !slots.backing(gpa)) {
-      const Gpa leaf = candidate->way.reads[candidate->way.levels - 1u].address;
-      mmio_leaves.try_emplace(leaf, MmioLeaf{.unsync = stored_tables.contains(gpa_to_gfn(leaf))});
+    if (candidate->completed && !platform.tdp && !slots.backing(gpa)) {
+      note_mmio_leaf(candidate->way);
     }
   }
   if (!std::holds_alternative<Done>(shown) && !std::holds_alternative<Value>(shown)) {

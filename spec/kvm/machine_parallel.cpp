@@ -334,17 +334,22 @@ class Search {
   static void others_walk(Node& node, const Judged& judged, const std::vector<std::size_t>& ready,
                           std::size_t which) {
     const Command& now = judged.commands[which].command;
-    const bool slots_change =
-        std::holds_alternative<SlotAdd>(now) || std::holds_alternative<SlotDelete>(now) ||
-        std::holds_alternative<SlotMove>(now) || std::holds_alternative<SlotFlags>(now);
     for (const std::size_t other : ready) {
       if (judged.commands[other].thread == judged.commands[which].thread) continue;
       const Command& command = judged.commands[other].command;
-      for (const Gpa page : node.state.may_have_walked(command, slots_change)) {
+      for (const Gpa page : node.state.may_have_walked(command)) {
         const std::pair walk(other, page);
         if (std::ranges::find(node.walked, walk) == node.walked.end()) node.walked.push_back(walk);
       }
+      if (changes_slots(now)) node.state.may_have_met_mmio(command, now);
+      // A move changes slots twice: the access may come between.
+      if (changes_slots(command)) node.state.may_have_met_mmio(now, command);
     }
+  }
+  static bool changes_slots(const Command& command) {
+    return std::holds_alternative<SlotAdd>(command) ||
+           std::holds_alternative<SlotDelete>(command) ||
+           std::holds_alternative<SlotMove>(command) || std::holds_alternative<SlotFlags>(command);
   }
 
   /// Whatever it shows at last, a fault that it took before has logged its page by now:
@@ -363,7 +368,32 @@ class Search {
 
 }  // namespace
 
-std::vector<Gpa> Machine::State::may_have_walked(const Command& command, bool slots_change) {
+// A fault that finds no slot leaves an entry for MMIO behind, whatever the access finds when it
+// is tried again. Until 6.12 retry_instruction() walks as for a write, whatever the access was:
+// it takes the fault for one on a write-protected table where the address that was cached for
+// MMIO is of older slots (mmio_info_in_cache()). The walk sets the dirty flag where a write would
+// be allowed.
+void Machine::State::may_have_met_mmio(const Command& command, const Command& change) {
+  const auto* access = std::get_if<Access>(&command);
+  if (access == nullptr || platform.tdp || configuration.paging == PagingMode::none) return;
+  const Slot* gone = nullptr;
+  if (const auto* removed = std::get_if<SlotDelete>(&change)) gone = slots.find(removed->id);
+  if (const auto* moved = std::get_if<SlotMove>(&change)) gone = slots.find(moved->id);
+  const auto all = candidates(*access);
+  if (!all) return;
+  std::vector<const Candidate*> walks;
+  for (const Candidate& candidate : *all) {
+    if (!candidate.completed) continue;
+    const Translated& to = candidate.way.translation;
+    const auto backing = slots.backing(to.page | (access->gva & (to.size - 1)));
+    if (backing && backing->slot != gone) continue;
+    note_mmio_leaf(candidate.way);
+    if (to.rights.writable) walks.push_back(&candidate);
+  }
+  if (!walks.empty()) apply_possible_flags(walks, /*write=*/true);
+}
+
+std::vector<Gpa> Machine::State::may_have_walked(const Command& command) {
   if (const auto* set = std::get_if<EntrySet>(&command)) {
     const Gpa at = set->table + static_cast<Gpa>(set->index) * entry_size(configuration.paging);
     log_map(at);
@@ -385,10 +415,7 @@ std::vector<Gpa> Machine::State::may_have_walked(const Command& command, bool sl
   }
   for (const Gpa page : pages) log_map(page);
   if (configuration.paging != PagingMode::none && !walks.empty()) {
-    // Until 6.12 retry_instruction() walks as for a write, whatever the access was: it takes a
-    // fault for one on a write-protected table where the address that was cached for MMIO is of
-    // older slots (mmio_info_in_cache()).
-    apply_possible_flags(walks, write || (slots_change && !platform.tdp));
+    apply_possible_flags(walks, write);
   }
   return pages;
 }

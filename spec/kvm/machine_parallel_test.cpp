@@ -141,6 +141,22 @@ TEST_F(ParallelShadowTest, AReadOfMmioBesideASlotChangeMaySetTheDirtyFlag) {
   EXPECT_EQ(kind(Peek{0x4018}, entry_with(ad)), Kind::admitted);
 }
 
+TEST_F(ParallelShadowTest, AReadOfMemoryBesideASlotChangeSetsNoDirtyFlag) {
+  const Value clean{0x200000 | rwu | entry::accessed}, dirty{0x200000 | rwu | ad};
+  EXPECT_EQ(block({{0, read(0, 0), fresh(0x200)}, {1, SlotFlags{1, /*log=*/false, false}}}),
+            Kind::admitted);
+  EXPECT_EQ(kind(Peek{0x4000}, dirty), Kind::refused);
+  EXPECT_EQ(kind(Peek{0x4000}, clean), Kind::admitted);
+}
+
+TEST_F(ParallelShadowTest, AMoveChangesSlotsTwice) {
+  EXPECT_EQ(block({{0, read(0, 0x3000), Mmio{false, outside, 8, 0}, 0, 10},
+                   {1, SlotMove{1, outside}, Done{}, 5, 20},
+                   {0, read(0, 0x3000), fresh(0x200), 15, 30}}),
+            Kind::admitted);
+  EXPECT_EQ(kind(Peek{0x4018}, entry_with(ad)), Kind::admitted);
+}
+
 TEST_F(ParallelShadowTest, AReadOfMmioAloneSetsNoDirtyFlag) {
   EXPECT_EQ(block({{0, read(0, 0x3000), Mmio{false, outside, 8, 0}}, {1, Invlpg{1, 0}}}),
             Kind::admitted);

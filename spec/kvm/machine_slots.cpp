@@ -306,6 +306,12 @@ void Machine::State::tables_synchronized() {
   }
 }
 
+void Machine::State::note_mmio_leaf(const Way& way) {
+  if (way.levels == 0) return;
+  const Gpa leaf = way.reads[way.levels - 1u].address;
+  mmio_leaves.try_emplace(leaf, MmioLeaf{.unsync = stored_tables.contains(gpa_to_gfn(leaf))});
+}
+
 void Machine::State::note_store(Gpa gpa, Hva hva) {
   // KVM write-protects a shadowed table by gfn: a store through another gfn of
   // the same host page is as invisible to it as one through the hva.
@@ -318,6 +324,9 @@ void Machine::State::note_store(Gpa gpa, Hva hva) {
     use(loose(Looseness::mmio_unprotects));
   }
   const auto table = table_pages.find(hva >> page_shift);
+  if (table != table_pages.end() && !platform.tdp) {
+    stored_entries.insert(gpa & ~Gpa{entry_size(configuration.paging) - 1});
+  }
   if (table != table_pages.end() && !platform.tdp &&
       !table->second.gfns.contains(gpa_to_gfn(gpa))) {
     poked.insert(hva >> page_shift);

@@ -178,9 +178,12 @@ struct Machine::State {
   void log_write(Gpa gpa, bool certain);
   void log_map(Gpa gpa);
   /// The command, which another thread has begun and not ended, may have walked, set
-  /// flags and mapped what it is about: these pages, which it logs before it ends. Beside a
-  /// change of slots an access may have been taken for a write.
-  std::vector<Gpa> may_have_walked(const Command& command, bool slots_change);
+  /// flags and mapped what it is about: these pages, which it logs before it ends.
+  std::vector<Gpa> may_have_walked(const Command& command);
+  /// The command may have met MMIO where slots change beside it, and ended otherwise.
+  void may_have_met_mmio(const Command& command, const Command& change);
+  /// KVM has an entry for MMIO where the way ends.
+  void note_mmio_leaf(const Way& way);
   /// Flags that the way has set in the bytes [hva, hva + size) before the access
   /// that it translates: a table may map itself.
   std::uint64_t flags_set_at(const Way& way, Hva hva, unsigned size) const;
@@ -254,10 +257,11 @@ struct Machine::State {
     bool refreshed = false;     ///< ... and KVM synchronized it since slots changed last
     bool synchronized = false;  ///< KVM synchronized tables since slots changed last
   };
-  std::unordered_set<Gfn> stored_tables;  ///< to which the guest stored; of no use under TDP
-  std::map<Gpa, MmioLeaf> mmio_leaves;    ///< by the guest's leaf entry
-  std::set<Hfn> poked;                    ///< of those, rewritten by user space while live
-  std::set<Hfn> unprotected;              ///< of those, mapped writable: mmio_unprotects
+  std::unordered_set<Gfn> stored_tables;   ///< to which the guest stored; of no use under TDP
+  std::unordered_set<Gpa> stored_entries;  ///< of live tables, likewise
+  std::map<Gpa, MmioLeaf> mmio_leaves;     ///< by the guest's leaf entry
+  std::set<Hfn> poked;                     ///< of those, rewritten by user space while live
+  std::set<Hfn> unprotected;               ///< of those, mapped writable: mmio_unprotects
   std::array<std::uint64_t, looseness_count> used{};
   /// The slot whose logging begins beside what happens now: its pages are
   /// write-protected one after the other.
