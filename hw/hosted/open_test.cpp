@@ -42,7 +42,8 @@ TEST(HostedEngine, RefusesImagesThatWantASchedule) {
   hosted::build_toy(folder / "toy", 0x2000'0000);
   const auto engine = open_hosted_engine(folder / "toy", "hosted-toy:6.1");
   ASSERT_FALSE(engine);
-  EXPECT_NE(engine.error().message.find("`--property schedules` alone"), std::string::npos)
+  EXPECT_NE(engine.error().message.find("`--property schedules` and `parallel` alone"),
+            std::string::npos)
       << engine.error().message;
 }
 
