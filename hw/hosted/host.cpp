@@ -6,7 +6,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cstring>
+#include <fstream>
 
 #include "hw/hosted/call_chain.h"
 #include "hw/hosted/traps.h"
@@ -175,7 +177,8 @@ std::vector<Finding> Host::take_findings() {
                      .text = std::move(text),
                      .symbol = note.ip == 0 ? std::string() : image_->symbol_of(note.ip),
                      .chain = call_chain(*image_, std::span(note.callers).first(note.depth)),
-                     .line = line_of(note)});
+                     .line = line_of(note),
+                     .source = source_of(note)});
   }
   noted_ = 0;
   return found;
@@ -197,6 +200,26 @@ std::string Host::line_of(const Note& note) {
     if (auto line = kernels(caller - 1); !line.empty()) return line;
   }
   return {};
+}
+
+std::string Host::source_of(const Note& note) {
+  // "WARNING at arch/x86/kvm/mmu/mmu.c:7946"
+  constexpr std::string_view head = "WARNING at ";
+  std::string_view text = note.text;
+  if (!text.starts_with(head)) return {};
+  text.remove_prefix(head.size());
+  const std::size_t colon = text.find(':');
+  if (colon == std::string_view::npos) return {};
+  unsigned number = 0;
+  std::from_chars(text.data() + colon + 1, text.data() + text.size(), number);
+  const auto place = lines_.at(note.ip);
+  if (!place || !place->file.ends_with(text.substr(0, colon))) return {};
+  std::ifstream file(place->file);
+  std::string line;
+  for (unsigned at = 0; at < number; ++at) {
+    if (!std::getline(file, line)) return {};
+  }
+  return line;
 }
 
 std::string Host::take_log() {

@@ -33,6 +33,8 @@ struct Finding {
   /// "arch/x86/kvm/mmu/mmu.c:6034", the innermost line that is not the shim's; empty where
   /// the text has one, or the image none.
   std::string line;
+  /// Of a warning: the line of source that gave it; empty where its file cannot be read.
+  std::string source;
   /// "WARN: text, at symbol (line), called by a, b".
   std::string message() const;
 };
@@ -148,6 +150,7 @@ class Host {
   void note(unsigned kind, std::uint64_t ip, Stands stands, std::uint64_t stack, const char* text);
 
   std::string line_of(const Note& note);
+  std::string source_of(const Note& note);
 
   Image* image_;
   Arena* arena_;

@@ -25,13 +25,13 @@ constexpr std::array<std::string_view, 2> nx_recovery_functions = {
     "kvm_recover_nx_huge_pages", "kvm_nx_huge_page_recovery_worker"};
 
 constexpr std::array<KnownFinding, 4> all = {{
-    {"6.12", "arch/x86/kvm/mmu/mmu.c", 6078, 30, write_protect_functions,
-     "mmio-cached-then-write-protected", write_protect_reason},
-    {"7.2", "arch/x86/kvm/mmu/mmu.c", 6537, 30, write_protect_functions,
-     "mmio-cached-then-write-protected", write_protect_reason},
-    {"6.12", "arch/x86/kvm/mmu/mmu.c", 7578, 4, nx_recovery_functions,
+    {"6.12", "arch/x86/kvm/mmu/mmu.c", 6078, 30, "WARN_ON_ONCE(mmio_info_in_cache(",
+     write_protect_functions, "mmio-cached-then-write-protected", write_protect_reason},
+    {"7.2", "arch/x86/kvm/mmu/mmu.c", 6537, 30, "WARN_ON_ONCE(mmio_info_in_cache(",
+     write_protect_functions, "mmio-cached-then-write-protected", write_protect_reason},
+    {"6.12", "arch/x86/kvm/mmu/mmu.c", 7578, 4, "WARN_ON_ONCE(!slot)", nx_recovery_functions,
      "nx-recovery-of-a-deleted-slot", nx_recovery_reason},
-    {"7.2", "arch/x86/kvm/mmu/mmu.c", 7946, 4, nx_recovery_functions,
+    {"7.2", "arch/x86/kvm/mmu/mmu.c", 7946, 4, "WARN_ON_ONCE(!slot)", nx_recovery_functions,
      "nx-recovery-of-a-deleted-slot", nx_recovery_reason},
 }};
 
@@ -41,11 +41,13 @@ bool is_release(std::string_view release, std::string_view known) {
   return rest.empty() || rest.front() < '0' || rest.front() > '9';
 }
 
-bool is_near(std::string_view text, const KnownFinding& finding) {
+bool is_there(const Finding& found, const KnownFinding& finding) {
+  std::string_view text = found.text;
   const std::size_t at = text.find(finding.file);
   if (at == std::string_view::npos) return false;
   text.remove_prefix(at + finding.file.size());
   if (!text.starts_with(':')) return false;
+  if (!found.source.empty()) return found.source.find(finding.source) != std::string::npos;
   unsigned line = 0;
   const auto read = std::from_chars(text.data() + 1, text.data() + text.size(), line);
   return read.ec == std::errc() && line + finding.drift >= finding.line &&
@@ -101,7 +103,7 @@ const KnownFinding* known(const Finding& finding, std::string_view release) {
   if (finding.kind != HOSTED_WARNING) return nullptr;
   for (const KnownFinding& one : all) {
     const auto function = finding.symbol.substr(0, finding.symbol.find('+'));
-    if (is_release(release, one.release) && is_near(finding.text, one) &&
+    if (is_release(release, one.release) && is_there(finding, one) &&
         std::ranges::find(one.functions, function) != one.functions.end()) {
       return &one;
     }

@@ -18,6 +18,8 @@ struct KnownFinding {
   std::string_view file;
   unsigned line = 0;
   unsigned drift = 0;  ///< lines by which patches may move it, short of the next warning
+  /// What its line of source says: a patch under review may move it far.
+  std::string_view source;
   /// Where the compiler may leave its code: the function, and one that it is inlined into.
   std::array<std::string_view, 2> functions;
   std::string_view name;

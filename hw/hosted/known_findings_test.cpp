@@ -11,7 +11,8 @@ Finding warning(std::string text) {
           .text = std::move(text),
           .symbol = "kvm_mmu_page_fault+0x469",
           .chain = {},
-          .line = {}};
+          .line = {},
+          .source = {}};
 }
 
 TEST(KnownFindings, NameTheirKernelAndLine) {
@@ -80,6 +81,18 @@ TEST(KnownFindings, AnotherGfnOfOneHostPageKeepsTheFirstRecord) {
   EXPECT_EQ(known(record, {.aliases = &pages}), "") << "the TDP MMU keeps no such records";
   EXPECT_EQ(known({11, "leaf 0x1[0] maps gfn 0x5 writable, in a page whose role is not"}, aliases),
             "");
+}
+
+TEST(KnownFindings, APatchMayMoveAWarning) {
+  Finding moved = warning("WARNING at arch/x86/kvm/mmu/mmu.c:7956");
+  moved.symbol = "kvm_nx_huge_page_recovery_worker+0x43f";
+  EXPECT_EQ(known(moved, "7.2"), nullptr) << "by the line alone it is another one";
+  moved.source = "\tif (WARN_ON_ONCE(!slot))";
+  ASSERT_NE(known(moved, "7.2"), nullptr);
+  EXPECT_EQ(known(moved, "7.2")->name, "nx-recovery-of-a-deleted-slot");
+  moved.text = "WARNING at arch/x86/kvm/mmu/mmu.c:7946";
+  moved.source = "\tif (WARN_ON_ONCE(!sp->nx_huge_page_disallowed))";
+  EXPECT_EQ(known(moved, "7.2"), nullptr) << "another warning at the line of this one";
 }
 
 TEST(KnownFindings, AnotherFunctionsWarningIsNew) {
