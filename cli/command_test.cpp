@@ -91,6 +91,11 @@ TEST_F(Command, ProveSaysWhatIsNoTheorem) {
   EXPECT_NE(err_.find("did you mean 'permission-check'?"), std::string::npos) << err_;
 }
 
+TEST_F(Command, ProveRefusesADepthThatBoundsNothing) {
+  EXPECT_EQ(run({"prove", "error-code-reserved", "--depth", "2"}), 2);
+  EXPECT_NE(err_.find("--depth: belongs to --refinement"), std::string::npos) << err_;
+}
+
 TEST_F(Command, ProveHasNoVerdictWithoutTime) {
   EXPECT_EQ(run({"prove", "error-code-reserved", "--time-limit", "1ms", "--json", "-"}), 3);
   const auto json = object();
@@ -198,6 +203,12 @@ TEST_F(Command, JsonIntoAPipeLeavesThePipe) {
   EXPECT_EQ(run({"replay", "no-such-file", "--json", target.string()}), 2);
   EXPECT_TRUE(fs::is_fifo(target));
   close(reader);
+}
+
+TEST_F(Command, ListOfTheoremsHasThoseOfRefinementAndTheirWidths) {
+  EXPECT_EQ(run({"list", "theorems"}), 0);
+  EXPECT_NE(out_.find("refines-slot-zap-all-tdp"), std::string::npos);
+  EXPECT_NE(out_.find("\n    kernels: 6.1, 6.12, 7.2"), std::string::npos);
 }
 
 TEST_F(Command, ListNamesItsTopics) {

@@ -125,11 +125,16 @@ std::vector<Item> programs() {
   return items;
 }
 
+/// All that `prove` knows by name, those of refinement last.
 std::vector<Item> theorems() {
   std::vector<Item> items;
-  if (const auto all = jobs::choose_theorems({})) {
+  for (const auto& names : {std::vector<std::string>{}, {"refinement"}}) {
+    const auto all = jobs::choose_theorems(names);
+    if (!all) continue;
     for (const auto& theorem : *all) {
-      items.push_back({theorem.name, theorem.subject + ": " + theorem.statement});
+      items.push_back(
+          {theorem.name, fmt::format("{}: {}\n    source: {}\n    kernels: {}", theorem.subject,
+                                     theorem.statement, theorem.source, theorem.kernels)});
     }
   }
   return items;

@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <memory>
+#include <optional>
 
 #include "cli/budget.h"
 #include "cli/engines.h"
@@ -31,9 +32,11 @@ struct Options {
   bool no_second_opinion = false;
   bool twins = false;
   bool refinement = false;
-  unsigned depth = 3;
+  std::optional<unsigned> depth;
   JsonOutput json;
 };
+
+constexpr unsigned default_depth = 3;
 
 constexpr auto footer =
     "NAME is a theorem or a subject of theorems; see `lockstep list theorems`. A\n"
@@ -47,8 +50,10 @@ constexpr auto footer =
     "Results: proved; refuted; bounded(k), nothing said beyond k steps; timeout;\n"
     "unknown; vacuous, no input meets the precondition.\n"
     "\n"
-    "Exit: 0 if all are proved and all twins refuted, 1 FAIL, 2 wrong usage, 3 no\n"
-    "verdict: no Z3 in this build, time or memory ran out.\n"
+    "Exit: 0 if all are proved, all twins refuted and all counterexamples replayed\n"
+    "(cvc5 may leave answers open for want of time or memory; the page says which),\n"
+    "1 FAIL, 2 wrong usage, 3 no verdict: no Z3 in this build, time or memory ran\n"
+    "out, a replay did not end, cvc5 died or contradicts Z3.\n"
     "\n"
     "--refinement states a theorem a command and paging mode: from every state of\n"
     "a machine of two vCPUs, two slots and four pages that meets the invariants,\n"
@@ -60,6 +65,7 @@ constexpr auto footer =
     "\n"
     "Examples:\n"
     "  lockstep prove\n"
+    "  lockstep prove refinement        the theorems without the programs\n"
     "  lockstep prove --refinement --depth 4\n"
     "  lockstep prove permissions --twins\n"
     "  lockstep prove --only mmio-spte-round-trip --dump queries\n"
@@ -136,7 +142,7 @@ int run_refinement(const Options& options) {
   if (!proved) return input_error(json.target(), proved.error());
   ProgressLine line;
   jobs::RefinementOptions job;
-  job.depth = options.depth;
+  job.depth = options.depth.value_or(default_depth);
   job.failures = options.failures;
   job.stop = &stop_on_interrupt();
   job.progress = [&line](std::string_view text) { line.show(std::string(text)); };
@@ -153,6 +159,7 @@ int run_refinement(const Options& options) {
     verdict = proved->verdict;
     reason = proved->reason;
   }
+  if (verdict == props::Verdict::pass) reason = "bounded(1): a step from any state; " + reason;
   fmt::print(json.page(), "{}: {}\n", props::headline(verdict), reason);
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - started;
   auto object = base_object(verdict, seconds.count(), reason);
@@ -174,6 +181,9 @@ int run(const Options& options) {
   if (options.refinement) return run_refinement(options);
   const auto& json = options.json;
   if (const auto reason = json.unwritable()) return input_error({}, *reason);
+  if (options.depth) {
+    return input_error(json.target(), "--depth: belongs to --refinement, whose programs it bounds");
+  }
   auto names = options.names;
   names.insert(names.end(), options.only.begin(), options.only.end());
   auto chosen = jobs::choose_theorems(names);
@@ -193,13 +203,15 @@ void add_prove(CLI::App& app, int& exit) {
   auto* verb = app.add_subcommand("prove", "Prove theorems with Z3, refute their twins");
   const auto options = std::make_shared<Options>();
   verb->footer(footer);
-  verb->add_option("NAME", options->names, "Which theorems or subjects (default: all)");
+  verb->add_option("NAME", options->names,
+                   "Which theorems or subjects (default: all but refinement)");
   verb->add_option("--only", options->only, "The same as NAME")->type_name("NAME");
   verb->add_option("--time-limit", options->time,
-                   "CPU time of one query: 500ms, 20s; four times that for cvc5")
+                   "CPU time of one query of Z3: 500ms, 20s; four times that for cvc5")
       ->type_name("TIME")
       ->capture_default_str();
-  verb->add_option("--memory-limit", options->memory, "Of one query, in MiB")
+  verb->add_option("--memory-limit", options->memory,
+                   "Of one query of Z3, in MiB; four times that for cvc5")
       ->type_name("N")
       ->check(CLI::Range(1u, 1u << 20))
       ->capture_default_str();
@@ -217,10 +229,9 @@ void add_prove(CLI::App& app, int& exit) {
                    "Replay programs of counterexamples on it, too (default: kvm if it runs)")
       ->type_name("E")
       ->allow_extra_args(false);
-  verb->add_option("--depth", options->depth, "Commands of such a program")
+  verb->add_option("--depth", options->depth, "Commands of a program of --refinement (default: 3)")
       ->type_name("K")
-      ->check(CLI::Range(1u, 6u))
-      ->capture_default_str();
+      ->check(CLI::Range(1u, 6u));
   verb->add_flag("--no-second-opinion", options->no_second_opinion, "Do not ask cvc5");
   options->json.add_to(*verb);
   verb->callback([options, &exit] { exit = run(*options); });

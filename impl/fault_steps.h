@@ -68,7 +68,7 @@ constexpr BoolOf<W> maps_same(W old, std::type_identity_t<W> level, std::type_id
 /// be a guest's table. What is writable already was asked for. KVM: make_spte().
 template <typename W>
 constexpr BoolOf<W> asks_for_write(const LeafRequest<W>& request, std::type_identity_t<W> old) {
-  return request.host_writable && (request.access & rights::writable) != 0 && !spte_writable(old);
+  return request.may_write() && (request.access & rights::writable) != 0 && !spte_writable(old);
 }
 
 /// Whether a shadow page of the gfn forbids write access to it. `can_unsync`: the

@@ -6,6 +6,7 @@
 /// the text that runs.
 #pragma once
 
+#include "spec/vocabulary/address.h"
 #include "spec/vocabulary/word.h"
 
 namespace lockstep::impl {
@@ -63,6 +64,31 @@ constexpr SlotEdges<W> slot_edges(W base, W pages, W host_base, W level) {
 template <typename W>
 constexpr BoolOf<W> edge_forbids(const SlotEdges<W>& edges, W index, W elements) {
   return edges.all || (edges.first && index == W(0)) || (edges.last && index + 1 == elements);
+}
+
+/// Frames from `first` up to `end` without it.
+template <typename W>
+struct FrameRange {
+  W first;
+  W end;
+  BoolOf<W> empty;  ///< the others say nothing then
+};
+/// Pages that the addresses from `start` up to `end` touch.
+template <typename W>
+constexpr FrameRange<W> pages_of_bytes(W start, W end) {
+  return {.first = start >> page_shift,
+          .end = (end + (page_size - 1)) >> page_shift,
+          .empty = start >= end};
+}
+/// Pages of a slot, counted from its first, that are in a range of host pages. The first
+/// of the slot is the host page `slot_page`. KVM: __kvm_handle_hva_range(), in 7.2
+/// kvm_handle_hva_range(); both clip addresses, which is the same.
+template <typename W>
+constexpr FrameRange<W> pages_of_slot(const FrameRange<W>& range, W slot_page, W pages) {
+  const W slot_end = slot_page + pages;
+  const W from = ite(range.first < slot_page, slot_page, range.first);
+  const W to = ite(range.end < slot_end, range.end, slot_end);
+  return {.first = from - slot_page, .end = to - slot_page, .empty = range.empty || from >= to};
 }
 
 /// Highest level at which a fault may map a gfn, no higher than `wanted`, from 1

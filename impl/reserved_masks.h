@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /// Reserved bits as a lookup by bit 7 and level, computed once for each value of
-/// the paging registers. KVM: __reset_rsvds_bits_mask(), for Intel: bit 8 of
-/// upper entries is ignored.
+/// the paging registers. KVM: __reset_rsvds_bits_mask().
 ///
 /// Templates over a word W (spec/vocabulary/word.h), so that theorems speak of
 /// the text that runs.
@@ -40,16 +39,18 @@ constexpr ReservedMasks<W> reserved_masks_pae(BoolOf<W> nx, W maxphyaddr) {
   return masks;
 }
 
-/// 4-level and 5-level paging.
+/// 4-level and 5-level paging. Bit 8 of the two upper entries is ignored by Intel and
+/// must be zero for AMD (APM, Long-Mode Page Translation).
 template <typename W>
 constexpr ReservedMasks<W> reserved_masks_long(BoolOf<W> nx, BoolOf<W> gigabyte_pages,
-                                               W maxphyaddr) {
+                                               BoolOf<W> amd, W maxphyaddr) {
   const W high = bit_range<W>(51, maxphyaddr) | ite(nx, W(0), entry::no_execute);
   ReservedMasks<W> masks{};
   for (std::size_t level = 1; level <= 5; ++level) masks[0][level] = masks[1][level] = high;
   masks[1][2] = high | bit_range<W>(20, 13);
   masks[1][3] = high | ite(gigabyte_pages, bit_range<W>(29, 13), entry::page_size);
-  masks[1][4] = masks[1][5] = high | entry::page_size;
+  masks[0][4] = masks[0][5] = high | ite(amd, W(entry::global), 0);
+  masks[1][4] = masks[1][5] = masks[0][4] | entry::page_size;
   return masks;
 }
 

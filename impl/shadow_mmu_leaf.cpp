@@ -44,7 +44,8 @@ std::uint64_t ShadowMmu::make_leaf(FaultContext& context, ShadowPage& page, std:
       .level = page.role.level,
       .frame = mapping.frame,
       .access = mapping.access,
-      .host_writable = mapping.host_writable && !mapping.slot.read_only,
+      .host_writable = mapping.host_writable,
+      .read_only = mapping.slot.read_only,
       .nx_huge = options_.nx_huge_pages && !mutant(Mutant::nx_huge_executable)};
   if (asks_for_write(leaf, old) &&
       !try_to_unsync(mapping.slot, mapping.gfn, /*can_unsync=*/!sync, /*prefetch=*/sync)) {

@@ -71,9 +71,13 @@ struct LeafRequest {
   W level = 1;
   W frame = 0;                      ///< host frame, aligned to the level
   W access = 0;                     ///< Rights of the guest's path under the page's role
-  BoolOf<W> host_writable = false;  ///< host and slot let the page be written
+  BoolOf<W> host_writable = false;  ///< the host lets the page be written
+  BoolOf<W> read_only = false;      ///< the slot does not
   BoolOf<W> tracked = false;        ///< the gfn is a guest page table that must not be written
   BoolOf<W> nx_huge = false;        ///< huge pages are not executable
+
+  /// Whether the page may be written for all that host and slot say.
+  constexpr BoolOf<W> may_write() const { return host_writable && !read_only; }
 };
 
 /// Entry that maps a host page, or a huge one at level 2 and 3. Accessed and, if
@@ -85,11 +89,11 @@ constexpr W leaf_spte(const LeafRequest<W>& request) {
   const B huge = request.level > W(1);
   const B executable = (request.access & rights::executable) != 0 && !(huge && request.nx_huge);
   const B writable =
-      (request.access & rights::writable) != 0 && request.host_writable && !request.tracked;
+      (request.access & rights::writable) != 0 && request.may_write() && !request.tracked;
   return (request.frame << page_shift) | spte::shadow_present | entry::present | entry::accessed |
          ite(executable, W(0), entry::no_execute) |
          ite((request.access & rights::user) != 0, W(entry::user), 0) |
-         ite(huge, W(entry::page_size), 0) | ite(request.host_writable, W(spte::host_writable), 0) |
+         ite(huge, W(entry::page_size), 0) | ite(request.may_write(), W(spte::host_writable), 0) |
          ite(writable, W(entry::writable | spte::mmu_writable | entry::dirty), 0);
 }
 

@@ -29,7 +29,11 @@ TEST(MmioSpte, GenerationWrapsAtNineteenBits) {
 }
 
 LeafRequest<std::uint64_t> leaf(Hfn frame, Rights access, unsigned level, bool host_writable) {
-  return {.level = level, .frame = frame, .access = access, .host_writable = host_writable};
+  return {.level = level,
+          .frame = frame,
+          .access = access,
+          .host_writable = host_writable,
+          .read_only = false};
 }
 
 TEST(Spte, WhatTheDirtyLogTookMayComeBackAndNothingElse) {

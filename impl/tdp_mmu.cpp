@@ -187,10 +187,11 @@ Expected<TdpMmu::Mapped> TdpMmu::map(FaultCaches& caches, DirtyMarker& dirty, Sh
       .level = level,
       .frame = level_base(mapping.frame, level),
       .access = mapping.access,
-      .host_writable = mapping.host_writable && !mapping.slot.read_only,
+      .host_writable = mapping.host_writable,
+      .read_only = mapping.slot.read_only,
       .tracked = mapping.slot.is_tracked(mapping.gfn),
       .nx_huge = shadow_->options().nx_huge_pages && !mutant(Mutant::nx_huge_executable)};
-  const bool denied = leaf.host_writable && leaf.tracked;
+  const bool denied = leaf.may_write() && leaf.tracked;
   const std::uint64_t spte = leaf_spte(leaf);
   // Before others can store through the entry. KVM: make_spte().
   if (spte_writable(spte)) {

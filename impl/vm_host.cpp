@@ -10,12 +10,10 @@ namespace lockstep::impl {
 /// Call visit(slot, first gfn, end gfn) for each slot that maps the range.
 template <typename Visit>
 void Vm::each_range(Hva hva, std::uint64_t size, Visit&& visit) {
+  const auto range = pages_of_bytes<std::uint64_t>(hva, hva + size);
   for (const auto& slot : slots_.all()) {
-    const Hva first = std::max(hva, slot->hva);
-    const Hva end = std::min(hva + size, slot->hva + (slot->pages << page_shift));
-    if (first >= end) continue;
-    visit(*slot, slot->base + gpa_to_gfn(first - slot->hva),
-          slot->base + gpa_to_gfn(end - slot->hva));
+    const auto pages = pages_of_slot<std::uint64_t>(range, slot->hva >> page_shift, slot->pages);
+    if (!pages.empty) visit(*slot, slot->base + pages.first, slot->base + pages.end);
   }
 }
 

@@ -51,8 +51,9 @@ void fill_shape(WalkTables& tables, const PagingRegisters& registers) {
       tables.root = registers.mode == PagingMode::level5 ? 5 : 4;
       tables.large_levels =
           static_cast<std::uint8_t>(1u << 2 | (registers.gigabyte_pages ? 1u << 3 : 0u));
-      tables.reserved = reserved_masks_long<std::uint64_t>(nx, registers.gigabyte_pages,
-                                                           registers.maxphyaddr + one_more);
+      // Guests of ours run on Intel.
+      tables.reserved = reserved_masks_long<std::uint64_t>(
+          nx, registers.gigabyte_pages, /*amd=*/false, registers.maxphyaddr + one_more);
       if (mutant(Mutant::large_as_small)) tables.reserved[1] = tables.reserved[0];
       return;
   }

@@ -48,8 +48,13 @@ DefectReplay as_program(std::string_view defect, const std::string& program,
   replay.command = fmt::format("lockstep replay --mutant {}", defect);
   auto broken = replay_with_defect(program, defect, options);
   replay.shows = broken.fails;
+  replay.undecided = broken.undecided;
   replay.shown = std::move(broken.shown);
-  replay.mended = replay_with_defect(program, {}, options).passes;
+  if (replay.undecided) return replay;
+  auto whole = replay_with_defect(program, {}, options);
+  replay.mended = whole.passes;
+  replay.undecided = whole.undecided;
+  if (replay.undecided) replay.shown = std::move(whole.shown);
   return replay;
 }
 
@@ -111,6 +116,8 @@ ProgramReplay replay_with_defect(const std::string& program, std::string_view de
                                  const DefectReplayOptions& options) {
   const int file = memfd_create("program", MFD_CLOEXEC);
   ProgramReplay replay;
+  replay.undecided = true;
+  replay.shown = "the program cannot be written to memory";
   if (file < 0) return replay;
   const auto size = static_cast<ssize_t>(program.size());
   if (write(file, program.data(), program.size()) == size && lseek(file, 0, SEEK_SET) == 0) {
@@ -128,10 +135,13 @@ ProgramReplay replay_with_defect(const std::string& program, std::string_view de
           _exit(3);
         },
         options.limit, options.stop);
-    const bool exited = child.end == smt::ChildResult::End::exited;
+    using End = smt::ChildResult::End;
+    const bool exited = child.end == End::exited;
     replay.passes = exited && child.status == 0;
     replay.fails = exited && child.status == 1;
-    replay.shown = child.output;
+    // A death is an answer; an end without a verdict is none.
+    replay.undecided = !replay.passes && !replay.fails && child.end != End::killed;
+    replay.shown = child.end == End::timed_out ? "the replay ran out of time" : child.output;
   }
   close(file);
   return replay;

@@ -26,6 +26,7 @@ struct DefectReplay {
   std::string with;            ///< what ran and had the defect: "impl, defect quadrant-lost"
   bool shows = false;          ///< with the defect it goes wrong
   bool mended = false;         ///< without it does not
+  bool undecided = false;      ///< a replay came to no verdict, for the reason in `shown`
   std::string reason;          ///< of `none`, or why it is no more than a function; a line
   std::string text;            ///< of a schedule
   std::filesystem::path path;  ///< of the schedule; may be empty
@@ -36,8 +37,8 @@ struct DefectReplay {
 struct DefectReplayOptions {
   /// The program lockstep-mutants; empty: no program can be replayed with a defect.
   std::filesystem::path mutants;
-  std::filesystem::path folder;  ///< for schedules; may be empty
-  std::chrono::milliseconds limit{20'000};
+  std::filesystem::path folder;             ///< for schedules; may be empty
+  std::chrono::milliseconds limit{60'000};  ///< CPU time of one replay
   const std::atomic<bool>* stop = nullptr;  ///< not owned
 };
 
@@ -54,6 +55,7 @@ DefectReplay replay_twin(const smt::Theorem& theorem, const smt::Proof& twin,
 struct ProgramReplay {
   bool fails = false;
   bool passes = false;
+  bool undecided = false;  ///< neither: no time, no process, no verdict
   std::string shown;
 };
 ProgramReplay replay_with_defect(const std::string& program, std::string_view defect,

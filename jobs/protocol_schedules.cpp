@@ -77,6 +77,7 @@ constexpr Act tracking_acts[] = {
     {"enabling allocates for slot 0", "enabling", "", "store enabled"},
     {"enabling allocates for slot 1 if it is there", "enabling", "", "store enabled"},
     {"enabling sets the flag and unlocks", "enabling", "", ""},
+    {"a vCPU follows a page", "follower", "track", ""},
 };
 constexpr Act notifier_acts[] = {
     {"a fault reads the sequence", "fault", "fault", "load host-pte"},
@@ -112,6 +113,7 @@ constexpr Row rows[] = {
     {"memslot-generation-publication", {"memslots", "entry-made-in-swap"}, {}},
     {"memslot-generation-zap-first", {"memslots", "wrap-zapped-late"}, {}},
     {"write-tracking-enabled-late", {"write-tracking", "lock-ends-before-swap"}, tracking_acts},
+    {"write-tracking-flag-last", {"write-tracking", "flag-before-allocation"}, tracking_acts},
     {"notifier-against-fault", {"notifier", "in-progress-only"}, notifier_acts},
     {"unsync-before-writable", {"unsync", "writable-before-unsync"}, unsync_acts},
 };

@@ -70,13 +70,13 @@ props::Verdict verdict_named(std::string_view word) {
 
 /// The replay in a child: a broken rule may take the implementation down.
 EngineReplay replay_on(const std::string& engine, const Program& program,
-                       const smt::Limits& limits) {
+                       const ProveOptions& options) {
   const auto child = smt::run_limited_child(
       [&](int fd) {
         const std::string text = replay_text(program, engine);
         if (write(fd, text.data(), text.size()) < 0) _exit(1);
       },
-      limits.time, limits.stop);
+      options.replay_limit, options.limits.stop);
   const auto end = std::min(child.output.find('\n'), child.output.size());
   EngineReplay replay{.engine = engine,
                       .verdict = verdict_named(std::string_view(child.output).substr(0, end)),
@@ -97,12 +97,12 @@ void replay(CounterexampleProgram& counterexample, const ProveOptions& options) 
     counterexample.shown = program.error().message("counterexample", counterexample.text);
     return;
   }
-  auto on_impl = replay_on("impl", *program, options.limits);
+  auto on_impl = replay_on("impl", *program, options);
   counterexample.verdict = on_impl.verdict;
   counterexample.shown = std::move(on_impl.shown);
   for (const auto& engine : options.engines) {
     report(options, fmt::format("{} replays", engine));
-    counterexample.others.push_back(replay_on(engine, *program, options.limits));
+    counterexample.others.push_back(replay_on(engine, *program, options));
   }
 }
 
@@ -129,7 +129,7 @@ void replay_defect(TheoremRow& row, const ProveOptions& options) {
       replay_twin(row.theorem, twin.proof, row.theorem.scenario ? std::string() : twin.program.text,
                   {.mutants = options.mutants,
                    .folder = options.programs,
-                   .limit = options.limits.time,
+                   .limit = options.replay_limit,
                    .stop = options.limits.stop});
 }
 
@@ -140,7 +140,8 @@ void save_schedule(SideRow& side, const smt::Theorem& theorem, const ProveOption
   if (saved) side.schedule = write_schedule(options.failures, theorem.name, print(*saved));
 }
 
-/// cvc5 is slower on shifts by a symbolic amount: so many times the time of Z3.
+/// cvc5 is slower on shifts by a symbolic amount, and takes more memory: so many
+/// times what Z3 is given.
 constexpr unsigned second_patience = 4;
 
 /// Of the theorem, and of shorter runs of the twin, which had no counterexample.
@@ -150,8 +151,10 @@ void ask_second(TheoremRow& row, const ProveOptions& options) {
   answers.insert(answers.end(), twin.begin(), twin.end());
   for (const auto& answer : answers) {
     report(options, fmt::format("{}: cvc5 on the {}", row.theorem.name, answer.name));
-    const auto opinion = smt::second_opinion(answer.terms, second_patience * options.limits.time,
-                                             options.limits.stop);
+    const auto opinion = smt::second_opinion(
+        answer.terms, {.time = second_patience * options.limits.time,
+                       .memory_mib = second_patience * options.limits.memory_mib,
+                       .stop = options.limits.stop});
     row.second_seconds += opinion.cpu_seconds;
     switch (opinion.kind) {
       case smt::SecondOpinion::Kind::agrees:
@@ -160,8 +163,16 @@ void ask_second(TheoremRow& row, const ProveOptions& options) {
       case smt::SecondOpinion::Kind::disagrees:
         row.contradicted = true;
         break;
+      case smt::SecondOpinion::Kind::timeout:
+      case smt::SecondOpinion::Kind::memory:
+        ++row.unconfirmed;
+        break;
+      case smt::SecondOpinion::Kind::interrupted:
+        row.interrupted = true;
+        return;
       default:
         ++row.unconfirmed;
+        row.second_failed = fmt::format("{}: {}", answer.name, opinion.reason);
     }
   }
 }
@@ -247,7 +258,8 @@ tl::expected<ProveReport, std::string> prove(const ProveOptions& options) {
   if (options.second_opinion) result.second_solver = smt::second_solver_path();
   for (const auto& theorem : options.theorems) {
     auto row = prove_one(theorem, options, !result.second_solver.empty());
-    result.interrupted = row.rule.proof.interrupted || row.twin.proof.interrupted;
+    result.interrupted =
+        row.rule.proof.interrupted || row.twin.proof.interrupted || row.interrupted;
     if (result.interrupted) break;
     result.cpu_seconds += row.rule.proof.cpu_seconds + row.twin.proof.cpu_seconds;
     result.second_seconds += row.second_seconds;

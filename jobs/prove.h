@@ -53,8 +53,10 @@ struct TheoremRow {
   SideRow rule;
   SideRow twin;
   unsigned agreed = 0;        ///< unsatisfiable answers that cvc5 confirmed
-  unsigned unconfirmed = 0;   ///< that it did not decide in time
+  unsigned unconfirmed = 0;   ///< that it did not decide in time or memory
+  std::string second_failed;  ///< why cvc5 gave no answer at all; empty if it did
   bool contradicted = false;  ///< cvc5 found a model where Z3 found none
+  bool interrupted = false;   ///< somebody asked to stop while cvc5 ran
   double second_seconds = 0;  ///< CPU time of cvc5
 };
 
@@ -75,6 +77,8 @@ struct ProveReport {
 struct ProveOptions {
   std::vector<smt::Theorem> theorems;
   smt::Limits limits;
+  /// CPU time of one replay, which has nothing to do with the solver's.
+  std::chrono::milliseconds replay_limit{60'000};
   bool second_opinion = true;
   /// Programs of counterexamples run on these, too: "kvm", "hosted:6.12".
   std::vector<std::string> engines;
@@ -101,7 +105,8 @@ bool holds(const TheoremRow& row);
 
 /// pass: all proved (or bounded, where no more is claimed) and all twins refuted,
 /// with replays that show each. fail: a theorem refuted, a twin not. No verdict:
-/// the solver is missing, ran out of time or memory, or contradicts the second.
+/// the solver is missing, ran out of time or memory, or contradicts the second; the
+/// second gave no answer for another reason than its limits; a replay did not end.
 props::Verdict verdict_of(const ProveReport& report);
 std::string reason_of(const ProveReport& report);
 

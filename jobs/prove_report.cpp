@@ -36,6 +36,11 @@ bool program_holds(const TheoremRow& row) {
                                            std::ranges::none_of(row.twin.program.others, fails));
 }
 
+/// A replay that did not end says nothing against a rule.
+bool program_undecided(const TheoremRow& row) {
+  return !row.twin.program.text.empty() && row.twin.program.verdict == props::Verdict::no_verdict;
+}
+
 /// Whether the counterexample did, when it was executed, what the solver said.
 bool executed(const SideRow& side) {
   return side.proof.result != Result::refuted || side.execution.refutes;
@@ -56,7 +61,9 @@ bool wrong(const TheoremRow& row) {
   if (row.rule.proof.result == Result::refuted) return true;
   if (undecided(row.rule.proof.result) || undecided(row.twin.proof.result)) return false;
   if (row.contradicted) return false;
-  return !holds(row);
+  return !proved(row) || row.twin.proof.result != Result::refuted || !executed(row.twin) ||
+         (!program_holds(row) && !program_undecided(row)) ||
+         (!replayed(row) && !row.twin.replay.undecided);
 }
 
 std::string indented(std::string_view text, std::string_view margin) {
@@ -178,6 +185,20 @@ std::string replay_fault(const TheoremRow& row) {
   return "goes wrong without the defect, too";
 }
 
+/// Of a proof that holds but for a replay that came to no verdict; else empty.
+std::string replay_without_end(const TheoremRow& row) {
+  if (!proved(row) || row.twin.proof.result != Result::refuted) return {};
+  const auto first_line = [](std::string_view text) {
+    if (text.starts_with('\n')) text.remove_prefix(1);
+    return std::string(text.substr(0, text.find('\n')));
+  };
+  if (program_undecided(row)) return "the replay: " + first_line(row.twin.program.shown);
+  if (row.twin.replay.undecided) {
+    return "the replay with the defect: " + first_line(row.twin.replay.shown);
+  }
+  return {};
+}
+
 std::string replay_text(const SideRow& side) {
   const auto& replay = side.replay;
   std::string out = wrapped(fmt::format("    replay as {}:", name(replay.kind)),
@@ -203,7 +224,7 @@ std::string counted(std::size_t count, std::string_view noun) {
 
 bool holds(const TheoremRow& row) {
   return proved(row) && row.twin.proof.result == Result::refuted && program_holds(row) &&
-         executed(row.twin) && replayed(row) && !row.contradicted;
+         executed(row.twin) && replayed(row) && !row.contradicted && row.second_failed.empty();
 }
 
 props::Verdict verdict_of(const ProveReport& report) {
@@ -238,6 +259,12 @@ std::string reason_of(const ProveReport& report) {
     if (holds(row)) continue;
     if (row.contradicted) {
       return fmt::format("{}: cvc5 contradicts {}", row.theorem.name, report.solver);
+    }
+    if (const auto reason = replay_without_end(row); !reason.empty()) {
+      return fmt::format("{}: {}", row.theorem.name, reason);
+    }
+    if (!row.second_failed.empty()) {
+      return fmt::format("{}: cvc5 gave no answer: {}", row.theorem.name, row.second_failed);
     }
     const auto& proof = proved(row) ? row.twin.proof : row.rule.proof;
     return proof.absent
@@ -274,6 +301,7 @@ std::string text_details(const TheoremRow& row) {
     out += text_twin(row);
   }
   if (row.contradicted) out += "    cvc5 finds a model where Z3 finds none\n";
+  if (!row.second_failed.empty()) out += paragraph("cvc5 gave no answer", row.second_failed);
   return out;
 }
 
@@ -413,6 +441,7 @@ nlohmann::json json_rows(const ProveReport& report) {
                      {{"agreed", row.agreed},
                       {"undecided", row.unconfirmed},
                       {"contradicted", row.contradicted},
+                      {"failed", row.second_failed},
                       {"seconds", row.second_seconds}}}});
   }
   return rows;

@@ -184,6 +184,49 @@ TEST_F(Prove, IsNoVerdictIfTimeRunsOut) {
   EXPECT_EQ(reason_of(report), "holds: timeout: no answer on the precondition in time");
 }
 
+TEST_F(Prove, IsNoVerdictIfAReplayDoesNotEnd) {
+  options_.replay_limit = std::chrono::milliseconds(0);
+  const auto report = run({small("holds", 7, passing)});
+  EXPECT_EQ(report.rows[0].rule.proof.result, Result::proved);
+  EXPECT_EQ(verdict_of(report), props::Verdict::no_verdict);
+  EXPECT_EQ(reason_of(report), "holds: the replay: the replay ran out of time");
+  EXPECT_TRUE(json_findings(report).empty());
+}
+
+TEST_F(Prove, IsNoVerdictIfAReplayWithTheDefectDoesNotEnd) {
+  auto report = run({small("holds", 7, passing)});
+  auto& replay = report.rows[0].twin.replay;
+  replay = {.kind = ReplayKind::program,
+            .with = "impl, defect any",
+            .shows = true,
+            .mended = false,
+            .undecided = true,
+            .reason = {},
+            .text = {},
+            .path = {},
+            .command = {},
+            .shown = "the replay ran out of time"};
+  EXPECT_EQ(verdict_of(report), props::Verdict::no_verdict);
+  EXPECT_EQ(reason_of(report), "holds: the replay with the defect: the replay ran out of time");
+  replay.undecided = false;
+  EXPECT_EQ(verdict_of(report), props::Verdict::fail);
+}
+
+TEST(DefectReplay, AnEndWithoutVerdictIsNone) {
+  const auto ends = [](const char* program, DefectReplayOptions options) {
+    options.mutants = program;
+    return replay_with_defect("lockstep 1\n", "any", options);
+  };
+  EXPECT_TRUE(ends("/bin/true", {}).passes);
+  EXPECT_TRUE(ends("/bin/false", {}).fails);
+  EXPECT_TRUE(ends("/nowhere", {}).undecided);
+  DefectReplayOptions none;
+  none.limit = std::chrono::milliseconds(0);
+  const auto late = ends("/bin/true", none);
+  EXPECT_TRUE(late.undecided);
+  EXPECT_EQ(late.shown, "the replay ran out of time");
+}
+
 TEST_F(Prove, ReplaysProgramsOnOtherEngines) {
   options_.engines = {"impl"};
   options_.engines_asked = true;
@@ -279,6 +322,25 @@ TEST(ProveReport, ContradictionIsNoVerdict) {
   EXPECT_EQ(reason_of(report), "any: cvc5 contradicts Z3 4");
 }
 
+/// Whoever asked for a second opinion and got none, for no limit's sake, has no proof yet.
+TEST(ProveReport, ASecondSolverThatDiesIsNoVerdict) {
+  ProveReport report;
+  report.asked = 1;
+  TheoremRow row;
+  row.theorem.name = "any";
+  row.rule.proof.result = Result::proved;
+  row.twin.proof.result = Result::refuted;
+  row.twin.execution.refutes = true;
+  row.twin.replay.kind = ReplayKind::function;
+  row.twin.replay.shows = row.twin.replay.mended = true;
+  row.unconfirmed = 1;
+  report.rows.push_back(row);
+  EXPECT_EQ(verdict_of(report), props::Verdict::pass) << "time alone is no contradiction";
+  report.rows[0].second_failed = "claim: it died of signal 11";
+  EXPECT_EQ(verdict_of(report), props::Verdict::no_verdict);
+  EXPECT_EQ(reason_of(report), "any: cvc5 gave no answer: claim: it died of signal 11");
+}
+
 TEST(ChooseTheorems, ByNameAndBySubject) {
   const auto all = choose_theorems({});
   ASSERT_TRUE(all);
@@ -295,7 +357,7 @@ TEST(ChooseTheorems, RefinementOnlyByName) {
   const auto all = choose_theorems({});
   const auto refinement = choose_theorems({"refinement"});
   ASSERT_TRUE(all && refinement);
-  EXPECT_EQ(refinement->size(), 61u);
+  EXPECT_EQ(refinement->size(), 65u);
   for (const auto& theorem : *all) EXPECT_NE(theorem.subject, "refinement") << theorem.name;
 }
 

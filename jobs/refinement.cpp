@@ -251,7 +251,7 @@ std::string reason_of(const RefinementReport& report) {
   for (const auto& row : report.rows) {
     if (row.verdict != props::Verdict::pass) return fmt::format("{}: {}", row.machine, row.reason);
   }
-  return fmt::format("bounded({}): programs of at most so many commands", report.depth);
+  return fmt::format("bounded({}): every program from the start", report.depth);
 }
 
 std::string text_row(const RefinementReport& report, const RefinementRow& row) {

@@ -39,6 +39,7 @@ class Teller {
         {"load-cr3", &Teller::load_cr3},
         {"set-registers", &Teller::set_registers},
         {"slot-delete", &Teller::slot_delete},
+        {"slot-zap-all", &Teller::slot_zap_all},
         {"slot-create", &Teller::slot_create},
         {"slot-flags", &Teller::slot_flags},
         {"dirty-get", &Teller::dirty_get},
@@ -254,6 +255,13 @@ class Teller {
     read();
   }
 
+  void slot_zap_all() {
+    registers_of_user();
+    read();
+    line(fmt::format("slot {} delete", slot()));
+    read();
+  }
+
   const smt::Assignment& found_;
   std::string_view command_, mode_;
   std::string config_, body_;
@@ -274,6 +282,7 @@ constexpr Defect defects[] = {
     {"load-cr3", "sync-without-protection", {}},
     {"set-registers", "root-of-other-role", {}},
     {"slot-delete", "slot-table-kept", "delete-keeps-mappings"},
+    {"slot-zap-all", "delete-keeps-mappings", "delete-keeps-mappings"},
     {"slot-create", "create-keeps-generation", "create-keeps-generation"},
     {"slot-flags", "enable-log-without-protect", "enable-log-without-protect"},
     {"dirty-get", "dirty-get-without-flush", "dirty-get-without-flush"},

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <unordered_map>
+#include <unordered_set>
 
 namespace lockstep::smt {
 namespace {
@@ -75,6 +76,24 @@ std::uint64_t value_of(const Assignment& run, const std::string& name) {
 
 }  // namespace
 
+std::string malformed(const Protocol& protocol) {
+  std::unordered_map<std::string, Sort> sorts;
+  for (const auto& [name, sort] : protocol.state) {
+    if (!sorts.emplace(name, sort).second) return fmt::format("{} is declared twice", name);
+  }
+  for (const auto& transition : protocol.transitions) {
+    std::unordered_set<std::string> seen;
+    for (const auto& [name, value] : transition.updates) {
+      const auto at = fmt::format("'{}' changes {}", transition.name, name);
+      const auto known = sorts.find(name);
+      if (known == sorts.end()) return at + ", which is no state";
+      if (known->second != value->sort) return at + " to another sort";
+      if (!seen.insert(name).second) return at + " twice";
+    }
+  }
+  return {};
+}
+
 Bool at_moment(const Protocol& protocol, const Bool& term, unsigned moment) {
   return Bool(Renamer(protocol, moment)(term.node()));
 }
@@ -114,6 +133,19 @@ std::vector<Bool> broken_by_step(const Protocol& protocol) {
 
 std::vector<Bool> broken_property(const Protocol& protocol) {
   return {at_moment(protocol, protocol.invariant, 0), !at_moment(protocol, protocol.property, 0)};
+}
+
+std::vector<Bool> can_be_taken(const Protocol& protocol, const Transition& transition) {
+  return {at_moment(protocol, protocol.invariant && transition.guard, 0)};
+}
+
+std::vector<Bool> each_can_be_taken(const Protocol& protocol) {
+  std::vector<Bool> terms;
+  unsigned moment = 0;
+  for (const auto& transition : protocol.transitions) {
+    terms.push_back(at_moment(protocol, protocol.invariant && transition.guard, moment++));
+  }
+  return terms;
 }
 
 bool executes(const Protocol& protocol, const Assignment& run, unsigned steps) {

@@ -9,6 +9,11 @@
 
 namespace lockstep::smt {
 
+/// Why the protocol is none: a state variable declared twice, or a transition that
+/// changes what is no state variable, one of them twice, or to another sort. Empty
+/// if it is well-formed. An update that is overlooked would make a step stand still.
+std::string malformed(const Protocol& protocol);
+
 /// The term with every state variable renamed for one moment of a run.
 Bool at_moment(const Protocol& protocol, const Bool& term, unsigned moment);
 
@@ -24,6 +29,12 @@ std::vector<Bool> violating_run(const Protocol& protocol, unsigned steps);
 std::vector<Bool> broken_at_start(const Protocol& protocol);
 std::vector<Bool> broken_by_step(const Protocol& protocol);
 std::vector<Bool> broken_property(const Protocol& protocol);
+
+/// Every transition can be taken from some state that meets the invariant, each from
+/// one of its own: to be satisfiable, or what is proved of that transition is empty.
+std::vector<Bool> each_can_be_taken(const Protocol& protocol);
+/// The same of one transition.
+std::vector<Bool> can_be_taken(const Protocol& protocol, const Transition& transition);
 
 /// Whether the run is one, and breaks the property, found by taking its choices
 /// step by step from the values that it begins with: each guard is asked and each

@@ -137,8 +137,41 @@ bool no_violating_run(Proof& proof, const Protocol& protocol, const Limits& limi
   return true;
 }
 
+/// Whether no transition is dead under the invariant; else `proof` names one that is.
+bool all_can_be_taken(Proof& proof, const Protocol& protocol, const Limits& limits) {
+  const auto stop = [&](const Answer& answer) {
+    proof.assumptions.clear();
+    undecided(proof, answer, "transitions");
+    return false;
+  };
+  const Answer all = ask(proof, each_can_be_taken(protocol), "transitions", limits);
+  if (all.kind == Answer::Kind::sat) return true;
+  if (all.kind != Answer::Kind::unsat) return stop(all);
+  for (const auto& transition : protocol.transitions) {
+    const Answer one = ask(proof, can_be_taken(protocol, transition), "transition", limits);
+    if (one.kind == Answer::Kind::sat) continue;
+    if (one.kind != Answer::Kind::unsat) return stop(one);
+    proof.result = Result::vacuous;
+    proof.reason = fmt::format("'{}' can never happen", transition.name);
+    return false;
+  }
+  return stop(all);
+}
+
+/// The protocol with what its C++ needs to be defined: in every reachable state.
+Protocol whole(const ProtocolBody& body, Side side) {
+  const Definedness defined;
+  Protocol protocol = body(side);
+  protocol.property = protocol.property && defined.all();
+  return protocol;
+}
+
 Proof prove_protocol(const Protocol& protocol, const Limits& limits) {
   Proof proof;
+  if (const auto reason = malformed(protocol); !reason.empty()) {
+    proof.reason = "no protocol: " + reason;
+    return proof;
+  }
   const std::vector<Bool> start = {at_moment(protocol, protocol.initial, 0)};
   const Answer possible = ask(proof, start, "initial", limits);
   if (possible.kind == Answer::Kind::unsat) {
@@ -151,7 +184,10 @@ Proof prove_protocol(const Protocol& protocol, const Limits& limits) {
     return proof;
   }
   if (protocol.inductive) {
-    if (invariant_proves(proof, protocol, limits)) return proof;
+    if (invariant_proves(proof, protocol, limits)) {
+      all_can_be_taken(proof, protocol, limits);
+      return proof;
+    }
     if (proof.result != Result::bounded) return proof;
     proof.assumptions.clear();
   }
@@ -178,7 +214,7 @@ Proof prove(const Theorem& theorem, Side side, const Limits& limits) {
     }
     return proof;
   }
-  return prove_protocol(std::get<ProtocolBody>(theorem.body)(side), limits);
+  return prove_protocol(whole(std::get<ProtocolBody>(theorem.body), side), limits);
 }
 
 std::vector<NamedQuery> queries(const Theorem& theorem) {
@@ -192,9 +228,11 @@ std::vector<NamedQuery> queries(const Theorem& theorem) {
     return all;
   }
   const auto& body = std::get<ProtocolBody>(theorem.body);
-  const Protocol rule = body(Side::true_rule);
-  const Protocol twin = body(Side::broken_rule);
+  const Protocol rule = whole(body, Side::true_rule);
+  const Protocol twin = whole(body, Side::broken_rule);
+  if (!malformed(rule).empty() || !malformed(twin).empty()) return all;
   if (rule.inductive) {
+    all.push_back({"transitions", "sat", each_can_be_taken(rule)});
     for (const auto& obligation : obligations) {
       all.push_back({obligation.name, "unsat", obligation.terms(rule)});
     }

@@ -134,6 +134,58 @@ TEST_F(Prover, SaysWhichObligationAnInvariantFails) {
   EXPECT_NE(proof.reason.find("not inductive: step"), std::string::npos) << proof.reason;
 }
 
+TEST_F(Prover, AStepThatChangesNoStateIsNoProtocol) {
+  const auto with_update = [&](const std::string& variable, int times) {
+    return of_protocol([=](Side) {
+      Protocol protocol = counter(-1);
+      protocol.transitions.push_back({"typo", true, {}});
+      for (int i = 0; i < times; ++i) protocol.transitions.back().set(variable, Int(2));
+      return protocol;
+    });
+  };
+  const auto unknown = with_update("m", 1);
+  EXPECT_EQ(unknown.result, Result::unknown);
+  EXPECT_EQ(unknown.reason, "no protocol: 'typo' changes m, which is no state");
+  const auto twice = with_update("n", 2);
+  EXPECT_EQ(twice.result, Result::unknown);
+  EXPECT_EQ(twice.reason, "no protocol: 'typo' changes n twice");
+  const auto sort = of_protocol([](Side) {
+    Protocol protocol = counter(-1);
+    protocol.transitions.push_back({"typo", true, {}});
+    protocol.transitions.back().set("n", Bool(true));
+    return protocol;
+  });
+  EXPECT_EQ(sort.reason, "no protocol: 'typo' changes n to another sort");
+}
+
+TEST_F(Prover, AStepThatNeverHappensIsVacuous) {
+  const auto proof = of_protocol([](Side) {
+    Protocol protocol = counter(-1);
+    protocol.transitions.push_back({"never", Int::variable("n") < 0, {}});
+    return protocol;
+  });
+  EXPECT_EQ(proof.result, Result::vacuous);
+  EXPECT_EQ(proof.reason, "'never' can never happen");
+}
+
+TEST_F(Prover, AStepThatIsUndefinedIsNoProof) {
+  const auto shifting = [&](std::uint64_t most) {
+    return of_protocol([most](Side) {
+      Protocol protocol;
+      protocol.state = {{"by", Sort::word}, {"value", Sort::word}};
+      const Word by = Word::variable("by");
+      protocol.initial = by < 63 && Word::variable("value") == 1;
+      protocol.transitions.push_back({"shift", true, {}});
+      protocol.transitions.back().set("value", Word(1) << by).set("by", ite(by < most, by + 1, 0));
+      protocol.invariant = by <= most;
+      protocol.depth = 4;
+      return protocol;
+    });
+  };
+  EXPECT_EQ(shifting(63).result, Result::proved);
+  EXPECT_EQ(shifting(64).result, Result::refuted);
+}
+
 TEST_F(Prover, SaysTheBoundWhereNoInvariantIsGiven) {
   const auto proof = of_protocol([](Side) {
     Protocol protocol = counter(99);

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "smt/second_solver.h"
 
+#include <fmt/format.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
+#include <string_view>
 
 #include "smt/limited_child.h"
 #include "smt/smtlib.h"
@@ -39,16 +42,30 @@ class ScriptFile {
   std::string path_;
 };
 
+/// The first word of a solver that got as far as to answer; else why it did not.
 SecondOpinion judge(const ChildResult& child) {
-  SecondOpinion opinion;
-  opinion.cpu_seconds = child.cpu_seconds;
-  opinion.kind = SecondOpinion::Kind::failed;
-  if (child.end == ChildResult::End::timed_out) opinion.kind = SecondOpinion::Kind::timeout;
+  using Kind = SecondOpinion::Kind;
+  using End = ChildResult::End;
   const std::string word = child.output.substr(0, child.output.find('\n'));
-  if (word == "unsat") opinion.kind = SecondOpinion::Kind::agrees;
-  if (word == "sat") opinion.kind = SecondOpinion::Kind::disagrees;
-  if (word.find("timeout") != word.npos) opinion.kind = SecondOpinion::Kind::timeout;
-  if (opinion.kind == SecondOpinion::Kind::failed) opinion.reason = word;
+  const auto says = [&](std::string_view text) { return child.output.find(text) != word.npos; };
+  SecondOpinion opinion{.kind = Kind::failed, .cpu_seconds = child.cpu_seconds, .reason = word};
+  if (child.end == End::interrupted) {
+    opinion.kind = Kind::interrupted;
+  } else if (child.end == End::timed_out) {
+    opinion.kind = Kind::timeout;
+  } else if (child.end == End::exited && child.status == 0 && word == "unsat") {
+    opinion.kind = Kind::agrees;
+  } else if (child.end == End::exited && child.status == 0 && word == "sat") {
+    opinion.kind = Kind::disagrees;
+  } else if (says("bad_alloc") || says("memory")) {
+    opinion.kind = Kind::memory;
+  } else if (child.end == End::killed) {
+    opinion.reason = fmt::format("it died of signal {} {}", child.status, word);
+  } else if (child.end == End::not_started) {
+    opinion.reason = "it was not started";
+  } else if (word.empty()) {
+    opinion.reason = fmt::format("it ended with {} and said nothing", child.status);
+  }
   return opinion;
 }
 
@@ -64,8 +81,7 @@ std::string second_solver_path() {
   return {};
 }
 
-SecondOpinion second_opinion(const std::vector<Bool>& terms, std::chrono::milliseconds limit,
-                             const std::atomic<bool>* stop) {
+SecondOpinion second_opinion(const std::vector<Bool>& terms, const Limits& limits) {
   const std::string solver = second_solver_path();
   if (solver.empty()) return {};
   const ScriptFile script(smtlib(terms, "unknown", ""));
@@ -74,12 +90,15 @@ SecondOpinion second_opinion(const std::vector<Bool>& terms, std::chrono::millis
   }
   return judge(run_limited_child(
       [&](int fd) {
+        const rlim_t bytes = rlim_t{limits.memory_mib} << 20;
+        const rlimit most = {bytes, bytes};
+        if (setrlimit(RLIMIT_AS, &most) != 0) _exit(126);
         dup2(fd, STDOUT_FILENO);
         dup2(fd, STDERR_FILENO);
         execl(solver.c_str(), solver.c_str(), script.path().c_str(), nullptr);
         _exit(127);
       },
-      limit, stop));
+      limits.time, limits.stop));
 }
 
 }  // namespace lockstep::smt

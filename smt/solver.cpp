@@ -52,6 +52,7 @@ Answer check(const std::vector<Bool>& terms, const Limits& limits) {
     answer.reason = std::string("built without Z3: install ") + solver_package;
     return answer;
   }
+  prepare_z3();
   const auto child = run_limited_child([&](int fd) { write_all(fd, ask_z3(terms, limits)); },
                                        limits.time, limits.stop);
   switch (child.end) {

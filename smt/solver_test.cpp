@@ -3,6 +3,11 @@
 #include "smt/solver.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
 
 #include "smt/second_solver.h"
 
@@ -77,11 +82,68 @@ TEST_F(Solver, ARequestEndsAQuery) {
 TEST(SecondSolver, ConfirmsOrContradicts) {
   if (second_solver_path().empty()) GTEST_SKIP() << "no " << second_solver_package;
   const auto opinion = [](const std::vector<Bool>& terms) {
-    return second_opinion(terms, milliseconds(20'000), nullptr).kind;
+    return second_opinion(terms, {}).kind;
   };
   EXPECT_EQ(opinion({(x & 1) == 1, (x << 63) == 0}), SecondOpinion::Kind::agrees);
   EXPECT_EQ(opinion({x == 7}), SecondOpinion::Kind::disagrees);
-  EXPECT_EQ(second_opinion(hard(), milliseconds(300), nullptr).kind, SecondOpinion::Kind::timeout);
+  Limits limits;
+  limits.time = milliseconds(300);
+  EXPECT_EQ(second_opinion(hard(), limits).kind, SecondOpinion::Kind::timeout);
+}
+
+TEST(SecondSolver, EndsAtItsLimitOfMemory) {
+  if (second_solver_path().empty()) GTEST_SKIP() << "no " << second_solver_package;
+  Limits limits;
+  limits.memory_mib = 48;
+  EXPECT_EQ(second_opinion(hard(), limits).kind, SecondOpinion::Kind::memory);
+}
+
+/// A solver of ours in front of whatever PATH has.
+class FakeSecondSolver : public testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = std::filesystem::temp_directory_path() /
+              ("lockstep-second-solver-test-" + std::to_string(getpid()));
+    std::filesystem::create_directories(folder_);
+    path_ = std::getenv("PATH");
+    setenv("PATH", (folder_.string() + ":" + path_).c_str(), 1);
+  }
+  void TearDown() override {
+    setenv("PATH", path_.c_str(), 1);
+    std::error_code error;
+    std::filesystem::remove_all(folder_, error);
+  }
+  SecondOpinion asked(const std::string& script, const Limits& limits = {}) {
+    const auto file = folder_ / "cvc5";
+    std::ofstream(file) << "#!/bin/sh\n" << script << "\n";
+    std::filesystem::permissions(file, std::filesystem::perms::owner_all);
+    return second_opinion({x == 7}, limits);
+  }
+
+  std::filesystem::path folder_;
+  std::string path_;
+};
+
+TEST_F(FakeSecondSolver, AnswersCountOnlyIfItEndsWell) {
+  EXPECT_EQ(asked("echo unsat").kind, SecondOpinion::Kind::agrees);
+  EXPECT_EQ(asked("echo sat").kind, SecondOpinion::Kind::disagrees);
+  EXPECT_EQ(asked("echo unsat; exit 1").kind, SecondOpinion::Kind::failed);
+  EXPECT_EQ(asked("echo unsat; kill -9 $$").kind, SecondOpinion::Kind::failed);
+}
+
+TEST_F(FakeSecondSolver, SaysWhyItGaveNoAnswer) {
+  const auto parse = asked("echo '(error \"no such logic\")'; exit 1");
+  EXPECT_EQ(parse.kind, SecondOpinion::Kind::failed);
+  EXPECT_EQ(parse.reason, "(error \"no such logic\")");
+  EXPECT_EQ(asked("exit 3").reason, "it ended with 3 and said nothing");
+  EXPECT_EQ(asked("kill -11 $$").reason.substr(0, 20), "it died of signal 11");
+}
+
+TEST_F(FakeSecondSolver, ARequestEndsIt) {
+  const std::atomic<bool> stop = true;
+  Limits limits;
+  limits.stop = &stop;
+  EXPECT_EQ(asked("sleep 10", limits).kind, SecondOpinion::Kind::interrupted);
 }
 
 }  // namespace

@@ -68,13 +68,15 @@ constexpr W restore_access_track(const AccessTrackLayout& layout, W spte) {
 }
 
 /// What a fault may write into the SPTE without the lock. `write`: it was one.
-/// KVM: fast_page_fault().
+/// `huge_logged`: a huge page of a slot with a dirty log, of which one write would
+/// dirty all; the fault leaves it to mmu_lock, who splits it. KVM: fast_page_fault().
 template <typename W>
-constexpr W fast_fault(const AccessTrackLayout& layout, W spte, BoolOf<W> write) {
+constexpr W fast_fault(const AccessTrackLayout& layout, W spte, BoolOf<W> write,
+                       BoolOf<W> huge_logged) {
   const W restored = ite(is_access_tracked(layout, spte),
                          restore_access_track(layout, spte) | layout.accessed, spte);
   const BoolOf<W> may_write = write && (spte & layout.mmu_writable) != 0;
-  return ite(may_write, restored | 2, restored);
+  return ite(may_write, ite(huge_logged, spte, restored | 2), restored);
 }
 
 }  // namespace lockstep::smt::kernel

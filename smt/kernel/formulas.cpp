@@ -310,16 +310,17 @@ bool pkru_mask() {
 bool reserved_masks() {
   Comparison all("__reset_rsvds_bits_mask()");
   for (unsigned width = 32; width <= 52; ++width) {
-    for (unsigned flags = 0; flags < 16; ++flags) {
-      const bool nx = (flags & 1) != 0, gigabyte = (flags & 2) != 0, pse = (flags & 4) != 0;
+    for (unsigned flags = 0; flags < 32; ++flags) {
+      const bool nx = (flags & 1) != 0, gigabyte = (flags & 2) != 0, pse = (flags & 4) != 0,
+                 amd = (flags & 16) != 0;
       pse36 = (flags & 8) != 0;
       for (int root = 2; root <= 5; ++root) {
         rsvd_bits_validate theirs = {};
         __reset_rsvds_bits_mask(&theirs, rsvd_bits(static_cast<int>(width), 63), root, nx, gigabyte,
-                                pse, /*amd=*/false);
+                                pse, amd);
         const auto ours = root == 2   ? impl::reserved_masks_32<u64>(pse, pse36, 36)
                           : root == 3 ? impl::reserved_masks_pae<u64>(nx, width)
-                                      : impl::reserved_masks_long<u64>(nx, gigabyte, width);
+                                      : impl::reserved_masks_long<u64>(nx, gigabyte, amd, width);
         // A PDPTE of PAE paging is checked when it is loaded.
         const int levels = root == 3 ? 2 : root;
         for (int large = 0; large < 2; ++large) {

@@ -99,7 +99,9 @@ struct RootKey {
   W role, table;
 };
 /// Whether a cached root that has a shadow page serves: a direct one whatever its
-/// table. Obsolete ones have an invalid role, which nobody wants. KVM: is_root_usable().
+/// table. Obsolete ones are none of its business: kvm_mmu_free_obsolete_roots() drops
+/// those of an invalid role and those of an older generation (is_obsolete_sp()). KVM:
+/// is_root_usable().
 template <typename W>
 constexpr BoolOf<W> root_usable(const RootKey<W>& have, const RootKey<W>& want, BoolOf<W> direct) {
   return have.role == want.role && (direct || have.table == want.table);

@@ -78,13 +78,51 @@ typename P::Word any_slot() {
   return P::word("slot");
 }
 
+/// A slot that is there.
+template <typename P>
+typename P::Bool is_slot(const Machine<P>& m, const typename P::Word& slot) {
+  return slot < slot_count && ite(slot == 0, m.exists[0], m.exists[1]);
+}
+
+/// MemorySlots::extract(): what goes with the slot itself.
+template <typename P>
+void forget_slot(Machine<P>& m, const typename P::Word& slot) {
+  each_gfn_of<P>(slot, [&](std::size_t gfn, const typename P::Bool& here) {
+    m.tracked[gfn] = m.tracked[gfn] && !here;
+    m.written[gfn] = m.written[gfn] && !here;
+  });
+  for (std::size_t i = 0; i < slot_count; ++i) {
+    m.exists[i] = m.exists[i] && !(slot == i);
+    m.log[i] = m.log[i] && !(slot == i);
+  }
+}
+
+/// Vm::remove() with Vm::zap_everything(), as KVM does it under
+/// KVM_X86_QUIRK_SLOT_ZAP_ALL: kvm_mmu_zap_all_fast().
+template <typename P>
+Outcome<P> delete_slot_zap_all(Machine<P>& m, bool broken) {
+  const auto slot = any_slot<P>();
+  Outcome<P> outcome;
+  outcome.fits = is_slot(m, slot);
+  Steps<P> steps(m);
+  steps.publish();
+  if (!broken) {
+    for (std::size_t i = 0; i < 2; ++i) steps.zap(i, true);
+    for (auto& cpu : m.cpus) cpu.linked = false;
+    steps.request_flush(true);
+  }
+  forget_slot(m, slot);
+  steps.publish();
+  return outcome;
+}
+
 /// Vm::remove(), with ShadowMmu::zap_slot().
 template <typename P>
 Outcome<P> delete_slot(Machine<P>& m, bool broken) {
   using B = typename P::Bool;
   const auto slot = any_slot<P>();
   Outcome<P> outcome;
-  outcome.fits = slot < slot_count && ite(slot == 0, m.exists[0], m.exists[1]);
+  outcome.fits = is_slot(m, slot);
   Steps<P> steps(m);
   steps.publish();
   each_gfn_of<P>(slot, [&](std::size_t gfn, const B& here) {
@@ -97,13 +135,8 @@ Outcome<P> delete_slot(Machine<P>& m, bool broken) {
       cpu.linked = cpu.linked && !upper;
       steps.request_flush(upper);
     }
-    m.tracked[gfn] = m.tracked[gfn] && !here;
-    m.written[gfn] = m.written[gfn] && !here;
   });
-  for (std::size_t i = 0; i < slot_count; ++i) {
-    m.exists[i] = m.exists[i] && !(slot == i);
-    m.log[i] = m.log[i] && !(slot == i);
-  }
+  forget_slot(m, slot);
   steps.publish();
   return outcome;
 }

@@ -166,7 +166,7 @@ struct Machine {
   impl::ReservedMasks<W> masks(const B& nx, const B& pse) const {
     if (narrow()) return impl::reserved_masks_32<W>(pse, true, maxphyaddr);
     if (mode == PagingMode::pae) return impl::reserved_masks_pae<W>(nx, maxphyaddr);
-    return impl::reserved_masks_long<W>(nx, true, maxphyaddr);
+    return impl::reserved_masks_long<W>(nx, true, /*amd=*/false, maxphyaddr);
   }
   W mask_of(const impl::ReservedMasks<W>& masks, unsigned level, const W& value) const {
     return ite((value & entry::page_size) != 0, masks[1][level], masks[0][level]);

@@ -117,7 +117,7 @@ TEST_F(Refinement, TheoremsHaveNamesOfTheirOwnAndABound) {
     EXPECT_EQ(theorem.bound, 1u);
     EXPECT_EQ(theorem.subject, "refinement");
   }
-  EXPECT_EQ(names.size(), 61u);
+  EXPECT_EQ(names.size(), 65u);
 }
 
 }  // namespace

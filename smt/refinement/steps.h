@@ -123,11 +123,11 @@ class Steps {
 
   /// ShadowMmu::make_leaf().
   W make_leaf(const Mapping& mapping, const W& old, bool sync, const B& when, B& denied) {
-    impl::LeafRequest<W> leaf{
-        .level = 1,
-        .frame = mapping.frame,
-        .access = mapping.access,
-        .host_writable = mapping.host_writable && !m.of_slot(m.read_only, mapping.gfn)};
+    impl::LeafRequest<W> leaf{.level = 1,
+                              .frame = mapping.frame,
+                              .access = mapping.access,
+                              .host_writable = mapping.host_writable,
+                              .read_only = m.of_slot(m.read_only, mapping.gfn)};
     const B asks = impl::asks_for_write<W>(leaf, old);
     denied = asks && !try_to_unsync(mapping.gfn, !sync, sync, when && asks);
     leaf.tracked = mapping.tracking_ignored ? B(false) : denied;

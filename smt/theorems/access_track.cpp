@@ -84,7 +84,7 @@ struct AccessTrack {
     AccessTrackLayout seen = layout;
     // The twin asks the host alone.
     if (side == Side::broken_rule) seen.mmu_writable = layout.host_writable;
-    const Word fixed = kernel::fast_fault(seen, spte, write);
+    const Word fixed = kernel::fast_fault(seen, spte, write, P::boolean("huge-and-logged"));
     const Bool gained = (spte & 2) == 0 && (fixed & 2) != 0;
     const Bool both = (spte & layout.host_writable) != 0 && (spte & layout.mmu_writable) != 0;
     const Word changed =
@@ -98,11 +98,25 @@ struct AccessTrack {
   static Formula fast_fault_6_1(Side side) { return fast_fault(side, kernel::access_track_6_1); }
   static Formula fast_fault_7_2(Side side) { return fast_fault(side, kernel::access_track_7_2); }
 
+  /// A huge page of a logged slot stays as it is for a write, whose log is by pages.
+  static Formula fast_huge(Side side) {
+    const Word spte = P::word("spte");
+    const Bool write = P::boolean("write"), logged = P::boolean("huge-and-logged");
+    Bool claim = true;
+    for (const auto& layout : {kernel::access_track_6_1, kernel::access_track_7_2}) {
+      const Bool seen = side == Side::broken_rule ? Bool(false) : logged;
+      const Word fixed = kernel::fast_fault<Word>(layout, spte, write, seen);
+      claim = claim && implies(logged, (fixed & ~spte & 2) == 0);
+    }
+    return {.precondition = true, .claim = claim, .shown = {{"before", spte}}};
+  }
+
   /// Reads never gain W, and what was granted before stays granted.
   static Formula fast_read(Side side) {
     const Word spte = P::word("spte");
     const auto& layout = kernel::access_track_6_1;
-    const Word fixed = kernel::fast_fault<Word>(layout, spte, side == Side::broken_rule);
+    const Word fixed = kernel::fast_fault<Word>(layout, spte, side == Side::broken_rule,
+                                                P::boolean("huge-and-logged"));
     return {.precondition = writable_invariants(layout, spte),
             .claim = (fixed & ~spte & 2) == 0 && (spte & ~fixed & 7) == 0,
             .shown = {{"before", spte}, {"after", fixed}}};
@@ -142,6 +156,10 @@ std::vector<Theorem> access_track_theorems() {
        "set and never clears",
        "fast_page_fault(), check_spte_writable_invariants()", w72, "asks the host alone",
        FormulaBody{S::fast_fault_7_2, C::fast_fault_7_2}, nullptr},
+      {"fast-fault-huge-logged", "access-track",
+       "a fault without the lock gives W to no huge page of a slot with a dirty log",
+       "fast_page_fault(): leaves such pages to mmu_lock", w61 + "; " + w72,
+       "asks for the level of no page", FormulaBody{S::fast_huge, C::fast_huge}, nullptr},
       {"fast-fault-read", "access-track", "a fault without the lock that is no write never gains W",
        "fast_page_fault()", w61, "takes every fault for a write",
        FormulaBody{S::fast_read, C::fast_read}, nullptr},

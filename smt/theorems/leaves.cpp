@@ -25,6 +25,7 @@ struct Leaves {
             .frame = P::word("frame"),
             .access = P::word("access"),
             .host_writable = P::boolean("host-writable"),
+            .read_only = P::boolean("slot-read-only"),
             .tracked = P::boolean("tracked"),
             .nx_huge = P::boolean("nx-huge-pages")};
   }
@@ -42,20 +43,14 @@ struct Leaves {
   }
 
   static Formula grants_no_more(Side side) {
-    const Word path = P::word("guest-path"), role = P::word("role-access");
-    const Bool host = P::boolean("host-lets-write"), read_only = P::boolean("slot-read-only");
-    Request request = any_request();
-    // As ShadowMmu::make_leaf() and its callers put the request together.
-    request.access = path & role;
-    request.host_writable = host && !read_only;
+    const Request request = any_request();
     Request built = request;
-    if (side == Side::broken_rule) built.host_writable = !read_only;
+    if (side == Side::broken_rule) built.host_writable = true;
     const Word spte = impl::leaf_spte(built);
     const auto grant = granted(spte);
-    const auto guest = [&](impl::Rights right) {
-      return (path & right) != 0 && (role & right) != 0;
-    };
-    const Bool may_write = guest(impl::rights::writable) && host && !read_only && !request.tracked;
+    const auto guest = [&](impl::Rights right) { return (request.access & right) != 0; };
+    const Bool may_write = guest(impl::rights::writable) && request.host_writable &&
+                           !request.read_only && !request.tracked;
     const Bool may_execute =
         guest(impl::rights::executable) && !(request.level > 1 && request.nx_huge);
     const Bool claim = grant.writable == may_write && grant.user == guest(impl::rights::user) &&
@@ -109,7 +104,7 @@ struct Leaves {
     const Bool dirty = (spte & entry::dirty) != 0;
     const Bool accessed = (spte & entry::accessed) != 0;
     const Bool writable = (spte & entry::writable) != 0;
-    const Bool expected = side == Side::broken_rule ? request.host_writable : writable;
+    const Bool expected = side == Side::broken_rule ? request.may_write() : writable;
     return {.precondition = legal(request),
             .claim = dirty == expected && accessed,
             .shown = {{"spte", spte}}};
@@ -193,6 +188,7 @@ struct Leaves {
     other.access = P::word("access-now");
     other.frame = P::word("frame-now");
     other.host_writable = P::boolean("host-writable-now");
+    other.read_only = P::boolean("slot-read-only-now");
     other.tracked = P::boolean("tracked-now");
     const Word old = impl::leaf_spte(one), now = impl::leaf_spte(other);
     Bool loses = impl::loses_rights(old, now);
@@ -256,8 +252,9 @@ std::vector<Theorem> leaf_theorems() {
   const std::string no_dirty = widths + "; impl takes D with W, KVM keeps it";
   return {
       {"leaf-grants-no-more", "leaves",
-       "a leaf grants to hardware what guest path, role, host, slot and write tracking allow, no "
-       "more and no less",
+       "a leaf grants to hardware what the guest's path under the page's role, host, slot and "
+       "write "
+       "tracking allow, no more and no less",
        make, widths, "forgets that the host withholds W",
        FormulaBody{S::grants_no_more, C::grants_no_more}, leaf_program, /*scenario=*/true},
       {"leaf-of-tracked-page", "leaves",
@@ -271,7 +268,7 @@ std::vector<Theorem> leaf_theorems() {
        "SDM 4-Level Paging; is_rsvd_spte()", "any host of 51 address bits",
        "forgets PS on huge pages", FormulaBody{S::well_formed, C::well_formed}, nullptr},
       {"leaf-flags", "leaves", "dirty is set ahead where W is, and accessed", make,
-       widths + "; over a writable SPTE 6.1 and 6.12 leave D clear",
+       widths + "; over a writable SPTE 6.1 and 6.12 leave D clear, and A of SPTEs made ahead",
        "sets dirty wherever the host could write", FormulaBody{S::flags, C::flags}, nullptr},
       {"split-keeps-translation", "leaves",
        "a piece of a split huge page translates every address as the huge page did, with equal "

@@ -237,8 +237,10 @@ std::vector<Theorem> permission_theorems() {
   using S = Permissions<Symbolic>;
   using C = Permissions<Concrete>;
   const std::string rights = "SDM Access Rights, Protection Keys; permission_fault()";
-  const std::string code = "SDM Page-Fault Exceptions; permission_fault()";
-  const std::string widths = "6.1, 6.12: ACC_ALL is 3 bits; 7.2 adds a read bit";
+  const std::string code = "SDM Page-Fault Exceptions; FNAME(walk_addr_generic)";
+  // KVM's fetch flag: any mode with EFER.NX. The model admits it: fetch-flag-32bit.
+  const std::string fetches = "KVM reports fetches by EFER.NX under 32-bit paging, too";
+  const std::string widths = "6.1, 6.12: ACC_ALL is 3 bits; 7.2 adds a read bit; " + fetches;
   return {
       {"permission-check", "permissions",
        "for every mode, CR0.WP, CR4, EFER.NX, PKRU, access and leaf entry the bitmap gives the "
@@ -262,11 +264,11 @@ std::vector<Theorem> permission_theorems() {
        "takes the last entry's rights for the path's",
        FormulaBody{S::path_formula, C::path_formula}, path_program},
       {"error-code-not-present", "permissions",
-       "the error code of a not-present entry is the manual's", code, "any",
+       "the error code of a not-present entry is the manual's", code, "any; " + fetches,
        "reports fetches by EFER.NX alone", FormulaBody{S::not_present, C::not_present},
        not_present_program},
       {"error-code-reserved", "permissions", "the error code of a reserved bit is the manual's",
-       code, "any", "reports fetches by EFER.NX in 32-bit paging",
+       code, "any; " + fetches, "reports fetches by EFER.NX in 32-bit paging",
        FormulaBody{S::reserved, C::reserved}, rsvd_program},
       {"error-code-well-formed", "permissions",
        "W and I/D exclude each other, RSVD never stands with rights, PK only on a data access to "

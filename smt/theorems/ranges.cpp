@@ -108,22 +108,83 @@ struct Ranges {
     return {.precondition = slot.legal(), .claim = !fits, .shown = {{"level", level}}};
   }
 
-  /// Flushing the huge page around a gfn covers every address that a leaf of the
-  /// level translated.
+  /// Flushing the huge page around a gfn covers every address that hardware translates
+  /// by the entry of the level that translates the gfn's: the manual selects it by the
+  /// address bits above those of the page offset.
   static Formula flush_covers(Side side) {
     const SlotCase slot;
     const Word address = P::word("address");
     const Word first =
         side == Side::broken_rule ? slot.gfn : impl::round_to_level(slot.gfn, slot.level);
-    const Word pages = Word(1) << impl::level_shift(slot.level);
+    const Word pages = impl::pages_at(slot.level);
     const Word page = address >> 12;
-    const Bool translated =
-        impl::round_to_level(page, slot.level) == impl::round_to_level(slot.gfn, slot.level);
+    const Bool translated = ite(slot.level == 1, (address ^ (slot.gfn << 12)) < (1ull << 12),
+                                ite(slot.level == 2, (address ^ (slot.gfn << 12)) < (1ull << 21),
+                                    (address ^ (slot.gfn << 12)) < (1ull << 30)));
     return {.precondition = slot.legal() && address < (1ull << 52),
             .claim = implies(translated, page >= first && page - first < pages),
             .shown = {{"flush begins at gfn", first}}};
   }
+
+  static impl::FrameRange<Word> any_range() {
+    return {
+        .first = P::word("first-page"), .end = P::word("end-page"), .empty = P::boolean("empty")};
+  }
+  /// Of user space, with room for an end past the last byte.
+  static Bool host_pages(const Word& first, const Word& end) {
+    return first < (1ull << 44) && end < (1ull << 44);
+  }
+
+  /// A page is touched exactly if the range has a byte of it.
+  static Formula pages_touched(Side side) {
+    const Word start = P::word("start"), end = P::word("end"), page = P::word("page");
+    const auto pages = impl::pages_of_bytes<Word>(start, end);
+    // The twin rounds the end down.
+    const Word last = side == Side::broken_rule ? end >> 12 : pages.end;
+    const Bool listed = !pages.empty && page >= pages.first && page < last;
+    const Bool touched = start < end && start < ((page + 1) << 12) && end > (page << 12);
+    return {.precondition = host_pages(start >> 12, end >> 12) && page < (1ull << 44),
+            .claim = listed == touched,
+            .shown = {{"listed", listed}, {"touched", touched}}};
+  }
+
+  /// A page of the slot is told exactly if its host page is in the range.
+  static Formula gfns_told(Side side) {
+    const Word pages = P::word("pages"), at = P::word("page-of-slot");
+    const Word slot_page = P::word("slot-host-page");
+    const auto range = any_range();
+    const auto told = impl::pages_of_slot<Word>(range, slot_page, pages);
+    // The twin takes the last page for one that is not touched.
+    const Word end = side == Side::broken_rule ? told.end - 1 : told.end;
+    const Word page = slot_page + at;
+    const Bool here = !told.empty && at >= told.first && at < end;
+    const Bool within = !range.empty && page >= range.first && page < range.end;
+    return {.precondition = host_pages(range.first, range.end) && slot_page < (1ull << 44) &&
+                            pages < (1ull << 31) && at < pages,
+            .claim = here == within,
+            .shown = {{"told", here}, {"within", within}}};
+  }
+
+  /// No page outside the slot is told.
+  static Formula gfns_in_slot(Side side) {
+    const Word pages = P::word("pages"), slot_page = P::word("slot-host-page");
+    const auto range = any_range();
+    const auto told = impl::pages_of_slot<Word>(range, slot_page, pages);
+    const Word end = side == Side::broken_rule ? range.end - slot_page : told.end;
+    return {.precondition = host_pages(range.first, range.end) && slot_page < (1ull << 44) &&
+                            pages >= 1 && pages < (1ull << 31) && !told.empty,
+            .claim = told.first < end && end <= pages,
+            .shown = {{"first", told.first}, {"end", end}}};
+  }
 };
+
+/// A notifier of one page, which the guest has written before.
+std::string host_range_program(const Assignment&) {
+  return "lockstep 1\ntitle  the last page of a range that the host moves\n"
+         "config paging=4-level\nslot 0 add gpa=0x0 size=0x400000\nmap 0x0 gpa=0x200000 rwxu\n"
+         "v0 cpl3 write 0x0 = 0x1 -> ok\nhost migrate hva=0x1ff000 size=0x2000\n"
+         "v0 cpl3 read 0x0 -> value 0x1\n";
+}
 
 /// Pages at both ends of a slot that begins within a huge page.
 std::string edge_program(const Assignment& found) {
@@ -144,6 +205,7 @@ std::string edge_program(const Assignment& found) {
 std::vector<Theorem> range_theorems() {
   using S = Ranges<Symbolic>;
   using C = Ranges<Concrete>;
+  const std::string told = "__kvm_handle_hva_range(), in 7.2 kvm_handle_hva_range()";
   const std::string sizes = "6.1, 6.12, 7.2: slots below 2^31 pages, gfns below 2^40";
   return {
       {"lpage-index-in-array", "ranges",
@@ -164,9 +226,21 @@ std::vector<Theorem> range_theorems() {
       {"hugepage-adjust-is-best", "ranges", "no higher level would fit",
        "kvm_mmu_max_mapping_level()", sizes, "takes every slot to begin within a huge page",
        FormulaBody{S::adjust_is_best, C::adjust_is_best}, nullptr},
+      {"host-range-pages", "ranges",
+       "the pages of a range of host addresses are those of which it has a byte",
+       "hva_to_gfn_memslot() of kvm_handle_hva_range()", "any: host addresses below 2^56",
+       "rounds the end down", FormulaBody{S::pages_touched, C::pages_touched}, nullptr},
+      {"host-range-gfns", "ranges",
+       "a notifier's range of host pages tells a slot of exactly those of its pages that it holds",
+       told, sizes + ", host addresses below 2^56", "leaves the last page out",
+       FormulaBody{S::gfns_told, C::gfns_told}, host_range_program, /*scenario=*/true},
+      {"host-range-in-slot", "ranges",
+       "a notifier's range of host pages tells a slot of no page outside it", told,
+       sizes + ", host addresses below 2^56", "does not clip at the slot's end",
+       FormulaBody{S::gfns_in_slot, C::gfns_in_slot}, nullptr},
       {"flush-range-covers", "ranges",
-       "the range flushed for a leaf covers every address that it translated",
-       "kvm_flush_remote_tlbs_sptep(), gfn_round_for_level()",
+       "the range flushed for a leaf covers every address that hardware translates by it",
+       "SDM 4-Level Paging; kvm_flush_remote_tlbs_sptep(), gfn_round_for_level()",
        "6.12, 7.2: slots below 2^31 pages, gfns below 2^40", "does not round the gfn",
        FormulaBody{S::flush_covers, C::flush_covers}, nullptr},
   };

@@ -32,6 +32,7 @@ struct ReservedBits {
     Bool nx = P::boolean("efer.nx");
     Bool gigabyte = P::boolean("page1gb");
     Bool pse36 = P::boolean("pse36");
+    Bool amd = P::boolean("amd");
     Word maxphyaddr = P::word("maxphyaddr");
     Word value = P::word("entry");
 
@@ -46,7 +47,7 @@ struct ReservedBits {
               .page_size_extensions = pse,
               .no_execute = nx,
               .gigabyte_pages = gigabyte,
-              .amd = false,
+              .amd = amd,
               .maxphyaddr = maxphyaddr,
               .pse36_width = ite(pse36, Word(40), 32)};
     }
@@ -54,7 +55,7 @@ struct ReservedBits {
     impl::ReservedMasks<Word> masks(PagingMode mode) const {
       if (mode == PagingMode::bits32) return impl::reserved_masks_32<Word>(pse, pse36, maxphyaddr);
       if (mode == PagingMode::pae) return impl::reserved_masks_pae<Word>(nx, maxphyaddr);
-      return impl::reserved_masks_long<Word>(nx, gigabyte, maxphyaddr);
+      return impl::reserved_masks_long<Word>(nx, gigabyte, amd, maxphyaddr);
     }
 
     /// What a walk of the implementation looks up for the entry.
@@ -104,12 +105,12 @@ struct ReservedBits {
     return all.formula(given.legal(mode));
   }
 
-  /// A counterexample that a guest of ours can have: PSE-36 and 1-GByte pages, and
-  /// a width that engines offer.
+  /// A counterexample that a guest of ours can have: Intel, PSE-36 and 1-GByte pages,
+  /// and a width that engines offer.
   static void expressible(Formula& formula, Side side) {
     if (side == Side::true_rule) return;
     const FormatCase given;
-    formula.precondition = formula.precondition && given.pse36 && given.gigabyte &&
+    formula.precondition = formula.precondition && given.pse36 && given.gigabyte && !given.amd &&
                            given.maxphyaddr >= 36 && given.maxphyaddr <= 46;
   }
 
@@ -262,7 +263,8 @@ std::uint64_t looked_up(const spec::EntryFormat<std::uint64_t>& format, unsigned
                                               format.page_size_extensions, true, format.maxphyaddr)
       : format.mode == PagingMode::pae
           ? impl::reserved_masks_pae<std::uint64_t>(format.no_execute, format.maxphyaddr)
-          : impl::reserved_masks_long<std::uint64_t>(format.no_execute, true, format.maxphyaddr);
+          : impl::reserved_masks_long<std::uint64_t>(format.no_execute, true, format.amd,
+                                                     format.maxphyaddr);
   return masks[(value >> 7) & 1][level];
 }
 
@@ -346,10 +348,11 @@ std::string address_program(const Assignment&) {
 std::vector<Theorem> reserved_bit_theorems() {
   using S = ReservedBits<Symbolic>;
   using C = ReservedBits<Concrete>;
-  const std::string tables = "SDM Paging, tables of formats; __reset_rsvds_bits_mask()";
+  const std::string tables =
+      "SDM Paging, tables of formats; APM, Long-Mode Page Translation; __reset_rsvds_bits_mask()";
   const std::string pse36 =
       "the manual: PSE-36 up to 40 bits; 6.1, 6.12, 7.2 take 36, whatever MAXPHYADDR";
-  const std::string intel = "any, on Intel (AMD reserves bit 8 of upper entries)";
+  const std::string vendors = "any, Intel and AMD (which reserves bit 8 of upper entries)";
   return {
       {"reserved-bits-32-bit", "reserved-bits",
        "32-bit paging, MAXPHYADDR 32 to 52, with and without PSE and PSE-36: an entry has a "
@@ -364,21 +367,22 @@ std::vector<Theorem> reserved_bit_theorems() {
        "4-level paging, MAXPHYADDR 32 to 52: an entry of any level has a reserved bit exactly "
        "where "
        "the manual says so",
-       tables, intel, "starts one bit above MAXPHYADDR",
+       tables, vendors, "starts one bit above MAXPHYADDR",
        FormulaBody{S::masks_level4, C::masks_level4}, program_level4},
       {"reserved-bits-5-level", "reserved-bits",
        "5-level paging, MAXPHYADDR 32 to 52: an entry of any level has a reserved bit exactly "
        "where "
        "the manual says so",
-       tables, intel, "looks masks up as if PS were clear",
+       tables, vendors, "looks masks up as if PS were clear",
        FormulaBody{S::masks_level5, C::masks_level5}, program_level5},
       {"reserved-bits-without-1g", "reserved-bits",
        "4-level paging without 1-GByte pages, MAXPHYADDR 32 to 52: PS of a PDPTE is reserved",
-       tables, intel, "takes 1-GByte pages for granted",
+       tables, vendors, "takes 1-GByte pages for granted",
        FormulaBody{S::masks_without_gigabyte_pages, C::masks_without_gigabyte_pages}, nullptr},
       {"reserved-bits-widest", "reserved-bits",
        "the masks of 5-level paging leave bits 62:52 alone, those of PAE hold them all", tables,
-       intel, "uses the PAE mask for both", FormulaBody{S::masks_widest, C::masks_widest}, nullptr},
+       vendors, "uses the PAE mask for both", FormulaBody{S::masks_widest, C::masks_widest},
+       nullptr},
       {"reserved-bits-pdpte", "reserved-bits",
        "MAXPHYADDR 32 to 52: the mask of PDPTE registers is the manual's",
        "SDM PDPTE Registers; load_pdptrs()", "any", "lets bit 63 pass",

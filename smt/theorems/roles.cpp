@@ -169,7 +169,7 @@ struct Roles {
           id_flag(impl::fetch_flag<Word>(given.nx && given.pae, given.smep)) {
       const auto narrow = impl::reserved_masks_32<Word>(given.pse, true, maxphyaddr);
       const auto pae = impl::reserved_masks_pae<Word>(given.nx, maxphyaddr);
-      const auto wide = impl::reserved_masks_long<Word>(given.nx, true, maxphyaddr);
+      const auto wide = impl::reserved_masks_long<Word>(given.nx, true, /*amd=*/false, maxphyaddr);
       for (int large = 0; large < 2; ++large) {
         for (int level = 1; level <= 5; ++level) {
           masks[large][level] = ite(given.lma, wide[large][level],
@@ -213,7 +213,8 @@ struct Roles {
   }
 
   /// vCPUs whose base roles are equal may share shadow pages: hardware, which runs
-  /// with CR0.WP and NX, is asked for the same rights by both.
+  /// with CR0.WP and NX, is asked for the same rights by both. Rights alone: a role does
+  /// not tell PAE from long mode, whose entries have other reserved bits.
   static Formula base_role_covers_sharing(Side side) {
     const auto any = [](const std::string& who) {
       const auto flag = [&](const char* name) { return P::boolean(who + name); };
@@ -330,15 +331,18 @@ std::vector<Theorem> role_theorems() {
        "kvm_calc_cpu_role(); 8d214c481611, a3ca5281bb77", "impl: 19 bits", "forgets SMEP",
        FormulaBody{S::walk_key, C::walk_key}, smep_program, /*scenario=*/true},
       {"full-role-covers-walk", "roles",
-       "registers with equal base and extended roles give the walker equal permission, PKRU and "
-       "reserved-bit tables",
+       "registers with equal base and extended roles give the walker of one CPUID, with 1-GByte "
+       "pages and PSE-36, equal permission, PKRU and reserved-bit tables",
        "kvm_calc_cpu_role(); 8d214c481611, a3ca5281bb77", "6.1, 6.12: KVM's own roles",
        "compares base roles alone", FormulaBody{S::full_role_covers_walk, C::full_role_covers_walk},
        smep_program, /*scenario=*/true},
       {"base-role-covers-sharing", "roles",
-       "vCPUs with equal base roles are owed equal rights by the shadow pages that they share: "
-       "SMEP and SMAP apart, which hardware checks itself, but not on pages exchanged for CR0.WP=0",
-       "SDM Access Rights; kvm_calc_cpu_role(), FNAME(page_fault)()", word,
+       "vCPUs of one paging mode with equal base roles are owed equal rights by the shadow pages "
+       "that they share: SMEP and SMAP apart, which hardware checks itself, but not on pages "
+       "exchanged for CR0.WP=0",
+       "SDM Access Rights; kvm_calc_cpu_role(), FNAME(page_fault)()",
+       word + "; NX is impl's: kvm_init_shadow_mmu() has it always. Tables of PAE and of long mode "
+              "share in both, though PAE alone reserves bits 62:52",
        "forgets SMEP under CR0.WP=0",
        FormulaBody{S::base_role_covers_sharing, C::base_role_covers_sharing}, exchanged_program,
        /*scenario=*/true},

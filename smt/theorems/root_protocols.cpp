@@ -262,8 +262,11 @@ Protocol generations_of_kvm(Side side) {
                       .publishes_before_zap = side == Side::broken_rule});
 }
 
+/// What the twins of write tracking do wrong.
+enum class TrackingDefect : std::uint8_t { none, unlocks_early, flag_first };
+
 /// Two slots, one of which is created while write tracking is enabled.
-Protocol write_tracking(Side side) {
+Protocol write_tracking(TrackingDefect defect) {
   Protocol protocol;
   const Bool enabled = state_bool(protocol, "enabled");
   const Int owner = state_int(protocol, "slots_arch_lock");  // 1 enables, 2 creates
@@ -276,9 +279,10 @@ Protocol write_tracking(Side side) {
   protocol.initial = !enabled && owner == 0 && enabling == 0 && creating == 0 && !has &&
                      !old_meta && !exists && !meta;
 
-  step(protocol, "enabling takes slots_arch_lock", owner == 0 && enabling == 0)
-      .set("slots_arch_lock", Int(1))
-      .set("enabling", Int(1));
+  auto& begin = step(protocol, "enabling takes slots_arch_lock", owner == 0 && enabling == 0)
+                    .set("slots_arch_lock", Int(1))
+                    .set("enabling", Int(1));
+  if (defect == TrackingDefect::flag_first) begin.set("enabled", true);
   step(protocol, "enabling allocates for slot 0", enabling == 1)
       .set("slot0.metadata", true)
       .set("enabling", Int(2));
@@ -300,26 +304,39 @@ Protocol write_tracking(Side side) {
   auto& allocate = step(protocol, "creation allocates if tracking is enabled", creating == 1)
                        .set("new-slot-has-metadata", enabled)
                        .set("creating", Int(2));
-  if (side == Side::broken_rule) allocate.set("slots_arch_lock", Int(0));
+  if (defect == TrackingDefect::unlocks_early) allocate.set("slots_arch_lock", Int(0));
   auto& publish = step(protocol, "creation publishes slot 1", creating == 2)
                       .set("slot1.exists", true)
                       .set("slot1.metadata", has)
                       .set("creating", Int(0));
-  if (side == Side::true_rule) publish.set("slots_arch_lock", Int(0));
+  if (defect != TrackingDefect::unlocks_early) publish.set("slots_arch_lock", Int(0));
   step(protocol, "slot 1 is deleted", exists && owner == 0)
       .set("slot1.exists", false)
       .set("slot1.metadata", false);
 
   // A reader that sees the flag uses the metadata of every slot that it sees.
-  protocol.property = implies(enabled, old_meta && implies(exists, meta));
-  protocol.invariant = protocol.property && (enabling >= 1) == (owner == 1) &&
-                       (creating >= 1) == (owner == 2) && enabling >= 0 && enabling <= 3 &&
-                       creating >= 0 && creating <= 2 && implies(creating >= 1, !exists) &&
-                       implies(enabling >= 2, old_meta) &&
+  const Bool usable = old_meta && implies(exists, meta);
+  const Bool null_used = state_bool(protocol, "null-pointer-used");
+  protocol.initial = protocol.initial && !null_used;
+  step(protocol, "a vCPU follows a page", enabled).set("null-pointer-used", null_used || !usable);
+  protocol.property = !null_used;
+  protocol.invariant = protocol.property && implies(enabled, usable) &&
+                       (enabling >= 1) == (owner == 1) && (creating >= 1) == (owner == 2) &&
+                       enabling >= 0 && enabling <= 3 && creating >= 0 && creating <= 2 &&
+                       implies(creating >= 1, !exists) && implies(enabling >= 2, old_meta) &&
                        implies(enabling >= 3, implies(exists, meta)) &&
                        implies(creating == 2, implies(enabled, has));
   protocol.depth = 8;
   return protocol;
+}
+
+Protocol tracked_under_lock(Side side) {
+  return write_tracking(side == Side::true_rule ? TrackingDefect::none
+                                                : TrackingDefect::unlocks_early);
+}
+Protocol tracked_before_flag(Side side) {
+  return write_tracking(side == Side::true_rule ? TrackingDefect::none
+                                                : TrackingDefect::flag_first);
 }
 
 }  // namespace
@@ -355,8 +372,14 @@ std::vector<Theorem> root_protocol_theorems() {
       {"write-tracking-enabled-late", "protocols",
        "who sees write tracking enabled finds its metadata in every slot, also one that is created "
        "meanwhile and after failed allocations",
-       "seed 004; kvm_enable_external_write_tracking(), a364c014a2c1", "6.12, 7.2; two slots",
-       "unlocks between a slot's metadata and its publication", write_tracking, nullptr},
+       "seed 004; kvm_enable_external_write_tracking(), a364c014a2c1",
+       "6.12, 7.2; two slots, steps seen in one order by all",
+       "unlocks between a slot's metadata and its publication", tracked_under_lock, nullptr},
+      {"write-tracking-flag-last", "protocols",
+       "the flag of write tracking is set strictly after the metadata of every slot",
+       "seed 004; kvm_enable_external_write_tracking(), a364c014a2c1",
+       "6.12, 7.2; two slots, steps seen in one order by all", "sets the flag before it allocates",
+       tracked_before_flag, nullptr},
   };
 }
 
