@@ -45,6 +45,9 @@ ControlBits control_of(const hosted_entry& entry) {
   return bits;
 }
 
+void load_mm0(std::uint64_t value) { asm volatile("movq %0, %%mm0" : : "m"(value) : "mm0"); }
+void empty_mm0() { asm volatile("emms"); }
+
 void leave_guest(hosted_exit& exit) {
   exit.reason = HOSTED_EXIT_LEAVE;
   exit.instruction_length = 1;
@@ -86,16 +89,23 @@ void ArenaMemory::store(Hfn frame, unsigned offset, unsigned size, std::uint64_t
 }
 
 void Processors::reset(const ProcessorModel& model, unsigned vcpus) {
+  after_run();
+  mm0_ = {};
+  cpu_ = 0;
   model_ = model;
-  vm_ = nullptr;
-  while (vcpus_.size() < vcpus) vcpus_.emplace_back(memory_);
+  vms_ = {};
+  if (vcpus_.size() < vcpus) vcpus_.resize(vcpus);
   for (std::size_t i = 0; i < vcpus_.size(); ++i) {
     Vcpu& vcpu = vcpus_[i];
-    vcpu.processor.reset(model.seed == 0 ? 0 : model.seed + 2 * i);
+    vcpu.seed = model.seed == 0 ? 0 : model.seed + 2 * i;
+    for (unsigned cpu = 0; cpu < HOSTED_CPUS; ++cpu) {
+      if (!vcpu.kept[cpu]) continue;
+      vcpu.kept[cpu]->processor.reset(seed_on(cpu, vcpu));
+      vcpu.kept[cpu]->asid = 0;
+    }
     vcpu.has_run = false;
     vcpu.outcome = {.kind = Outcome::Kind::done};
     vcpu.entered = false;
-    vcpu.asid = 0;
     vcpu.pdptes_valid = false;
   }
   (void)memory_.take_foreign();
@@ -110,18 +120,37 @@ void Processors::start(unsigned vcpu, const Operation& operation) {
 }
 
 void Processors::after_run() {
-  if (!std::exchange(mm0_loaded_, false)) return;
-  asm volatile("emms");
+  if (std::exchange(mm0_[cpu_], std::nullopt)) empty_mm0();
+}
+
+void Processors::be_cpu(unsigned cpu) {
+  if (cpu == cpu_) return;
+  if (mm0_[cpu_]) empty_mm0();
+  cpu_ = cpu;
+  if (mm0_[cpu_]) load_mm0(*mm0_[cpu_]);
+}
+
+/// Other evictions on each CPU, and none if there are none.
+std::uint64_t Processors::seed_on(unsigned cpu, const Vcpu& vcpu) {
+  constexpr std::uint64_t seeds_of_a_cpu = 32;  // two of each vCPU
+  return vcpu.seed == 0 ? 0 : vcpu.seed + seeds_of_a_cpu * cpu;
+}
+
+Processors::Kept& Processors::kept(Vcpu& vcpu) {
+  std::unique_ptr<Kept>& here = vcpu.kept[cpu_];
+  if (!here) here = std::make_unique<Kept>(memory_, seed_on(cpu_, vcpu));
+  return *here;
 }
 
 void Processors::honour_flush(Vcpu& vcpu, void* vm, const hosted_entry& entry) {
   const bool ept = entry.format == HOSTED_FORMAT_EPT;
   const std::uint64_t context = ept ? context_of_root(entry.root) : context_of_asid(entry.asid);
-  spec::Tlb& tlb = vcpu.processor.tlb();
-  if (vm != vm_ || entry.flush == HOSTED_FLUSH_ALL) {
-    vm_ = vm;
+  Kept& here = kept(vcpu);
+  spec::Tlb& tlb = here.processor.tlb();
+  if (vm != vms_[cpu_] || entry.flush == HOSTED_FLUSH_ALL) {
+    vms_[cpu_] = vm;
     ++counts_.flushes;
-    for (Vcpu& each : vcpus_) each.processor.tlb().flush();
+    each_here([](Kept& each) { each.processor.tlb().flush(); });
   } else if (entry.flush == HOSTED_FLUSH_ASID) {
     ++counts_.flushes;
     // Without VPIDs a transition drops what they would tag, of every EPT pointer.
@@ -132,7 +161,7 @@ void Processors::honour_flush(Vcpu& vcpu, void* vm, const hosted_entry& entry) {
     }
   }
   tlb.enter(context);
-  vcpu.asid = entry.asid;
+  here.asid = entry.asid;
 }
 
 /// What hardware's registers hold, as the vendor module loaded them.
@@ -188,7 +217,7 @@ void Processors::deliver(Vcpu& vcpu, const hosted_entry& entry) {
   if (entry.event_vector == page_fault_vector) {
     vcpu.outcome = {
         .kind = Outcome::Kind::page_fault, .code = entry.event_code, .address = entry.cr2};
-    vcpu.processor.tlb().drop(entry.cr2);
+    processor(vcpu).tlb().drop(entry.cr2);
     return;
   }
   vcpu.outcome = {.kind = Outcome::Kind::exception,
@@ -229,12 +258,13 @@ void Processors::run(void* vm, hosted_entry& entry, hosted_exit& exit) {
   entry.log_index = vcpu.log.index;
   vcpu.cr4 = entry.cr4;
   vcpu.last = entry;
+  vcpu.last_cpu = cpu_;
   vcpu.has_run = true;
   const bool faulted =
       exit.reason == HOSTED_EXIT_PAGE_FAULT || exit.reason == HOSTED_EXIT_NESTED_FAULT;
   if (faulted && vcpu.operation.mmx) {
-    asm volatile("movq %0, %%mm0" : : "m"(vcpu.operation.value) : "mm0");
-    mm0_loaded_ = true;
+    mm0_[cpu_] = vcpu.operation.value;
+    load_mm0(vcpu.operation.value);
   }
 }
 
@@ -244,7 +274,7 @@ std::optional<spec::Stale> Processors::overdue(unsigned index, Hfn root) {
   if (gpa_to_gfn(vcpu.last.root) != root) return std::nullopt;
   // VPID 0: every entry flushes.
   if (vcpu.last.flush == HOSTED_FLUSH_ASID && vcpu.last.asid == 0) return std::nullopt;
-  return vcpu.processor.overdue(state_of(vcpu, vcpu.last));
+  return vcpu.kept[vcpu.last_cpu]->processor.overdue(state_of(vcpu, vcpu.last));
 }
 
 void Processors::exit_nested(const Vcpu& vcpu, const spec::NestedFault& fault, hosted_exit& exit) {
@@ -308,9 +338,9 @@ void Processors::access(Vcpu& vcpu, hosted_entry& entry, hosted_exit& exit) {
                                   : operation.kind == Operation::Kind::fetch ? AccessKind::fetch
                                                                              : AccessKind::read,
                                   operation.cpl, operation.ac};
-  const spec::Outcome walked = shadow
-                                   ? vcpu.processor.access_shadow(state, rights, operation.address)
-                                   : vcpu.processor.access_nested(state, rights, operation.address);
+  const spec::Outcome walked =
+      shadow ? processor(vcpu).access_shadow(state, rights, operation.address)
+             : processor(vcpu).access_nested(state, rights, operation.address);
   if (const auto* allowed = std::get_if<spec::Allowed>(&walked)) {
     counts_.tlb_hits += allowed->from_tlb ? 1 : 0;
     use(vcpu, allowed->frame);
@@ -325,7 +355,7 @@ void Processors::access(Vcpu& vcpu, hosted_entry& entry, hosted_exit& exit) {
     ++counts_.page_faults;
     if (entry.intercept_page_fault == 0) {
       entry.cr2 = operation.address;
-      vcpu.processor.tlb().drop(operation.address);
+      processor(vcpu).tlb().drop(operation.address);
       vcpu.outcome = {
           .kind = Outcome::Kind::page_fault, .code = code, .address = operation.address};
     } else if (count_fault(vcpu)) {

@@ -11,6 +11,7 @@
 
 #include "hw/hosted/arena.h"
 #include "hw/hosted/boundary.h"
+#include "hw/hosted/boundary_schedule.h"
 #include "hw/hosted/operation.h"
 #include "spec/command.h"
 #include "spec/cpu/processor.h"
@@ -49,18 +50,19 @@ class ArenaMemory final : public spec::PhysicalMemory {
   std::optional<Hfn> foreign_;
 };
 
-/// All processors of one virtual machine; they share one physical processor.
+/// All processors of one virtual machine, on the CPUs of one host.
 ///
 /// Translations leave a TLB only by the flush that an entry asks for, by
 /// another ASID (or EPT root), by invalidate(), or by what the guest executes
-/// without an exit.
+/// without an exit. Each CPU keeps its own of each vCPU that has run there, and
+/// all of this reaches those of the CPU that executes it.
 class Processors {
  public:
   explicit Processors(Arena& arena) : memory_(arena) {}
 
   ArenaMemory& memory() { return memory_; }
 
-  /// Begin a program: nothing is cached, no operation is pending.
+  /// Begin a program: nothing is cached, no operation is pending, CPU 0 runs.
   void reset(const ProcessorModel& model, unsigned vcpus);
   /// The next operation of a vCPU; it runs at the next entries.
   void start(unsigned vcpu, const Operation& operation);
@@ -70,17 +72,19 @@ class Processors {
   unsigned faults(unsigned vcpu) const { return vcpus_[vcpu].faults; }
   /// User space has the thread again: no guest register is in a real one.
   void after_run();
+  /// What is called from here on, happens on this CPU of the host (below HOSTED_CPUS).
+  void be_cpu(unsigned cpu);
 
   /// One VM entry up to its exit.
   void run(void* vm, hosted_entry& entry, hosted_exit& exit);
   void invalidate(unsigned vcpu, unsigned asid, std::uint64_t address);
   void invalidate_all(unsigned asid);
-  /// INVEPT of one pointer: no processor keeps a translation by these tables.
+  /// INVEPT of one pointer: the CPU keeps no translation by these tables.
   void invalidate_root(std::uint64_t ept_pointer);
 
-  /// A translation that a vCPU's TLB keeps and the tables at `root` no longer grant; none if
-  /// there is none, or the vCPU did not use that root last. `root`: of the tables that it
-  /// will enter its guest with, without a flush.
+  /// A translation that a vCPU's TLB keeps, on the CPU where it ran last, and the tables at
+  /// `root` no longer grant; none if there is none, or the vCPU did not use that root last.
+  /// `root`: of the tables that it will enter its guest with, there and without a flush.
   std::optional<spec::Stale> overdue(unsigned vcpu, Hfn root);
   /// Several CPUs run until the next call: see spec::ProcessorState.
   void others_run(bool run) { others_run_ = run; }
@@ -102,14 +106,20 @@ class Processors {
   const Counts& counts() const { return counts_; }
 
  private:
-  struct Vcpu {
-    explicit Vcpu(spec::PhysicalMemory& memory) : processor(memory, /*seed=*/0) {}
+  /// What one CPU keeps of one vCPU.
+  struct Kept {
+    Kept(spec::PhysicalMemory& memory, std::uint64_t seed) : processor(memory, seed) {}
     spec::SoftwareCpu processor;
+    unsigned asid = 0;
+  };
+  struct Vcpu {
+    /// By CPU; made when it first runs there.
+    std::array<std::unique_ptr<Kept>, HOSTED_CPUS> kept;
+    std::uint64_t seed = 0;  ///< of evictions on CPU 0
     Operation operation;
     Outcome outcome{.kind = Outcome::Kind::done};
     bool entered = false;  ///< the operation's registers are loaded
     unsigned faults = 0;
-    unsigned asid = 0;
     /// PDPTEs of PAE paging under NPT, and the CR3 that they were loaded for.
     bool pdptes_valid = false;
     std::uint64_t pdptes_cr3 = 0;
@@ -118,6 +128,7 @@ class Processors {
     std::uint64_t cr4 = 0;          ///< at the last entry
     spec::PageModificationLog log;  ///< as the entry loaded it
     hosted_entry last{};            ///< as the guest left it
+    unsigned last_cpu = 0;
     bool has_run = false;
   };
 
@@ -127,6 +138,16 @@ class Processors {
     return (ept_pointer & page_mask) | 1;
   }
   static std::uint64_t context_of_asid(unsigned asid) { return std::uint64_t{asid} << 1; }
+  static std::uint64_t seed_on(unsigned cpu, const Vcpu& vcpu);
+  Kept& kept(Vcpu& vcpu);
+  spec::SoftwareCpu& processor(Vcpu& vcpu) { return kept(vcpu).processor; }
+  /// Call function(Kept&) for each vCPU that has run on this CPU.
+  template <typename Function>
+  void each_here(Function&& function) {
+    for (Vcpu& vcpu : vcpus_) {
+      if (vcpu.kept[cpu_]) function(*vcpu.kept[cpu_]);
+    }
+  }
   void honour_flush(Vcpu& vcpu, void* vm, const hosted_entry& entry);
   spec::ProcessorState state_of(Vcpu& vcpu, const hosted_entry& entry) const;
   void load_registers(const Operation& operation, hosted_entry& entry) const;
@@ -148,9 +169,12 @@ class Processors {
   ArenaMemory memory_;
   ProcessorModel model_;
   bool others_run_ = false;
+  unsigned cpu_ = 0;
   std::vector<Vcpu> vcpus_;
-  void* vm_ = nullptr;
-  bool mm0_loaded_ = false;
+  std::array<void*, HOSTED_CPUS> vms_{};  ///< whose guests ran there last
+  /// What is in MM0 while the kernel emulates an instruction that stores it; by CPU. All of
+  /// them are fibers of one thread, which has one such register.
+  std::array<std::optional<std::uint64_t>, HOSTED_CPUS> mm0_{};
   Counts counts_;
 };
 

@@ -48,8 +48,8 @@ void Processors::perform(Vcpu& vcpu, hosted_entry& entry, hosted_exit& exit) {
       }
       // SDM "INVLPG": a non-canonical address does nothing.
       if (spec::canonical(model_.mode, operation.address)) {
-        vcpu.processor.tlb().invalidate_page(operation.address, state_of(vcpu, entry).pcid,
-                                             /*globals=*/true);
+        processor(vcpu).tlb().invalidate_page(operation.address, state_of(vcpu, entry).pcid,
+                                              /*globals=*/true);
       }
       vcpu.outcome = {.kind = Outcome::Kind::done};
       return;
@@ -82,7 +82,7 @@ bool Processors::load_pdptes(Vcpu& vcpu, hosted_entry& entry, std::uint64_t cr3,
   const spec::ProcessorState state = state_of(vcpu, entry);
   std::array<std::uint64_t, 4> loaded{};
   for (unsigned i = 0; i < 4; ++i) {
-    const auto read = vcpu.processor.load_physical(state, (cr3 & 0xffff'ffe0) + i * 8u);
+    const auto read = processor(vcpu).load_physical(state, (cr3 & 0xffff'ffe0) + i * 8u);
     if (const auto* fault = std::get_if<spec::NestedFault>(&read)) {
       if (count_fault(vcpu)) exit_nested(vcpu, *fault, exit);
       return false;
@@ -131,7 +131,7 @@ void Processors::mov_cr(Vcpu& vcpu, hosted_entry& entry, hosted_exit& exit) {
     for (unsigned i = 0; i < 4; ++i) entry.pdpte[i] = vcpu.pdptes[i];
   }
   entry.cr3 = value;
-  spec::Tlb& tlb = vcpu.processor.tlb();
+  spec::Tlb& tlb = processor(vcpu).tlb();
   if (!pcide) {
     tlb.flush_nonglobal();
   } else if (!keeps) {
@@ -158,7 +158,7 @@ void Processors::invpcid(Vcpu& vcpu, hosted_entry& entry, hosted_exit& exit) {
     vcpu.outcome = general_protection;
     return;
   }
-  spec::Tlb& tlb = vcpu.processor.tlb();
+  spec::Tlb& tlb = processor(vcpu).tlb();
   const auto pcid = static_cast<unsigned>(operation.value);
   switch (type) {
     case InvpcidType::address:
@@ -179,21 +179,21 @@ void Processors::invpcid(Vcpu& vcpu, hosted_entry& entry, hosted_exit& exit) {
 
 void Processors::invalidate(unsigned vcpu, unsigned asid, std::uint64_t address) {
   ++counts_.invalidations;
-  if (vcpu < vcpus_.size() && vcpus_[vcpu].asid == asid) {
-    vcpus_[vcpu].processor.tlb().invalidate_page(address);
-  }
+  if (vcpu >= vcpus_.size()) return;
+  Kept* const here = vcpus_[vcpu].kept[cpu_].get();
+  if (here != nullptr && here->asid == asid) here->processor.tlb().invalidate_page(address);
 }
 
 void Processors::invalidate_root(std::uint64_t ept_pointer) {
   ++counts_.root_invalidations;
-  for (Vcpu& vcpu : vcpus_) vcpu.processor.tlb().flush_context(context_of_root(ept_pointer));
+  each_here([&](Kept& here) { here.processor.tlb().flush_context(context_of_root(ept_pointer)); });
 }
 
 void Processors::invalidate_all(unsigned asid) {
   ++counts_.invalidations;
-  for (Vcpu& vcpu : vcpus_) {
-    if (asid == 0 || vcpu.asid == asid) vcpu.processor.tlb().flush();
-  }
+  each_here([&](Kept& here) {
+    if (asid == 0 || here.asid == asid) here.processor.tlb().flush();
+  });
 }
 
 }  // namespace lockstep::hw::hosted

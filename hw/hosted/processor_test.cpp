@@ -366,5 +366,29 @@ TEST_F(NestedProcessorTest, LeavesMm0ForTheEmulator) {
   EXPECT_EQ(mm0, store.value);
 }
 
+TEST_F(NestedProcessorTest, LeavesMm0ForTheEmulatorOfEachCpu) {
+  map(0x5000, 5, 0);
+  const auto mm0_on = [&](unsigned cpu) {
+    processors->be_cpu(cpu);
+    std::uint64_t value = 0;
+    asm volatile("movq %%mm0, %0" : "=m"(value));
+    return value;
+  };
+  Operation store = operation(Operation::Kind::write, 0x5000, 0x1111);
+  store.mmx = true;
+  (void)go(store);
+  processors->be_cpu(1);
+  store.value = 0x2222;
+  processors->start(1, store);
+  entry.vcpu = 1;
+  (void)enter();
+  const std::uint64_t first = mm0_on(0);
+  processors->after_run();
+  const std::uint64_t second = mm0_on(1);
+  processors->after_run();
+  EXPECT_EQ(first, 0x1111u);
+  EXPECT_EQ(second, 0x2222u);
+}
+
 }  // namespace
 }  // namespace lockstep::hw::hosted
