@@ -212,6 +212,7 @@ void Cpus::switch_to(unsigned cpu) {
   std::ranges::copy(saved_[cpu], live.begin());
   stands_at(active_, saved_[active_].data());
   stands_at(cpu, live.data());
+  session_->processors().be_cpu(cpu);
   active_ = cpu;
 }
 
@@ -221,6 +222,8 @@ void Cpus::stands_at(unsigned cpu, const std::byte* memory) {
 }
 
 void Cpus::enter(unsigned cpu) {
+  // An interrupt that the kernel was left in does not come back.
+  in_interrupt_ = false;
   if (cpu != active_) switch_to(cpu);
   session_->host().be_cpu(cpu);
 }
@@ -246,6 +249,7 @@ void Cpus::begin(Listener& listener) {
   active_ = 0;
   for (unsigned cpu = 1; cpu < HOSTED_CPUS; ++cpu) stands_at(cpu, saved_[cpu].data());
   stands_at(0, state(session_->image()).data());
+  session_->processors().be_cpu(0);
   session_->host().be_cpu(0);
   in_interrupt_ = false;
   last_ = {};

@@ -10,6 +10,7 @@
 #include <span>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "hw/hosted/boundary_schedule.h"
@@ -34,8 +35,10 @@ class Cpus {
   /// A run begins: every CPU is as created, CPU 0 runs, and what the kernel does is told
   /// to `listener`, which outlives the run.
   void begin(lockstep::schedule::Listener& listener);
-  /// From here on this one is told.
-  void tell_to(lockstep::schedule::Listener& listener) { listener_ = &listener; }
+  /// From here on this one is told. Who was before.
+  lockstep::schedule::Listener& tell_to(lockstep::schedule::Listener& listener) {
+    return *std::exchange(listener_, &listener);
+  }
   /// Nobody listens any more. CPU 0 runs.
   void end();
 

@@ -5,6 +5,7 @@
 
 #include <functional>
 
+#include "hw/hosted/quiet_listener.h"
 #include "hw/hosted/test/toy.h"
 
 namespace lockstep::hw::hosted {
@@ -146,6 +147,88 @@ TEST_F(CpusTest, WhoSpinsGivesWay) {
   EXPECT_LT(*readings, 100);
   EXPECT_EQ(notes.accesses, 2u);
   EXPECT_EQ(notes.told, "yield ; ");
+}
+
+/// As a block begins and ends, and the next one.
+TEST_F(CpusTest, OneRunsAloneBetweenBlocks) {
+  QuietListener quiet;
+  cpus->enter(1);
+  EXPECT_EQ(ioctl(22, 0x600), 1) << "a state to come back to";
+  EXPECT_EQ(ioctl(20), 1);
+  EXPECT_EQ(notes.told, "lock lock; ");
+  cpus->enter(0);
+  quiet.begin();
+  EXPECT_EQ(&cpus->tell_to(quiet), &notes);
+  EXPECT_EQ(ioctl(20), 0);
+  EXPECT_EQ(ioctl(21, 1), 11) << "CPU 1 has kept its flags";
+  EXPECT_EQ(notes.told, "lock lock; ");
+  (void)cpus->tell_to(notes);
+  EXPECT_EQ(ioctl(20), 0);
+  cpus->enter(1);
+  EXPECT_EQ(ioctl(20), 1);
+  EXPECT_EQ(notes.told, "lock lock; lock lock; lock lock; ");
+}
+
+/// Nobody wakes who waits between blocks: he leaves, and the next block begins anew.
+TEST_F(CpusTest, WhoWaitsAloneLeaves) {
+  QuietListener quiet;
+  cpus->enter(2);
+  EXPECT_EQ(ioctl(22, 0), 2);
+  cpus->enter(0);
+  quiet.begin();
+  (void)cpus->tell_to(quiet);
+  EXPECT_EQ(ioctl(21, 2), std::nullopt) << "CPU 2 takes no interrupt";
+  EXPECT_TRUE(session->host().tainted());
+  session->host().untaint();
+  EXPECT_EQ(ioctl(20), std::nullopt);
+  session->host().untaint();
+  quiet.begin();
+  EXPECT_EQ(ioctl(20), 0);
+}
+
+/// The kernel is left on the other CPU, in the middle of the interrupt.
+TEST_F(CpusTest, AFindingInAnInterruptEndsIt) {
+  cpus->enter(1);
+  EXPECT_EQ(ioctl(30, 2), std::nullopt);
+  EXPECT_TRUE(session->host().tainted());
+  const auto found = session->host().take_findings();
+  ASSERT_EQ(found.size(), 1u);
+  EXPECT_EQ(found.front().text, "told in an interrupt");
+  session->host().untaint();
+  cpus->enter(1);
+  EXPECT_EQ(ioctl(20), 1);
+  EXPECT_EQ(notes.told, "lock lock; ") << "no interrupt any more: its steps are told";
+  EXPECT_EQ(ioctl(21, 3), 30);
+  for (unsigned other = 0; other < HOSTED_CPUS; ++other) {
+    EXPECT_EQ(ioctl(28, other), static_cast<long>(other));
+  }
+  cpus->end();
+  EXPECT_EQ(ioctl(22, 0x200), 0) << "CPU 0 again";
+}
+
+/// The first guest of a VM on a CPU finds nothing cached there; later ones do.
+TEST_F(CpusTest, GuestsRunOnTheCpuThatEntersThem) {
+  Processors& processors = session->processors();
+  processors.reset({.mode = PagingMode::level4, .host_maxphyaddr = 48, .amd = true}, 1);
+  constexpr unsigned long vm = 8;
+  const auto flushes = [&](unsigned command, unsigned long argument) {
+    const auto before = processors.counts().flushes;
+    EXPECT_TRUE(ioctl(command, argument));
+    return processors.counts().flushes - before;
+  };
+  EXPECT_EQ(flushes(10, vm), 1u);
+  cpus->enter(1);
+  EXPECT_EQ(flushes(10, vm), 1u);
+  EXPECT_EQ(flushes(10, vm), 0u);
+  EXPECT_EQ(flushes(31, 2), 1u) << "an interrupt's, on CPU 2";
+  EXPECT_EQ(flushes(10, vm), 0u) << "CPU 1 has not run that one's guest";
+  cpus->enter(2);
+  EXPECT_EQ(flushes(10, vm), 1u);
+  cpus->enter(0);
+  EXPECT_EQ(flushes(10, vm), 0u);
+  cpus->enter(1);
+  cpus->begin(notes);
+  EXPECT_EQ(flushes(10, vm), 0u) << "on CPU 0";
 }
 
 TEST_F(CpusTest, NobodyListensAfterTheEnd) {

@@ -43,6 +43,18 @@ static void grace(void) {}
 static void handler(void *argument) {
   *(long *)argument = (long)cpu_state.number * 10 + (cpu_state.flags != 0);
 }
+static const struct hosted_host *host;
+static void bad_handler(void *argument) {
+  (void)argument;
+  host->finding(host->context, HOSTED_BUG, "told in an interrupt", 0);
+}
+static long enter_guest(void *vm) {
+  struct hosted_entry entry = {.format = HOSTED_FORMAT_NPT};
+  struct hosted_exit exit = {0};
+  host->run(host->context, vm, &entry, &exit);
+  return exit.reason;
+}
+static void guest_handler(void *vm) { enter_guest(vm); }
 static unsigned long offsets[HOSTED_CPUS];
 static const struct hosted_scheduling scheduling = {
     .listen = listen,
@@ -59,7 +71,6 @@ static const struct hosted_scheduling scheduling = {
 extern volatile long toy_absent_data[];
 extern long toy_absent_call(void);
 
-static const struct hosted_host *host;
 static long counter = 41;
 static long zeroed[5000];
 
@@ -101,8 +112,6 @@ __attribute__((noinline)) static long toy_tell(void) {
 }
 
 static long ioctl(int file, unsigned command, unsigned long argument) {
-  struct hosted_entry entry = {0};
-  struct hosted_exit exit = {0};
   void *memory;
   switch (command) {
     case 1:
@@ -128,10 +137,8 @@ static long ioctl(int file, unsigned command, unsigned long argument) {
       ((char *)memory)[-1] ^= 1; /* an underflow */
       host->release(host->context, memory);
       return 0;
-    case 10:
-      entry.format = HOSTED_FORMAT_NPT;
-      host->run(host->context, 0, &entry, &exit);
-      return exit.reason;
+    case 10: /* a guest of that VM */
+      return enter_guest((void *)argument);
     case 20: /* a lock, which others may run before */
       schedule->lock(schedule->context, &shared_lock, "&toy->lock", 0);
       return (long)cpu_state.number;
@@ -142,6 +149,12 @@ static long ioctl(int file, unsigned command, unsigned long argument) {
       cpu_state.flags = argument;
       if (awaited) schedule->interrupts_on(schedule->context);
       return (long)cpu_state.number;
+    case 30: /* an interrupt of another CPU that ends in a finding */
+      schedule->interrupt(schedule->context, (unsigned)argument, bad_handler, 0);
+      return interrupted;
+    case 31: /* one that enters a guest, of the VM that no other one is */
+      schedule->interrupt(schedule->context, (unsigned)argument, guest_handler, &interrupted);
+      return 0;
     case 29:
       return toy_tell() + 1;
     case 28: /* the number that stands in the memory of that CPU, whoever runs */
