@@ -70,6 +70,9 @@ class ParallelHosted final : public Engine {
     } else {
       engine_->end_block();
       engine_->grace();
+      if (std::string broken = engine_->judge_block(); !broken.empty() && !block->answers.empty()) {
+        block->answers.back().observation = Unexpected{std::move(broken)};
+      }
     }
     return std::move(block->answers);
   }

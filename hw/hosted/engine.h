@@ -101,6 +101,9 @@ class HostedEngine final : public Engine, public CountsMemory, public TimesMmu {
   /// Before and after, CPU 0 runs alone.
   Result<void> begin_block(lockstep::schedule::Listener& listener);
   void end_block();
+  /// What the inside of the VM breaks after end_block(), or before the VM goes; every vCPU is
+  /// as the CPU left it where it ran. Empty if nothing.
+  std::string judge_block();
   /// The block did not come to its end, for this reason: the kernel is dead until the next
   /// begin().
   void abandon_block(std::string why);

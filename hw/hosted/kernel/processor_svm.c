@@ -167,11 +167,15 @@ __visible void hosted_vmrun(struct vcpu_svm *svm) {
   leave(svm, &entry, &exit);
 }
 
-/* Whether VMRUN would begin with a flush, or with an ASID that has no translation. */
+/* Whether VMRUN on the CPU where the vCPU is loaded would begin with a flush, or with an
+ * ASID that has no translation. Each CPU hands out its own ASIDs: a vCPU that comes from
+ * another one gets a fresh one. */
 int hosted_svm_flushes(struct kvm_vcpu *vcpu) {
   const struct vcpu_svm *svm = to_svm(vcpu);
+  if (vcpu->cpu < 0 || svm->current_vmcb->cpu != vcpu->cpu) return 1;
   return svm->vmcb->control.tlb_ctl != TLB_CONTROL_DO_NOTHING ||
-         svm->current_vmcb->asid_generation != this_cpu_ptr(&svm_data)->asid_generation;
+         svm->current_vmcb->asid_generation !=
+             per_cpu_ptr(&svm_data, vcpu->cpu)->asid_generation;
 }
 
 __visible void hosted_invalidate_address(u64 address, u32 asid) {
