@@ -40,7 +40,7 @@ Result<void> HostedEngine::start_vcpus() {
 
 Result<void> HostedEngine::begin_block(lockstep::schedule::Listener& listener) {
   if (cpus_) {
-    cpus_->tell_to(listener);
+    (void)cpus_->tell_to(listener);
   } else {
     cpus_ = std::make_unique<Cpus>(*session_);
     if (auto created = cpus_->create(idle_cpu_); !created) return created;
@@ -56,7 +56,7 @@ void HostedEngine::end_block() {
   cpus_->enter(0);
   // vCPUs that were loaded elsewhere still have something there.
   quiet_.begin();
-  cpus_->tell_to(quiet_);
+  (void)cpus_->tell_to(quiet_);
 }
 
 void HostedEngine::abandon_block(std::string why) {
@@ -95,11 +95,13 @@ Result<void> HostedEngine::rerun(lockstep::schedule::Listener& listener) {
                                 .seed = 0},
                                configuration_.vcpus);
   entered_.emplace(session_->host(), session_->image());
+  session_->processors().others_run(true);
   cpus_->begin(listener);
   return {};
 }
 
 void HostedEngine::halt() {
+  session_->processors().others_run(false);
   cpus_->end();
   entered_.reset();
 }
