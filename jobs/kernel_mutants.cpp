@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <fstream>
 #include <map>
 #include <memory>
@@ -10,19 +11,18 @@
 
 #include "hw/hosted/build/flavour.h"
 #include "hw/hosted/build/image_build.h"
-#include "hw/hosted/build/line_coverage.h"
-#include "hw/hosted/coverage.h"
 #include "hw/hosted/engine.h"
 #include "hw/hosted/open.h"
-#include "hw/kernels/changed_lines.h"
 #include "hw/kernels/mutant_tree.h"
 #include "hw/kernels/scratch.h"
 #include "jobs/corpus_programs.h"
 #include "jobs/hosted_schedules.h"
 #include "jobs/hunt.h"
+#include "jobs/measured_image.h"
 #include "jobs/schedule_hunt.h"
 #include "jobs/schedules.h"
 #include "props/child.h"
+#include "props/hosted_parallel_engine.h"
 #include "props/tester.h"
 
 namespace lockstep::jobs {
@@ -32,10 +32,7 @@ namespace fs = std::filesystem;
 namespace hosted = hw::hosted;
 namespace kernels = hw::kernels;
 using Clock = std::chrono::steady_clock;
-using LineState = hosted::LineCoverage::State;
 
-/// More than the code of an image.
-constexpr std::uint64_t code_bytes = 8ull << 20;
 /// Of wall time for each second of CPU time, on a busy machine.
 constexpr int wall_factor = 8;
 
@@ -43,31 +40,12 @@ double since(Clock::time_point begun) {
   return std::chrono::duration<double>(Clock::now() - begun).count();
 }
 
-/// An image with the memory that says what of it ran; without it if the flavour
-/// counts nothing.
-struct Measured {
-  fs::path image;
-  std::shared_ptr<hosted::Coverage> coverage;
-  std::optional<hosted::LineCoverage> lines;
-
-  LineState state(const std::string& file, unsigned line) const {
-    if (!lines) return LineState::no_code;
-    return lines->state(file, line, [this](std::uint64_t at) { return coverage->hit(at); });
-  }
+/// What programs run on: an engine of that name, opened on the image.
+struct Tried {
+  Measured measured;
+  std::string engine;
+  bool blocks = false;  ///< they are programs with parallel blocks, and it runs those
 };
-
-kernels::Result<Measured> measure(const kernels::Cache& cache, const kernels::Source& source,
-                                  const std::string& flavour, const kernels::Progress& progress) {
-  const hosted::ImageOptions options{.flavour = flavour.empty() ? "coverage" : flavour};
-  const auto image = hosted::build_image(cache, source, options, progress);
-  if (!image) return tl::unexpected(image.error());
-  if (!flavour.empty()) return Measured{*image, nullptr, std::nullopt};
-  auto lines = hosted::LineCoverage::read(*image, source.path);
-  if (!lines) return tl::unexpected(lines.error());
-  auto coverage = hosted::Coverage::create(hosted::image_address(options.place), code_bytes);
-  if (!coverage) return kernels::machine_error(coverage.error().message);
-  return Measured{*image, std::move(*coverage), *std::move(lines)};
-}
 
 class Job {
  public:
@@ -106,20 +84,24 @@ class Job {
 
   /// `step_by_step`: the inside of each VM is checked after every command; else now
   /// and then.
-  props::EngineFactory factory(const Measured& measured, bool base, bool step_by_step) const {
-    return [this, image = measured.image, coverage = measured.coverage, base, step_by_step](
+  props::EngineFactory factory(const Tried& tried, bool base, bool step_by_step) const {
+    return [this, tried, base, step_by_step](
                std::string_view name, std::uint64_t seed) -> Result<std::unique_ptr<Engine>> {
-      if (name != engine_) return props::make_engine(name, seed);
-      auto engine = hw::open_hosted_engine(image, std::string(name), coverage.get());
+      if (name != tried.engine) return props::make_engine(name, seed);
+      const Measured& measured = tried.measured;
+      auto engine = tried.blocks ? props::open_parallel_hosted(measured.image, std::string(name))
+                                 : hw::open_hosted_engine(measured.image, std::string(name),
+                                                          measured.coverage.get());
       if (!engine) return engine;
       auto* const inside = dynamic_cast<hosted::HostedEngine*>(engine->get());
       if (step_by_step && inside != nullptr) {
         inside->check_invariants(hosted::InvariantChecks::every_command);
       }
       const std::uint64_t features = (*engine)->platform().features.to_ullong();
+      const auto& of_base = tried.blocks ? features_of_blocks_ : features_;
       if (base) {
-        features_->store(features);
-      } else if (const auto lost = features_->load() & ~features; lost != 0) {
+        of_base->store(features);
+      } else if (const auto lost = of_base->load() & ~features; lost != 0) {
         // The generator would avoid what the probe saw broken.
         return tl::unexpected(
             EngineError{fmt::format("the probe of the engine fails for {}",
@@ -129,16 +111,16 @@ class Job {
     };
   }
 
-  props::CampaignOptions campaign(const Measured& measured, bool base,
-                                  const std::string& title) const {
+  props::CampaignOptions campaign(const Tried& tried, bool base, const std::string& title) const {
     props::CampaignOptions campaign;
-    campaign.engines = {"spec", engine_};
+    campaign.engines = {"spec", tried.engine};
+    if (tried.blocks) campaign.cases_of = props::Cases::parallel;
     campaign.budget = options_.budget * wall_factor;
     campaign.seed = options_.seed;
     campaign.failures = options_.failures / title;
     campaign.canary = false;
     campaign.stop = options_.stop;
-    campaign.factory = factory(measured, base, /*step_by_step=*/false);
+    campaign.factory = factory(tried, base, /*step_by_step=*/false);
     campaign.progress = [this, title](const props::Progress& progress) {
       say(fmt::format("{}: {} cases, {:.0f} s", title, progress.cases, progress.seconds));
     };
@@ -158,28 +140,46 @@ class Job {
       return kernels::machine_error(
           "mutants of a kernel are made by Coccinelle: apt-get install coccinelle");
     }
-    if (!features_) return kernels::machine_error("no shared memory");
+    if (!features_ || !features_of_blocks_) return kernels::machine_error("no shared memory");
     const auto source = kernels::plain_source(*cache_, tree_, options_.progress);
     if (!source) return tl::unexpected(source.error());
     plain_ = *source;
-    if (auto ready = base(""); !ready) return tl::unexpected(ready.error());
+    const auto counted = [](const auto& mutant) { return flavour_of(mutant).empty(); };
+    if (options_.mutants.empty() || std::ranges::any_of(options_.mutants, counted)) {
+      if (auto ready = base("", /*blocks=*/false); !ready) return tl::unexpected(ready.error());
+    }
     auto held = kernels::MutantTree::open(*cache_, tree_, options_.progress);
     if (!held) return tl::unexpected(held.error());
     overlay_.emplace(*std::move(held));
     return {};
   }
 
+  static std::string flavour_of(const kernels::Mutant& mutant) {
+    return mutant.asks_blocks() ? "asan+schedule" : mutant.flavour;
+  }
+
+  kernels::Result<Tried> tried(const kernels::Source& source, const std::string& flavour,
+                               bool blocks, const kernels::Progress& progress) const {
+    auto measured = measure(*cache_, source, flavour, progress);
+    if (!measured) return tl::unexpected(measured.error());
+    // An engine that runs blocks says so by its name.
+    return Tried{*std::move(measured), blocks ? scheduled_name(engine_).value_or(engine_) : engine_,
+                 blocks};
+  }
+
   /// The kernel without a mutant, in that flavour: built, and hunted for what it
   /// shows by itself, when first asked for.
-  kernels::Result<const Measured*> base(const std::string& flavour) {
-    if (const auto found = bases_.find(flavour); found != bases_.end()) return &found->second;
-    auto measured = measure(*cache_, plain_, flavour, options_.progress);
-    if (!measured) return tl::unexpected(measured.error());
-    const Measured& made = bases_.emplace(flavour, *std::move(measured)).first->second;
+  kernels::Result<const Tried*> base(const std::string& flavour, bool blocks) {
+    auto title = flavour.empty() ? std::string("base") : "base-" + flavour;
+    if (blocks) title += "-blocks";
+    if (const auto found = bases_.find(title); found != bases_.end()) return &found->second;
+    auto built = tried(plain_, flavour, blocks, options_.progress);
+    if (!built) return tl::unexpected(built.error());
+    const Tried& made = bases_.emplace(title, *std::move(built)).first->second;
     auto world = world_;
+    world.engine = made.engine;
     // Every finding is the base's.
     world.trial = [](const auto&) { return Trial{.on_base = true}; };
-    const auto title = flavour.empty() ? std::string("base") : "base-" + flavour;
     const auto found = hunt(campaign(made, true, title), options_.budget, known_, world);
     report_.interrupted = found.interrupted;
     if (const auto& why = found.gave_up.empty() ? found.broken : found.gave_up; !why.empty()) {
@@ -188,21 +188,21 @@ class Job {
     return &made;
   }
 
-  props::Tester tester(const Measured& measured, bool base) const {
+  props::Tester tester(const Tried& tried, bool base) const {
     props::TesterSetup setup;
-    setup.engines = {"spec", engine_};
-    setup.factory = factory(measured, base, /*step_by_step=*/true);
+    setup.engines = {"spec", tried.engine};
+    setup.factory = factory(tried, base, /*step_by_step=*/true);
     setup.models = props::machine_models();
     setup.seed = options_.seed;
     return props::Tester(setup);
   }
 
-  bool fails(const Program& program, const Measured& measured, bool base) const {
-    return tester(measured, base).run(program).finding.has_value();
+  bool fails(const Program& program, const Tried& tried, bool base) const {
+    return tester(tried, base).run(program).finding.has_value();
   }
 
   /// The first program of the corpus that fails on the mutant alone, into the row.
-  void try_corpus(const Measured& base, const Measured& mutated, MutantRow& row) {
+  void try_corpus(const Tried& base, const Tried& mutated, MutantRow& row) {
     if (options_.corpus.empty()) return;
     if (corpus_.empty()) corpus_ = corpus_programs(options_.corpus);
     const double before = cpu_seconds_of_children();
@@ -224,8 +224,7 @@ class Job {
     }
   }
 
-  Trial trial(const props::CampaignFinding& found, const Measured& base,
-              const Measured& mutated) const {
+  Trial trial(const props::CampaignFinding& found, const Tried& base, const Tried& mutated) const {
     const double before = cpu_seconds_of_dead_children();
     Trial trial;
     trial.on_base = fails(found.program, base, true);
@@ -258,25 +257,30 @@ class Job {
     }
     const auto source = overlay_->hold(*mutation);
     if (!source) return tl::unexpected(source.error());
-    if (hosted::is_scheduled(mutant.flavour)) {
+    const bool blocks = mutant.asks_blocks();
+    if (hosted::is_scheduled(mutant.flavour) && !blocks) {
       return by_schedules(mutant, *source, std::move(row), begun);
     }
-    const auto base = this->base(mutant.flavour);
+    const auto base = this->base(flavour_of(mutant), blocks);
     if (!base) return tl::unexpected(base.error());
-    const auto mutated = measure(*cache_, *source, mutant.flavour, [](std::string_view) {});
+    const auto mutated = tried(*source, flavour_of(mutant), blocks, [](std::string_view) {});
     row.build_seconds = since(begun);
     if (!mutated) return refused(std::move(row), mutated.error());
 
     auto world = world_;
+    world.engine = mutated->engine;
     world.trial = [&](const auto& found) { return trial(found, **base, *mutated); };
     world.base_opens = [&] { return tester(**base, true).run(Program{}).broken.empty(); };
     const auto found = hunt(campaign(*mutated, false, mutant.name), options_.budget, known_, world);
     report_.interrupted = found.interrupted;
-    row.reached = reached(*mutation, **base, *mutated);
+    row.reached = reached(*mutation, (*base)->measured, mutated->measured);
     tell(found, row);
+    if (blocks && row.detected) row.strategy = "blocks";
     row.limit_seconds = std::chrono::duration<double>(options_.budget).count();
-    if (row.state == MutantRow::State::ran && !row.detected && !found.interrupted)
+    // What is known of the corpus is what one CPU shows.
+    if (row.state == MutantRow::State::ran && !row.detected && !found.interrupted && !blocks) {
       try_corpus(**base, *mutated, row);
+    }
     return row;
   }
 
@@ -339,54 +343,18 @@ class Job {
     return row;
   }
 
-  static std::optional<bool> reached(const kernels::Mutation& mutation, const Measured& base,
-                                     const Measured& mutated) {
-    bool any_code = false;
-    bool any_hit = false;
-    const auto look = [&](LineState state) {
-      any_code = any_code || state != LineState::no_code;
-      any_hit = any_hit || state == LineState::hit;
-    };
-    for (const auto& file : kernels::changed_lines(mutation.patch)) {
-      for (const auto line : file.added) look(mutated.state(file.file, line));
-      for (const auto line : file.removed) look(base.state(file.file, line));
-    }
-    if (any_code) return any_hit;
-    return around(mutation, base);
-  }
-
-  /// Of removed lines without code of their own, as calls of inlined functions:
-  /// what the nearest lines with code say, if those before and after agree.
-  static std::optional<bool> around(const kernels::Mutation& mutation, const Measured& base) {
-    constexpr unsigned reach = 4;
-    std::optional<bool> answer;
-    for (const auto& file : kernels::changed_lines(mutation.patch)) {
-      for (const auto line : file.removed) {
-        auto before = LineState::no_code;
-        auto after = LineState::no_code;
-        for (unsigned i = 1; i <= reach; ++i) {
-          if (before == LineState::no_code) before = base.state(file.file, line - i);
-          if (after == LineState::no_code) after = base.state(file.file, line + i);
-        }
-        if (before != after || before == LineState::no_code) continue;
-        answer = answer.value_or(false) || before == LineState::hit;
-      }
-    }
-    return answer;
-  }
-
   const KernelMutantsOptions& options_;
   std::string engine_;
   HuntWorld world_;
   std::optional<kernels::Cache> cache_;
   kernels::Tree tree_;
   kernels::Source plain_;
-  std::map<std::string, Measured> bases_;  ///< by flavour
+  std::map<std::string, Tried> bases_;  ///< by title
   /// What the kernel without a mutant shows under schedules; by flavour.
   std::map<std::string, ScheduleHunt> plain_hunts_;
   std::optional<kernels::MutantTree> overlay_;
   /// Of the base, written by the child that opened it.
-  props::SharedObject<std::atomic<std::uint64_t>> features_;
+  props::SharedObject<std::atomic<std::uint64_t>> features_, features_of_blocks_;
   std::set<std::string> known_;
   std::vector<NamedProgram> corpus_;  ///< read when first needed
   KernelMutantsReport report_;

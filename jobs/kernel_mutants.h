@@ -43,8 +43,8 @@ struct MutantRow {
                          ///< "not seen again", "masked by the base" and "no verdict" of what
                          ///< is no detection
   std::string finding;   ///< its title, or why it was refused
-  std::string strategy;  ///< that detected it: "random", "corpus" where that did not, or
-                         ///< "schedules"
+  std::string strategy;  ///< that detected it: "random", "corpus" where that did not,
+                         ///< "schedules", or "blocks": random programs with parallel ones
   std::string why_not;   ///< the mutant's own word on why nothing detects it yet
   std::filesystem::path program;
   std::size_t steps = 0;   ///< of the program, as it was met

@@ -32,6 +32,7 @@ std::string* field(Mutant& mutant, std::string_view key) {
   if (key == "needs") return &mutant.needs;
   if (key == "reached-by") return &mutant.reached_by;
   if (key == "flavour") return &mutant.flavour;
+  if (key == "property") return &mutant.property;
   if (key == "undetected") return &mutant.undetected;
   return nullptr;
 }
@@ -91,6 +92,9 @@ Result<Mutant> parse_mutant(std::string_view name, std::string_view text) {
     auto* target = field(mutant, key);
     if (target == nullptr) return wrong(fmt::format("unknown key '{}'", key));
     *target = value;
+    if (key == "property" && !mutant.asks_blocks()) {
+      return wrong(fmt::format("no property '{}' is asked about mutants; 'parallel' is", value));
+    }
   }
   for (const std::string_view key : {"title", "breaks", "history", "needs", "reached-by"}) {
     if (field(mutant, key)->empty()) {

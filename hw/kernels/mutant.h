@@ -22,9 +22,13 @@ struct Mutant {
   std::string needs;
   std::string reached_by;
   std::string flavour;             ///< of the hosted image that shows it; empty: any
+  std::string property;            ///< "parallel", or empty: see asks_blocks()
   std::string undetected;          ///< why nothing can detect it yet; empty: it must be
   std::vector<std::string> files;  ///< relative to a tree; a tree may lack some
   std::filesystem::path path;
+
+  /// Programs with parallel blocks show it, on the flavour asan+schedule.
+  bool asks_blocks() const { return property == "parallel"; }
 };
 
 /// Read a header. An input error names the file's line, or the key that lacks.

@@ -40,6 +40,16 @@ TEST(Mutant, WrongHeadersAreNamed) {
   EXPECT_NE(message(header + "// file: ../x.c\n").find("not a path"), std::string::npos);
 }
 
+TEST(Mutant, BlocksAreAskedOfThoseThatSaySo) {
+  EXPECT_FALSE(parse_mutant("x", header)->asks_blocks());
+  const auto asked = parse_mutant("x", header + "// property: parallel\n");
+  ASSERT_TRUE(asked) << asked.error().message;
+  EXPECT_TRUE(asked->asks_blocks());
+  const auto wrong = parse_mutant("x", header + "// property: paralel\n");
+  ASSERT_FALSE(wrong);
+  EXPECT_NE(wrong.error().message.find("x.cocci:9: no property 'paralel'"), std::string::npos);
+}
+
 TEST(Mutant, LockstepsOwnParse) {
   const auto all = list_mutants(mutants_folder());
   ASSERT_TRUE(all) << all.error().message;

@@ -4,6 +4,7 @@
 // history: none
 // needs: mmu=any, tdp_mmu=any, unmap by the host between the lookup of the page and mmu_lock (schedule, or from the page lookup itself)
 // reached-by: is_page_fault_stale
+// property: parallel
 // file: arch/x86/kvm/mmu/mmu.c
 
 @@
