@@ -181,7 +181,7 @@ Finding diagnose(FindingKind kind, std::size_t odd, std::span<const Participant>
   finding.sides = sides_at(participants, odd, step);
   const auto& shown = participant.shown[step];
   const auto* const kernel = dynamic_cast<const HasKernelLog*>(participant.engine.get());
-  const auto splat = kernel != nullptr ? kernel->splat() : std::string();
+  const auto splat = kernel != nullptr ? kernel->complaint() : std::string();
   const auto* const unexpected = std::get_if<Unexpected>(&shown);
   if (unexpected != nullptr) finding.detail = splat.empty() ? unexpected->what : splat;
   if (kind == FindingKind::teardown) {

@@ -8,11 +8,12 @@
 #include "hw/hosted/open.h"
 #include "props/parallel_block.h"
 #include "props/schedule/random.h"
+#include "spec/engine_insides.h"
 
 namespace lockstep::props {
 namespace {
 
-class ParallelHosted final : public Engine {
+class ParallelHosted final : public Engine, public Complains {
  public:
   explicit ParallelHosted(std::unique_ptr<hw::hosted::HostedEngine> engine)
       : engine_(std::move(engine)), platform_(engine_->platform()) {
@@ -25,6 +26,7 @@ class ParallelHosted final : public Engine {
   const Platform& platform() const override { return platform_; }
 
   Result<void> begin(const Configuration& configuration, bool fresh) override {
+    failure_.clear();
     auto begun = engine_->begin(configuration, fresh);
     const Platform& now = engine_->platform();
     platform_.tdp = now.tdp;
@@ -35,11 +37,15 @@ class ParallelHosted final : public Engine {
   }
   Result<Observation> execute(const Command& command) override { return engine_->execute(command); }
   Result<Observation> end() override { return engine_->end(); }
+  std::string complaint() const override {
+    return engine_->complaint().empty() ? failure_ : engine_->complaint();
+  }
 
   Result<std::vector<ParallelAnswer>> execute_parallel(
       std::span<const ParallelCommand> commands) override {
     if (auto begun = engine_->begin_block(runner_); !begun) return tl::unexpected(begun.error());
     // Grace periods end in the block, too, wherever the schedule has it.
+    bool lost = false;
     schedule::Random graces(commands.empty() ? 0 : commands.front().schedule);
     auto block = run_block(runner_, commands, [&](const Command& command) {
       // CPU 0 sets up and takes down.
@@ -48,6 +54,7 @@ class ParallelHosted final : public Engine {
       if (runner_.over() || !seen) return seen;
       // The kernel is left where it stands, by every CPU.
       if (const auto* wrong = std::get_if<Unexpected>(&*seen)) {
+        lost = engine_->complaint().empty();
         runner_.report(schedule::FailureKind::warning, wrong->what);
       }
       constexpr unsigned commands_a_grace = 3;
@@ -66,6 +73,8 @@ class ParallelHosted final : public Engine {
     ++blocks_;
     if (block->preemptions != 0) ++preempted_;
     if (block->failure) {
+      // A vCPU that left the guest may have done so rightly.
+      if (!lost) failure_ = *block->failure;
       engine_->abandon_block(*block->failure);
     } else {
       engine_->end_block();
@@ -88,6 +97,7 @@ class ParallelHosted final : public Engine {
   std::unique_ptr<hw::hosted::HostedEngine> engine_;
   Platform platform_;
   schedule::Runner runner_;
+  std::string failure_;  ///< that a detector saw in a block of this program
   std::uint64_t blocks_ = 0;
   std::uint64_t preempted_ = 0;
   mutable std::map<std::string, std::uint64_t> reached_;

@@ -37,6 +37,7 @@ Result<void> ImplEngine::begin(const Configuration& configuration, bool /*fresh*
   machine_->vcpus.resize(configuration.vcpus);
   commands_ = 0;
   before_.reset();
+  complaint_.clear();
   check_commands_ = checks_commands();
   return {};
 }
@@ -73,7 +74,7 @@ Result<Observation> ImplEngine::end() {
   }
   held.reset();
   machine_.reset();
-  if (!leaks.empty()) return Unexpected{leaks};
+  if (!leaks.empty()) return complain(std::move(leaks));
   return Done{};
 }
 
@@ -122,7 +123,7 @@ Result<Observation> ImplEngine::execute(const Command& command) {
   if (check_commands_ && (commands_ <= longest_checked ||
                           checks_ == hw::hosted::InvariantChecks::every_command)) [[unlikely]] {
     if (std::string broken = broken_invariants(); !broken.empty()) {
-      return Unexpected{std::move(broken)};
+      return complain(std::move(broken));
     }
   }
   return seen;

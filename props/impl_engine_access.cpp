@@ -110,12 +110,12 @@ std::optional<Observation> ImplEngine::handle(VirtualCpu& cpu, const Access& com
     return use(command, allowed->frame);
   }
   if (const auto* broken = std::get_if<spec::Broken>(&outcome)) {
-    return Unexpected{fmt::format("an entry refers to frame {:#x}, no table", broken->frame)};
+    return complain(fmt::format("an entry refers to frame {:#x}, no table", broken->frame));
   }
   if (const auto* stale = std::get_if<spec::Stale>(&outcome)) {
     // Beside others a flush may be on its way; nobody relies on it before it is over.
     if (lockstep::schedule::listener != nullptr) return use(command, stale->frame);
-    return Unexpected{spec::print(*stale)};
+    return complain(spec::print(*stale));
   }
   impl::FaultOutcome handled;
   const Timed timed(*this);

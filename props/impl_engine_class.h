@@ -235,7 +235,11 @@ struct Machine {
   DirtyPages full_rings;  ///< taken out before a full ring stopped a vCPU
 };
 
-class ImplEngine final : public Engine, public ExportsTables, public CountsMemory, public TimesMmu {
+class ImplEngine final : public Engine,
+                         public Complains,
+                         public ExportsTables,
+                         public CountsMemory,
+                         public TimesMmu {
  public:
   ImplEngine();
   std::string_view name() const override { return "impl"; }
@@ -245,6 +249,7 @@ class ImplEngine final : public Engine, public ExportsTables, public CountsMemor
   Result<std::vector<ParallelAnswer>> execute_parallel(
       std::span<const ParallelCommand> commands) override;
   Result<Observation> end() override;
+  std::string complaint() const override { return complaint_; }
   std::unique_ptr<TableExport> export_tables(unsigned vcpu) override;
   std::optional<std::uint64_t> mmu_bytes() override;
   void time_mmu(bool on) override { timed_ = on; }
@@ -252,6 +257,11 @@ class ImplEngine final : public Engine, public ExportsTables, public CountsMemor
   const std::map<std::string, std::uint64_t>& reached() const override;
 
  private:
+  /// Unexpected, by impl's fault and nobody else's.
+  Observation complain(std::string what) {
+    if (complaint_.empty()) complaint_ = what;
+    return Unexpected{std::move(what)};
+  }
   void hit(Path path) { ++counts_[static_cast<std::size_t>(path)]; }
   impl::Vm& vm() { return machine_->vm; }
   Result<VirtualCpu*> vcpu(unsigned index);
@@ -328,6 +338,7 @@ class ImplEngine final : public Engine, public ExportsTables, public CountsMemor
   std::optional<spec::View> before_;  ///< the last that was taken of this program
   std::uint64_t programs_ = 0;
   std::uint64_t commands_ = 0;
+  std::string complaint_;  ///< the first one of this program
 };
 
 }  // namespace lockstep::props::impl_engine

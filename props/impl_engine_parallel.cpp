@@ -26,12 +26,15 @@ Result<std::vector<ParallelAnswer>> ImplEngine::execute_parallel(
   if (!block) return tl::unexpected(block.error());
   hit(Path::parallel_block);
   if (block->preemptions != 0) hit(Path::preempted);
-  if (block->failure) return std::move(block->answers);
+  if (block->failure) {
+    (void)complain(*block->failure);
+    return std::move(block->answers);
+  }
   // Several commands are no step that a rule about one command speaks of.
   before_.reset();
   if (check_commands_ && !block->answers.empty()) [[unlikely]] {
     if (std::string broken = broken_invariants(); !broken.empty()) {
-      block->answers.back().observation = Unexpected{std::move(broken)};
+      block->answers.back().observation = complain(std::move(broken));
     }
   }
   return std::move(block->answers);

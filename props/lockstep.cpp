@@ -63,6 +63,12 @@ void collect_looseness(Participant& participant) {
   for (std::size_t i = 0; i < used.size(); ++i) participant.looseness[i] += used[i];
 }
 
+/// The engine says that what it runs is wrong, whatever the model knows.
+bool complains(const Engine& engine) {
+  const auto* const one = dynamic_cast<const Complains*>(&engine);
+  return one != nullptr && !one->complaint().empty();
+}
+
 void tell(const RunOptions& options, std::size_t engine, bool judging) {
   if (options.position == nullptr) return;
   options.position->engine.store(static_cast<std::uint32_t>(engine), std::memory_order_relaxed);
@@ -282,12 +288,10 @@ bool Lockstep::State::judge(const Part& part, const RunOptions& options, Outcome
                                                        participant.shown[part.first]);
     }
     // Where the model says nothing, losing the vCPU is no finding either, unless the
-    // kernel itself complains; faults without end are admitted where KVM is known for
+    // engine itself complains; faults without end are admitted where KVM is known for
     // them.
-    const auto* const log =
-        lost ? dynamic_cast<const HasKernelLog*>(participant.engine.get()) : nullptr;
-    const bool complains = log != nullptr && !log->splat().empty();
-    if ((lost && (complains || participant.judgement.kind != Kind::undecided)) ||
+    if ((lost &&
+         (complains(*participant.engine) || participant.judgement.kind != Kind::undecided)) ||
         (stuck && participant.judgement.kind == Kind::refused)) {
       participant.judgement = {Kind::refused, ""};
       if (other == nobody || what == FindingKind::expectation) {
@@ -360,8 +364,13 @@ void Lockstep::State::end(const Lowered& lowered, const RunOptions& options, Out
       continue;
     }
     if (std::holds_alternative<Done>(*observation)) continue;
-    // What is left over after another failure is that failure's consequence.
-    if (outcome.verdict != Verdict::pass) continue;
+    // What is left over after another failure is that failure's consequence. Where the
+    // model knew no more, nothing has failed.
+    const bool first =
+        outcome.verdict == Verdict::pass || (outcome.undecided && complains(*participant.engine));
+    if (!first) continue;
+    outcome.undecided = false;
+    outcome.reason.clear();
     participant.shown.resize(lowered.steps.size());
     participant.shown.push_back(std::move(*observation));
     found(outcome,

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
 
 #include "spec/engine.h"
 #include "spec/vocabulary/address.h"
@@ -41,15 +42,21 @@ class ExportsTables {
   virtual std::unique_ptr<TableExport> export_tables(unsigned vcpu) = 0;
 };
 
-/// An engine that runs a whole kernel.
-class HasKernelLog {
+/// An engine that sees by itself that what it runs is wrong: no model is asked about that.
+class Complains {
  public:
-  virtual ~HasKernelLog() = default;
-  /// What the kernel reported of the program that runs or ran last, as its log has it,
-  /// where that is why an observation is Unexpected; empty otherwise.
-  virtual std::string splat() const = 0;
-  /// Take what is tested out of the kernel, which then tells what was left behind; the
-  /// next program runs on a kernel that boots anew. Done, or Unexpected and splat().
+  virtual ~Complains() = default;
+  /// What is wrong about the program that runs or ran last, in the words of whoever saw it,
+  /// where that is why an observation is Unexpected; empty otherwise. What a guest can bring
+  /// about on a kernel that is right, as a vCPU that shuts down, is none.
+  virtual std::string complaint() const = 0;
+};
+
+/// An engine that runs a whole kernel, which complains in its log.
+class HasKernelLog : public Complains {
+ public:
+  /// Take what is tested out of the kernel, which then tells what was left behind; the next
+  /// program runs on a kernel that boots anew. Done, or Unexpected and complaint().
   virtual Result<Observation> tear_down() = 0;
 };
 

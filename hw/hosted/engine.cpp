@@ -133,6 +133,7 @@ Result<void> HostedEngine::begin(const Configuration& configuration, bool /*fres
   leave_cpus();
   slots_.clear();
   abandoned_.clear();
+  complaint_.clear();
   full_rings_ = {};
   commands_ = host_changes_ = 0;
   before_.reset();
@@ -239,7 +240,12 @@ Result<Observation> HostedEngine::end() {
     if (!found.empty()) text = text.empty() ? found : found + "; " + text;
   }
   if (text.empty()) return Done{};
-  return Unexpected{text};
+  return complain(std::move(text));
+}
+
+Observation HostedEngine::complain(std::string what) {
+  if (complaint_.empty()) complaint_ = what;
+  return Unexpected{std::move(what)};
 }
 
 Observation HostedEngine::with_findings(Observation seen) {
@@ -249,7 +255,7 @@ Observation HostedEngine::with_findings(Observation seen) {
   std::string text = session_->findings();
   if (fatal) abandoned_ = text;
   if (text.empty()) return seen;  // known ones only
-  return Unexpected{std::move(text)};
+  return complain(std::move(text));
 }
 
 Observation HostedEngine::failed(std::optional<long> result) {
@@ -273,7 +279,7 @@ Result<Observation> HostedEngine::execute(const Command& command) {
   if (check_commands_ &&
       (commands_ <= longest_checked || checks_ == InvariantChecks::every_command)) {
     if (std::string broken = broken_invariants(); !broken.empty()) {
-      return Unexpected{std::move(broken)};
+      return complain(std::move(broken));
     }
   }
   return seen;

@@ -42,7 +42,7 @@ InvariantChecks invariant_checks_wanted();
 /// asked for.
 inline constexpr std::uint64_t longest_checked = 400;
 
-class HostedEngine final : public Engine, public CountsMemory, public TimesMmu {
+class HostedEngine final : public Engine, public Complains, public CountsMemory, public TimesMmu {
  public:
   /// Map the image and try what it can do. `name` is the engine's. What runs is
   /// counted in `coverage`, if given; not owned.
@@ -59,6 +59,7 @@ class HostedEngine final : public Engine, public CountsMemory, public TimesMmu {
   Result<void> begin(const Configuration& configuration, bool fresh) override;
   Result<Observation> execute(const Command& command) override;
   Result<Observation> end() override;
+  std::string complaint() const override { return complaint_; }
   const std::map<std::string, std::uint64_t>& reached() const override;
 
   /// Features that are missing, and why.
@@ -124,6 +125,8 @@ class HostedEngine final : public Engine, public CountsMemory, public TimesMmu {
   std::string leaks();
   std::string leaks_between(const hosted_counters& before, const hosted_counters& now) const;
   Observation with_findings(Observation seen);
+  /// Unexpected, by the kernel's fault and nobody else's.
+  Observation complain(std::string what);
   Observation failed(std::optional<long> result);
   /// Leaves of the program's VM, by size; none where no huge one is ever split eagerly.
   using Leaves = std::array<hosted_u64, 3>;
@@ -238,6 +241,7 @@ class HostedEngine final : public Engine, public CountsMemory, public TimesMmu {
   std::uint64_t host_changes_ = 0;
   std::uint64_t agings_ = 0;  ///< of all programs
   std::string abandoned_;     ///< the fatal finding of this program
+  std::string complaint_;     ///< the first one of this program
   Reached counts_;
   Statistics statistics_;
   mutable std::map<std::string, std::uint64_t> reached_;

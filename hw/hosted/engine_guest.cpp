@@ -115,13 +115,13 @@ Observation HostedEngine::finished(const Operation& operation, const Outcome& ou
     case Outcome::Kind::exception:
       return Exception{.vector = outcome.vector, .code = outcome.code};
     case Outcome::Kind::broken:
-      return Unexpected{
-          fmt::format("an entry refers to frame {:#x}, which is no live table", outcome.address)};
+      return complain(
+          fmt::format("an entry refers to frame {:#x}, which is no live table", outcome.address));
     case Outcome::Kind::stale:
-      return Unexpected{spec::print(spec::Stale{outcome.address, outcome.value})};
+      return complain(spec::print(spec::Stale{outcome.address, outcome.value}));
     case Outcome::Kind::foreign:
-      return Unexpected{
-          fmt::format("an entry maps frame {:#x}, which is no user page", outcome.address)};
+      return complain(
+          fmt::format("an entry maps frame {:#x}, which is no user page", outcome.address));
     case Outcome::Kind::strange:
       return Unexpected{fmt::format("fetched {:#018x}, which is no code cell", outcome.value)};
     case Outcome::Kind::livelock:

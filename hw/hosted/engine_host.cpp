@@ -121,7 +121,7 @@ Result<Observation> HostedEngine::age(std::uint64_t first, std::uint64_t pages) 
   }
   if (!wrong) return Done{};
   if (checks_ == InvariantChecks::sampled) checks_ = InvariantChecks::every_command;
-  return Unexpected{*std::move(wrong)};
+  return complain(*std::move(wrong));
 }
 
 void HostedEngine::move_while_used(std::uint64_t address) {

@@ -86,6 +86,7 @@ Result<void> HostedEngine::rerun(lockstep::schedule::Listener& listener) {
   if (auto restored = snapshot_->restore(); !restored) return restored;
   slots_ = frozen_slots_;
   abandoned_.clear();
+  complaint_.clear();
   full_rings_ = {};
   host_changes_ = 0;
   roots_planted_ = true;
@@ -132,6 +133,7 @@ Result<void> HostedEngine::thaw() {
   auto released = snapshot_->release();
   slots_ = frozen_slots_;
   abandoned_.clear();
+  complaint_.clear();
   snapshot_.reset();
   cpus_.reset();
   return released;

@@ -94,7 +94,7 @@ TEST_P(BootedTest, ModulesComeOutAndLeaveNothing) {
   ASSERT_NE(kernel, nullptr);
   const auto out = kernel->tear_down();
   ASSERT_TRUE(out) << out.error().message;
-  EXPECT_EQ(print(*out), "ok") << kernel->splat();
+  EXPECT_EQ(print(*out), "ok") << kernel->complaint();
   // The next program has a kernel again.
   EXPECT_EQ(print(run(commands)), "ok");
   EXPECT_EQ(reached("kernel booted"), 2U);

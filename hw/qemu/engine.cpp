@@ -279,7 +279,7 @@ Result<Observation> QemuEngine::tear_down() {
   return Done{};
 }
 
-std::string QemuEngine::splat() const {
+std::string QemuEngine::complaint() const {
   std::string text;
   for (const auto& splat : splats_) text += splat.text;
   while (text.ends_with('\n')) text.pop_back();

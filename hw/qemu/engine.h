@@ -41,7 +41,7 @@ class QemuEngine final : public Engine, public HasKernelLog {
       std::span<const ParallelCommand> commands) override;
   Result<Observation> end() override;
   const std::map<std::string, std::uint64_t>& reached() const override { return reached_; }
-  std::string splat() const override;
+  std::string complaint() const override;
   Result<Observation> tear_down() override;
 
   /// From the start of QEMU to the first request, of the last boot.

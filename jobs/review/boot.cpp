@@ -134,7 +134,7 @@ class BootedPair {
       row_.base_finding = finding.title;
       return true;
     }
-    const auto splat = kernel(1) == nullptr ? std::string() : kernel(1)->splat();
+    const auto splat = kernel(1) == nullptr ? std::string() : kernel(1)->complaint();
     const auto seen_again = again(program, finding);
     // A stall may be the machine's, and so may another answer in time. What the kernel
     // says of itself it says for a reason, if perhaps one that other programs gave it.
@@ -194,7 +194,7 @@ class BootedPair {
     props::Finding finding;
     finding.engine = patched_name;
     finding.title = "modules out: " + left->what;
-    finding.detail = kernel(1)->splat();
+    finding.detail = kernel(1)->complaint();
     finding.sides = {{std::string(base_name), "ok", "", false},
                      {std::string(patched_name), left->what, "", true}};
     add("none alone: after all of them", {}, finding, true, true);

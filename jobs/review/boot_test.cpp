@@ -40,7 +40,7 @@ class FakeKernel final : public Engine, public HasKernelLog {
   }
   Result<Observation> end() override { return inner_.end(); }
   const std::map<std::string, std::uint64_t>& reached() const override { return reached_; }
-  std::string splat() const override { return splat_; }
+  std::string complaint() const override { return splat_; }
   Result<Observation> tear_down() override {
     if (fault_ == Fault::stays) {
       return tl::unexpected(EngineError{"delete_module kvm: Resource temporarily unavailable"});

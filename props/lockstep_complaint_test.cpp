@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/// What an engine says of itself, where the model says nothing.
+#include <gtest/gtest.h>
+
+#include "props/impl_engine.h"
+#include "props/lockstep.h"
+#include "props/spec_engine.h"
+#include "spec/engine_insides.h"
+#include "spec/program.h"
+
+namespace lockstep::props {
+namespace {
+
+/// The model's own answers; the last command of a block loses its vCPU.
+class Fake final : public Engine, public Complains {
+ public:
+  struct Words {
+    std::string in_block;
+    std::string at_end;
+  };
+  explicit Fake(Words words) : words_(std::move(words)), inner_(1, machine_models()) {}
+  std::string_view name() const override { return "fake"; }
+  const Platform& platform() const override { return inner_.platform(); }
+  Result<void> begin(const Configuration& configuration, bool fresh) override {
+    complaint_.clear();
+    return inner_.begin(configuration, fresh);
+  }
+  Result<Observation> execute(const Command& command) override { return inner_.execute(command); }
+  Result<std::vector<ParallelAnswer>> execute_parallel(
+      std::span<const ParallelCommand> commands) override {
+    std::vector<ParallelAnswer> answers;
+    for (const ParallelCommand& command : commands) {
+      auto seen = inner_.execute(command.command);
+      if (!seen) return tl::unexpected(seen.error());
+      answers.push_back({std::move(*seen), 0, 1});
+    }
+    answers.back().observation = Unexpected{"KVM exit 8"};
+    complaint_ = words_.in_block;
+    return answers;
+  }
+  Result<Observation> end() override {
+    if (words_.at_end.empty()) return inner_.end();
+    complaint_ = words_.at_end;
+    return Unexpected{words_.at_end};
+  }
+  const std::map<std::string, std::uint64_t>& reached() const override { return reached_; }
+  std::string complaint() const override { return complaint_; }
+
+ private:
+  Words words_;
+  SpecEngine inner_;
+  std::string complaint_;
+  std::map<std::string, std::uint64_t> reached_;
+};
+
+/// Writes of two vCPUs side by side, in more orders than the model tries.
+Program with_many_orders() {
+  std::string text =
+      "lockstep 1\n"
+      "title  many orders\n"
+      "config paging=4-level vcpus=2\n"
+      "slot 0 add gpa=0x0 size=0x200000\n"
+      "map 0x400000 gpa=0x100000 rwxu\n"
+      "v0 cpl3 read 0x400000\n"
+      "v1 cpl3 read 0x400000\n"
+      "par {\n";
+  for (int vcpu = 0; vcpu < 2; ++vcpu) {
+    if (vcpu == 1) text += "} {\n";
+    for (int i = 0; i < 8; ++i) {
+      text += "v" + std::to_string(vcpu) + " cpl3 write 0x400000 = " + std::to_string(i) + "\n";
+    }
+  }
+  text += "}\n";
+  const auto program = parse(text);
+  EXPECT_TRUE(program) << program.error().message("test", text);
+  return program.value_or(Program{});
+}
+
+Outcome run(Fake::Words words) {
+  std::vector<std::unique_ptr<Engine>> engines;
+  engines.push_back(std::make_unique<Fake>(std::move(words)));
+  return Lockstep(std::move(engines), machine_models()).run(with_many_orders());
+}
+
+TEST(Complaint, IsFoundWhereTheSearchForAnOrderEndsUndecided) {
+  const auto outcome = run({.in_block = "WARNING: at mmu.c:1", .at_end = {}});
+  EXPECT_EQ(outcome.verdict, Verdict::fail) << outcome.reason;
+  EXPECT_FALSE(outcome.undecided);
+  ASSERT_TRUE(outcome.finding);
+  EXPECT_EQ(outcome.finding->kind, FindingKind::unexpected);
+  EXPECT_EQ(outcome.finding->engine, "fake");
+}
+
+TEST(Complaint, OfNobodyLeavesItUndecided) {
+  const auto outcome = run({});
+  EXPECT_EQ(outcome.verdict, Verdict::no_verdict);
+  EXPECT_TRUE(outcome.undecided);
+  EXPECT_NE(outcome.reason.find("more orders"), std::string::npos) << outcome.reason;
+}
+
+TEST(Complaint, AtTheEndIsFoundToo) {
+  const auto outcome = run({.in_block = {}, .at_end = "leak: 1 pages"});
+  EXPECT_EQ(outcome.verdict, Verdict::fail) << outcome.reason;
+  EXPECT_FALSE(outcome.undecided);
+  EXPECT_TRUE(outcome.reason.empty());
+  ASSERT_TRUE(outcome.finding);
+  EXPECT_EQ(outcome.finding->kind, FindingKind::teardown);
+}
+
+}  // namespace
+}  // namespace lockstep::props
