@@ -72,6 +72,14 @@ class BlockBody final : public schedule::Body {
   const Execute& execute_;
 };
 
+/// The last command of the thread; the block's, if it has none.
+std::size_t last_of(std::span<const ParallelCommand> commands, unsigned thread) {
+  for (std::size_t i = commands.size(); i-- > 0;) {
+    if (commands[i].thread == thread) return i;
+  }
+  return commands.size() - 1;
+}
+
 }  // namespace
 
 Result<BlockRun> run_block(schedule::Runner& runner, std::span<const ParallelCommand> commands,
@@ -86,11 +94,18 @@ Result<BlockRun> run_block(schedule::Runner& runner, std::span<const ParallelCom
   Wander wander(commands.empty() ? 0 : commands.front().schedule);
   const auto& outcome = runner.execute(
       wander, [&] { return std::make_unique<BlockBody>(runner, shared, threads, execute); });
-  if (shared.error) return tl::unexpected(*shared.error);
+  // What failed first may be why the engine gave up.
+  if (!outcome.failure && shared.error) return tl::unexpected(*shared.error);
   BlockRun run{std::move(shared.answers), outcome.preemptions, std::nullopt};
   if (!outcome.failure) return run;
   run.failure = fmt::format("{}: {}", schedule::name(outcome.failure->kind), outcome.failure->text);
-  // The command during which it came, of the thread that saw it.
+  const auto kind = outcome.failure->kind;
+  const bool kept =
+      kind == schedule::FailureKind::lock_kept || kind == schedule::FailureKind::unbalanced;
+  const bool all_done = std::ranges::find(shared.done, false) == shared.done.end();
+  if ((kept || all_done) && !commands.empty()) {
+    shared.done[last_of(commands, outcome.failure->thread)] = false;
+  }
   for (std::size_t i = commands.size(); i-- > 0;) {
     if (shared.done[i]) continue;
     run.answers[i].observation = Unexpected{*run.failure};
