@@ -5,6 +5,7 @@
 
 #include <mutex>
 #include <shared_mutex>
+#include <string>
 
 #include "props/schedule/primitives.h"
 #include "props/schedule/schedulers.h"
@@ -292,6 +293,32 @@ TEST(Detectors, RacesOfKernels) {
   EXPECT_TRUE(every({writer, reader}).only(FailureKind::data_race));
   run.known_races([](std::string_view, std::string_view) { return true; });
   EXPECT_TRUE(every({reader, writer}).failures.empty());
+}
+
+TEST(Detectors, AKnownRaceHidesNoOther) {
+  const lockstep::schedule::Tag word("word");
+  const auto access = [&](std::uint64_t code, Access how) {
+    return [&word, code, how](State&) {
+      listener->code(code);
+      listener->plain(word, how);
+    };
+  };
+  const Program program = {access(1, Access::write), access(2, Access::write),
+                           access(3, Access::read)};
+  Runner run;
+  run.races(Runner::Races::both_plain);
+  run.name_code([](std::uint64_t code) { return std::to_string(code); });
+  run.known_races(
+      [](std::string_view one, std::string_view other) { return one == "1" || other == "1"; });
+  // One after the other: the last meets the first, and the second behind it.
+  Follow follow({0, 1, 2});
+  follow.begin();
+  const Outcome& outcome =
+      run.execute(follow, [&] { return std::make_unique<TestThreads<State>>(program); });
+  ASSERT_TRUE(outcome.failure);
+  EXPECT_EQ(outcome.failure->kind, FailureKind::data_race);
+  EXPECT_NE(outcome.failure->text.find("by 2 of another thread"), std::string::npos)
+      << outcome.failure->text;
 }
 
 TEST(Detectors, Endings) {
