@@ -225,9 +225,7 @@ tl::expected<std::unique_ptr<HostedSystems>, std::string> HostedSystems::open(
       runner.known_races([](std::string_view one, std::string_view other) {
         return hw::hosted::known_race(one, other) != nullptr;
       });
-      // A walk of every entry of a root asks at each whether somebody wants mmu_lock.
-      constexpr unsigned steps_of_a_run = 200'000;
-      runner.limit(steps_of_a_run);
+      runner.limit(schedule::most_steps);
       runner.name_code([vm](std::uint64_t code) { return vm->engine().symbol_of(code); });
       return std::make_unique<VmBody>(system, *vm, scenario, runner, defect, threads);
     };

@@ -144,41 +144,39 @@ std::string deadly_title(const ScheduleEnd& end) {
 
 namespace {
 
-/// Text in shared memory.
+/// Text in shared memory, of which only what is written takes any.
 struct SharedText {
   std::atomic<std::uint32_t> size{0};
-  std::array<char, 1 << 18> text{};
+  /// A turn at each step that a run may take, of names as long as they are.
+  std::array<char, 100ull * schedule::most_steps> text;
 
-  void put(std::string_view now) {
-    if (now.size() > text.size()) return;
-    std::ranges::copy(now, text.begin());
-    size.store(static_cast<std::uint32_t>(now.size()), std::memory_order_release);
+  SharedText() {}  // leaves the text as it is
+  void add(std::string_view more) {
+    const auto at = size.load(std::memory_order_relaxed);
+    if (more.size() > text.size() - at) return;
+    std::ranges::copy(more, text.begin() + at);
+    size.store(at + static_cast<std::uint32_t>(more.size()), std::memory_order_release);
   }
   std::string get() const { return {text.data(), size.load(std::memory_order_acquire)}; }
 };
 
-/// Lets a recorder choose, and keeps what it has written down so far.
+/// Lets a recorder choose, and keeps the turns that it has written down so far.
 class KeptRecorder final : public schedule::Scheduler {
  public:
-  KeptRecorder(const schedule::Runner& runner, schedule::Scheduler& inner, schedule::Saved saved,
-               SharedText& kept)
-      : recorder_(runner, inner), saved_(std::move(saved)), kept_(&kept) {}
-  bool begin() override {
-    kept_->put(print(saved_));
-    return recorder_.begin();
-  }
+  KeptRecorder(const schedule::Runner& runner, schedule::Scheduler& inner, SharedText& kept)
+      : recorder_(runner, inner), kept_(&kept) {}
+  bool begin() override { return recorder_.begin(); }
   unsigned choose(const schedule::Choice& choice) override {
     const unsigned chosen = recorder_.choose(choice);
-    if (recorder_.turns().size() != saved_.turns.size()) {
-      saved_.turns = recorder_.turns();
-      kept_->put(print(saved_));
+    for (const auto& turns = recorder_.turns(); told_ < turns.size(); ++told_) {
+      kept_->add(print(turns[told_]) + "\n");
     }
     return chosen;
   }
 
  private:
   schedule::Recorder recorder_;
-  schedule::Saved saved_;
+  std::size_t told_ = 0;
   SharedText* kept_;
 };
 
@@ -186,9 +184,10 @@ class KeptRecorder final : public schedule::Scheduler {
 
 DeadlySchedule pin_down(const ScheduleEnd& end, const schedule::Witness& witness,
                         const OpenSystems& open, std::chrono::milliseconds patience) {
+  const std::string expected = fmt::format("expect {}\n", deadly_kind(end));
   DeadlySchedule deadly{.kind = std::string(deadly_kind(end)),
                         .title = deadly_title(end),
-                        .saved = witness.program() + fmt::format("expect {}\n", deadly_kind(end)),
+                        .saved = witness.program() + expected,
                         .unsteady = true};
   const auto order = witness.order();
   const props::SharedObject<schedule::Witness> again;
@@ -203,14 +202,14 @@ DeadlySchedule pin_down(const ScheduleEnd& end, const schedule::Witness& witness
       return program.system->make(runner, program.defect, program.threads);
     };
     schedule::Follow follow(order);
-    KeptRecorder recorder(runner, follow, *saved, *kept);
+    KeptRecorder recorder(runner, follow, *kept);
     recorder.begin();
     runner.execute(recorder, make);
     return {};
   };
   const auto second = run_in_child(*again, body, {.patience = patience});
   deadly.unsteady = second.kind != end.kind || second.how != end.how || again->order() != order;
-  if (auto text = kept->get(); !text.empty()) deadly.saved = std::move(text);
+  deadly.saved = witness.program() + kept->get() + expected;
   return deadly;
 }
 

@@ -16,6 +16,7 @@ namespace {
 using namespace std::chrono_literals;
 using props::Verdict;
 namespace fs = std::filesystem;
+namespace schedule = props::schedule;
 
 class Schedules : public testing::Test {
  protected:
@@ -74,6 +75,22 @@ TEST_F(Schedules, ACrashIsAFindingWithTheScheduleThatCausedIt) {
   const auto repaired =
       replay_in_child(saved, test::open({{"crashes", test::fine}}), options_.patience);
   EXPECT_EQ(repaired.verdict, Verdict::pass) << repaired.reason;
+}
+
+// Kernels take many more steps than models.
+TEST_F(Schedules, ALongScheduleIsKeptWhole) {
+  options_.systems = {"crashes"};
+  options_.open = test::open({{"crashes", test::crash}}, {.steps = 8000, .before = 12'000});
+  options_.budget = 30s;
+  options_.patience = 30s;
+  const auto report = run_schedules(options_);
+  EXPECT_EQ(report.verdict, Verdict::fail) << report.reason;
+  ASSERT_EQ(report.systems[0].findings.size(), 1u);
+  const auto& finding = report.systems[0].findings[0];
+  EXPECT_EQ(finding.kind, "crash");
+  EXPECT_FALSE(finding.unsteady);
+  const auto again = replay_in_child(text(finding.path), options_.open, options_.patience);
+  EXPECT_EQ(again.kind, "crash") << again.reason;
 }
 
 TEST_F(Schedules, AScheduleThatDoesNotComeBackIsAFinding) {

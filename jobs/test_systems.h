@@ -23,39 +23,49 @@ namespace schedule = props::schedule;
 /// those of this process in which that happened, from 1.
 using Wrong = std::function<void(schedule::Runner& runner, unsigned runs)>;
 
+/// How long runs are.
+struct Length {
+  unsigned steps = 1;   ///< of a command
+  unsigned before = 0;  ///< so often has another thread come between before that is wrong
+};
+
 class Body final : public schedule::SystemBody {
  public:
   Body(const schedule::System& system, schedule::Runner& runner, unsigned defect,
-       const schedule::Threads& threads, const Wrong& wrong)
-      : SystemBody(system, runner, defect, threads), wrong_(wrong) {}
+       const schedule::Threads& threads, const Wrong& wrong, const Length& length)
+      : SystemBody(system, runner, defect, threads), wrong_(wrong), length_(length) {
+    if (length.steps > 1) runner.limit(schedule::most_steps);
+  }
 
  protected:
   void command(schedule::Command) override {
-    const int before = value_;
-    runner().atomic(tag_, lockstep::schedule::Access::update, std::memory_order_relaxed);
-    if (value_ != before && !seen_) {
-      static unsigned runs = 0;
-      seen_ = true;
-      wrong_(runner(), ++runs);
+    for (unsigned step = 0; step < length_.steps; ++step) {
+      const int before = value_;
+      runner().atomic(tag_, lockstep::schedule::Access::update, std::memory_order_relaxed);
+      if (value_ != before && seen_++ == length_.before) {
+        static unsigned runs = 0;
+        wrong_(runner(), ++runs);
+      }
+      ++value_;
     }
-    ++value_;
   }
 
  private:
   const Wrong& wrong_;
+  Length length_;
   lockstep::schedule::Tag tag_{"value"};
   int value_ = 0;
-  bool seen_ = false;
+  unsigned seen_ = 0;
 };
 
 /// One system a name.
-inline OpenSystems open(std::vector<std::pair<std::string_view, Wrong>> all) {
+inline OpenSystems open(std::vector<std::pair<std::string_view, Wrong>> all, Length length = {}) {
   struct Owner {
     std::vector<std::pair<std::string_view, Wrong>> all;
     std::array<schedule::Verb, 1> verbs{schedule::Verb{.name = "add", .end = 2}};
     std::vector<schedule::System> systems;
   };
-  return [all]() -> tl::expected<OpenedSystems, std::string> {
+  return [all, length]() -> tl::expected<OpenedSystems, std::string> {
     const auto owner = std::make_shared<Owner>();
     owner->all = all;
     owner->systems.resize(all.size());
@@ -65,10 +75,10 @@ inline OpenSystems open(std::vector<std::pair<std::string_view, Wrong>> all) {
       system.title = "a counter";
       system.property = "nobody comes between";
       system.verbs = owner->verbs;
-      system.make = [&system, &wrong = owner->all[i].second](schedule::Runner& runner,
-                                                             unsigned defect,
-                                                             const schedule::Threads& threads) {
-        return std::make_unique<Body>(system, runner, defect, threads, wrong);
+      system.make = [&system, &wrong = owner->all[i].second, length](
+                        schedule::Runner& runner, unsigned defect,
+                        const schedule::Threads& threads) {
+        return std::make_unique<Body>(system, runner, defect, threads, wrong, length);
       };
     }
     return OpenedSystems{.owner = owner, .systems = owner->systems};

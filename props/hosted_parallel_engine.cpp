@@ -17,9 +17,7 @@ class ParallelHosted final : public Engine, public Complains {
  public:
   explicit ParallelHosted(std::unique_ptr<hw::hosted::HostedEngine> engine)
       : engine_(std::move(engine)), platform_(engine_->platform()) {
-    // A walk of every entry of a root asks at each whether somebody wants mmu_lock.
-    constexpr unsigned steps_of_a_block = 200'000;
-    runner_.limit(steps_of_a_block);
+    runner_.limit(schedule::most_steps);
   }
 
   std::string_view name() const override { return engine_->name(); }

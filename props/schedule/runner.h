@@ -3,6 +3,7 @@
 /// detectors of what goes wrong between threads.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -97,8 +98,8 @@ class Runner final : public lockstep::schedule::Listener {
   /// Write every run down there while it goes on; null: nowhere. Not owned.
   void witness(Witness* witness) { witness_ = witness; }
   Witness* witness() const { return witness_; }
-  /// Steps after which a run is a livelock.
-  void limit(unsigned steps) { step_limit_ = steps; }
+  /// Steps after which a run is a livelock; most_steps at most.
+  void limit(unsigned steps) { step_limit_ = std::min(steps, most_steps); }
   /// A line of the trace by the body itself, such as the command that begins.
   void note(std::string text);
   bool tracing() const { return tracing_; }

@@ -204,6 +204,28 @@ TEST(Follow, DoesTheSameAgain) {
   }
 }
 
+TEST(Witness, KeepsTheLongestRun) {
+  const auto witness = std::make_unique<Witness>();
+  Runner run;
+  run.witness(witness.get());
+  struct State {
+    Atomic<unsigned> value{0, "value"};
+  };
+  const auto ever = [](State& state) {
+    for (;;) state.value.add(1);
+  };
+  const std::vector<std::function<void(State&)>> threads = {ever, ever};
+  RandomWalk walk(1);
+  walk.begin();
+  run.limit(~0u);
+  const auto outcome =
+      run.execute(walk, [&] { return std::make_unique<TestThreads<State>>(threads); });
+  ASSERT_TRUE(outcome.failure);
+  EXPECT_EQ(outcome.failure->kind, FailureKind::livelock);
+  EXPECT_EQ(outcome.order.size(), most_steps);
+  EXPECT_EQ(witness->order(), outcome.order);
+}
+
 TEST(Follow, ShowsWhatDoesNotDependOnTheSchedule) {
   // A program that remembers its earlier runs.
   int runs = 0;

@@ -12,6 +12,11 @@
 
 namespace lockstep::props::schedule {
 
+/// Steps that any run may be let to take: what Runner::limit() allows at most, and what is
+/// written down. A walk of every entry of a kernel's root asks at each whether somebody wants
+/// mmu_lock.
+inline constexpr unsigned most_steps = 200'000;
+
 /// For shared memory: one process writes while it runs schedules; another one reads what
 /// the dead one, or one that does not come back, was doing.
 class Witness {
@@ -65,8 +70,7 @@ class Witness {
   std::atomic<std::uint64_t> turn_{0};
   std::atomic<std::uint32_t> steps_{0};
   std::atomic<std::uint32_t> size_{0};
-  /// As many as Runner::limit() lets a run take.
-  std::array<std::uint8_t, 20'001> order_{};
+  std::array<std::uint8_t, most_steps> order_{};
   std::array<char, 8192> text_{};
 };
 
