@@ -3,7 +3,6 @@
 
 #include <fmt/format.h>
 
-#include <chrono>
 #include <nlohmann/json.hpp>
 
 #include "jobs/hosted_schedules.h"
@@ -13,16 +12,14 @@ namespace lockstep::jobs {
 namespace {
 
 namespace schedule = props::schedule;
+using schedule::Failure;
+using schedule::FailureKind;
 
-/// Far more than one run takes on a busy machine.
-constexpr std::chrono::seconds patience{60};
-
-nlohmann::json run(const std::filesystem::path& image, const std::string& engine,
-                   const nlohmann::json& what) {
-  auto opened = HostedSystems::open(image, engine);
+nlohmann::json run(const OpenSystems& open, const nlohmann::json& what) {
+  const auto opened = open();
   if (!opened) return {{"broken", opened.error()}};
   const auto* const system =
-      schedule::find_system(what["system"].get<std::string>(), (*opened)->systems());
+      schedule::find_system(what["system"].get<std::string>(), opened->systems);
   if (system == nullptr) return {{"broken", "no such system"}};
   schedule::Threads threads;
   for (const auto& commands : what["threads"]) {
@@ -37,41 +34,59 @@ nlohmann::json run(const std::filesystem::path& image, const std::string& engine
   follow.begin();
   const auto& outcome =
       runner.execute(follow, [&] { return system->make(runner, schedule::no_defect, threads); });
-  return {{"fingerprint", outcome.fingerprint},
-          {"failure", outcome.failure ? outcome.failure->text : std::string()}};
+  nlohmann::json told = {{"fingerprint", outcome.fingerprint}};
+  if (outcome.failure) {
+    told["kind"] = static_cast<unsigned>(outcome.failure->kind);
+    told["text"] = outcome.failure->text;
+  }
+  return told;
 }
 
 /// The message of a child that does this one thing.
-std::string in_child(const std::function<nlohmann::json()>& body) {
+std::string in_child(std::chrono::milliseconds patience,
+                     const std::function<nlohmann::json()>& body) {
   auto child = props::Child::start([&](props::Channel& channel) {
     (void)channel.send(body().dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
   });
   if (!child) return nlohmann::json{{"broken", child.error()}}.dump();
   std::string message;
   const auto end = std::chrono::steady_clock::now() + patience;
-  if (child->channel().receive(message, end) == props::Channel::Status::message) return message;
+  const auto status = child->channel().receive(message, end);
+  if (status == props::Channel::Status::message) return message;
   child->end();
-  return nlohmann::json{{"broken", child->how()}}.dump();
+  // What takes the process down by itself is of the run.
+  const bool by_itself =
+      status == props::Channel::Status::closed && !child->killed() && !child->threw();
+  const char* const what = by_itself ? "crash" : "broken";
+  return nlohmann::json{{what, status == props::Channel::Status::timeout
+                                   ? fmt::format("no answer after {} ms", patience.count())
+                                   : child->how()}}
+      .dump();
+}
+
+/// What it is called where it was told of by a fresh process.
+Failure elsewhere(FailureKind kind, std::string_view text) {
+  return {.kind = kind, .text = fmt::format("in a fresh process: {}", text)};
 }
 
 }  // namespace
 
-tl::expected<FreshProcess, std::string> FreshProcess::start(const std::filesystem::path& image,
-                                                            const std::string& engine) {
-  auto child = props::Child::start([image, engine](props::Channel& channel) {
+tl::expected<FreshProcess, std::string> FreshProcess::start(OpenSystems open,
+                                                            std::chrono::milliseconds patience) {
+  auto child = props::Child::start([open = std::move(open), patience](props::Channel& channel) {
     const auto never = std::chrono::steady_clock::time_point::max();
     for (std::string message; channel.receive(message, never) == props::Channel::Status::message;) {
       const auto what = nlohmann::json::parse(message);
-      if (!channel.send(in_child([&] { return run(image, engine, what); }))) return;
+      if (!channel.send(in_child(patience, [&] { return run(open, what); }))) return;
     }
   });
   if (!child) return tl::unexpected(child.error());
-  return FreshProcess(std::move(*child));
+  return FreshProcess(std::move(*child), patience);
 }
 
-std::optional<std::string> FreshProcess::compare(const schedule::System& system,
-                                                 const schedule::Threads& threads,
-                                                 const schedule::Outcome& outcome) {
+schedule::Audit FreshProcess::compare(const schedule::System& system,
+                                      const schedule::Threads& threads,
+                                      const schedule::Outcome& outcome) {
   auto all = nlohmann::json::array();
   for (const auto& thread : threads) {
     auto commands = nlohmann::json::array();
@@ -84,24 +99,38 @@ std::optional<std::string> FreshProcess::compare(const schedule::System& system,
       {"system", system.name}, {"threads", std::move(all)}, {"order", outcome.order}};
   std::string message;
   if (!child_.channel().send(what.dump()) ||
-      child_.channel().receive(message, std::chrono::steady_clock::now() + 2 * patience) !=
+      child_.channel().receive(message, std::chrono::steady_clock::now() + 2 * patience_) !=
           props::Channel::Status::message) {
-    return "the fresh process does not answer";
+    return tl::unexpected(std::string("the fresh process does not answer"));
   }
   const auto told = nlohmann::json::parse(message);
-  if (told.contains("broken")) return "a fresh process: " + told["broken"].get<std::string>();
+  if (told.contains("broken")) {
+    return tl::unexpected("a fresh process: " + told["broken"].get<std::string>());
+  }
+  if (told.contains("crash")) {
+    return elsewhere(FailureKind::crash, told["crash"].get<std::string>());
+  }
+  // The end of a run is no step of it.
+  if (told.contains("kind")) {
+    const auto kind = static_cast<FailureKind>(told["kind"].get<unsigned>());
+    const auto text = told["text"].get<std::string>();
+    const bool same =
+        outcome.failure && outcome.failure->kind == kind && outcome.failure->text == text;
+    if (!same) return elsewhere(kind, text);
+  } else if (outcome.failure) {
+    return elsewhere(FailureKind::exception, "no " + std::string(name(outcome.failure->kind)));
+  }
   if (told["fingerprint"].get<std::uint64_t>() == outcome.fingerprint) return std::nullopt;
-  const auto failure = told["failure"].get<std::string>();
-  return fmt::format("a fresh process runs the same order otherwise{}{}",
-                     failure.empty() ? "" : ": ", failure);
+  return elsewhere(FailureKind::exception, "the same order is another run");
 }
 
 OpenSystems open_audited(const std::filesystem::path& image, const std::string& engine) {
   return [image, engine]() -> tl::expected<OpenedSystems, std::string> {
-    auto started = FreshProcess::start(image, engine);
+    const auto open = open_hosted(image, engine);
+    auto started = FreshProcess::start(open);
     if (!started) return tl::unexpected(started.error());
     const auto fresh = std::make_shared<FreshProcess>(*std::move(started));
-    auto opened = open_hosted(image, engine)();
+    auto opened = open();
     if (!opened) return opened;
     opened->audit = [fresh](const auto& system, const auto& threads, const auto& outcome) {
       return fresh->compare(system, threads, outcome);

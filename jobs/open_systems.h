@@ -9,6 +9,7 @@
 #include <string>
 #include <tl/expected.hpp>
 
+#include "props/schedule/search.h"
 #include "props/schedule/system.h"
 
 namespace lockstep::jobs {
@@ -17,9 +18,9 @@ struct OpenedSystems {
   std::shared_ptr<void> owner = {};  ///< of what the systems run on
   std::span<const props::schedule::System> systems = {};
   /// What a fresh process shows otherwise (SearchLimits::audit); may be empty.
-  std::function<std::optional<std::string>(const props::schedule::System&,
-                                           const props::schedule::Threads&,
-                                           const props::schedule::Outcome&)>
+  std::function<props::schedule::Audit(const props::schedule::System&,
+                                       const props::schedule::Threads&,
+                                       const props::schedule::Outcome&)>
       audit = {};
 };
 

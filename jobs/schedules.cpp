@@ -118,7 +118,7 @@ nlohmann::json search_here(schedule::Runner& runner, const Say& say,
     finding.page = page_of(found->saved, replay(runner, found->saved, /*trace=*/true));
     say({{"finding", wire_of(finding)}});
   }
-  return {{"tally", wire_of(tally)}, {"complete", complete}};
+  return {{"tally", wire_of(tally)}, {"complete", complete}, {"broken", tally.broken}};
 }
 
 /// One system, and the child that runs it.

@@ -159,10 +159,15 @@ std::optional<Found> search(Runner& runner, const System& system, unsigned defec
       const Outcome& outcome = runner.execute(scheduler, make);
       if (outcome.failure) return write_down(runner, system, defect, threads, outcome);
       if (!limits.audit || tally.schedules % limits.audit_every != 0) continue;
+      const Audit audit = limits.audit(threads, outcome);
+      if (!audit) {
+        tally.broken = audit.error();
+        return std::nullopt;
+      }
       ++tally.audits;
-      if (const auto differs = limits.audit(threads, outcome)) {
+      if (*audit) {
         Outcome other = outcome;
-        other.failure = Failure{.kind = FailureKind::exception, .text = *differs};
+        other.failure = **audit;
         Found found = write_down(runner, system, defect, threads, other);
         found.unsteady = true;
         return found;

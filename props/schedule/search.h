@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <string>
+#include <tl/expected.hpp>
 
 #include "props/schedule/random.h"
 #include "props/schedule/saved.h"
@@ -19,15 +21,19 @@ struct Tally {
   std::uint64_t programs = 0;
   double seconds = 0;        ///< CPU time of the thread
   std::uint64_t audits = 0;  ///< runs that were compared elsewhere (SearchLimits::audit)
+  std::string broken = {};   ///< why the last one could not be, which ended the search
 };
+
+/// What a run that shares nothing with another one ends with instead; none if it is the same.
+/// An error is why that is not known: it says nothing about the system.
+using Audit = tl::expected<std::optional<Failure>, std::string>;
 
 struct SearchLimits {
   std::uint64_t schedules = ~0ull;
   double seconds = 5;  ///< CPU time
   const std::atomic<bool>* stop = nullptr;
-  /// Asked of every so many schedules of the tally: what a run that shares nothing with
-  /// this one shows otherwise, if anything. Empty: not asked.
-  std::function<std::optional<std::string>(const Threads&, const Outcome&)> audit = {};
+  /// Asked of every so many schedules of the tally; empty: not asked.
+  std::function<Audit(const Threads&, const Outcome&)> audit = {};
   std::uint64_t audit_every = 1000;
 };
 
