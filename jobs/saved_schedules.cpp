@@ -33,11 +33,15 @@ std::string property_of(const schedule::System& system) {
 
 }  // namespace
 
+std::filesystem::path schedule_path(const std::filesystem::path& folder, const std::string& stem) {
+  return folder / (stem + ".schedule");
+}
+
 std::filesystem::path write_schedule(const std::filesystem::path& folder, const std::string& stem,
                                      const std::string& text) {
   std::error_code error;
   std::filesystem::create_directories(folder, error);
-  const auto path = folder / (stem + ".schedule");
+  const auto path = schedule_path(folder, stem);
   const auto part = std::filesystem::path(path).concat(".part");
   {
     std::ofstream file(part);

@@ -10,6 +10,9 @@
 
 namespace lockstep::jobs {
 
+/// The file of that stem.
+std::filesystem::path schedule_path(const std::filesystem::path& folder, const std::string& stem);
+
 /// Write the text as `stem`.schedule, whole; empty if it could not be written.
 std::filesystem::path write_schedule(const std::filesystem::path& folder, const std::string& stem,
                                      const std::string& text);

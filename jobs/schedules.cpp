@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <fstream>
 #include <optional>
 
 #include "jobs/saved_schedules.h"
@@ -23,18 +24,35 @@ constexpr std::chrono::seconds stop_grace{10};
 
 bool stopped(const std::atomic<bool>* stop) { return stop != nullptr && stop->load(); }
 
-/// Equal failures of a system share a name.
+/// Where a saved schedule says what it is; none if there is no such file.
+std::optional<std::string> second_line(const std::filesystem::path& path) {
+  std::ifstream file(path);
+  std::string line;
+  if (!std::getline(file, line) || !std::getline(file, line)) return std::nullopt;
+  return line;
+}
+
+/// Equal failures of a system share a name, others of the same kind get a number.
 std::filesystem::path save(const std::filesystem::path& folder, const std::string& system,
                            const ScheduleFinding& finding) {
   if (finding.saved.empty()) return {};
   std::string text = finding.saved;
-  std::string comments = fmt::format("# {}: {}\n# lockstep {}\n", finding.kind, finding.title,
-                                     props::lockstep_commit());
+  const schedule::Failure bug{.text = fmt::format("# {}: {}", finding.kind, finding.title)};
+  std::string comments = fmt::format("{}\n# lockstep {}\n", bug.text, props::lockstep_commit());
   if (finding.unsteady) {
     comments += "# the same order gave another run: it depends on more than that\n";
   }
   text.insert(std::min(text.find('\n'), text.size() - 1) + 1, comments);
-  return write_schedule(folder, fmt::format("{}-{}", system, finding.kind), text);
+  std::string stem = fmt::format("{}-{}", system, finding.kind);
+  constexpr unsigned most_numbers = 1000;
+  for (unsigned number = 2; number < most_numbers; ++number) {
+    const auto line = second_line(schedule_path(folder, stem));
+    if (!line) break;
+    const schedule::Failure there{.text = *line};
+    if (same_bug(there, bug) || same_bug(bug, there)) break;
+    stem = fmt::format("{}-{}-{}", system, finding.kind, number);
+  }
+  return write_schedule(folder, stem, text);
 }
 
 nlohmann::json wire_of(const ScheduleFinding& finding) {

@@ -136,6 +136,19 @@ TEST_F(Schedules, WhatFailsIsSavedBeforeItBecomesSmaller) {
   EXPECT_NE(saved.find("depends on more than that"), std::string::npos) << saved;
 }
 
+TEST_F(Schedules, ABugTakesNoOthersPlace) {
+  const auto warns = [](const char* text) {
+    return [text](auto& runner, unsigned) { runner.report(schedule::FailureKind::warning, text); };
+  };
+  for (const char* const bug : {"line.c:1, page 7", "line.c:2, page 7", "line.c:1, page 8"}) {
+    options_.systems.clear();
+    EXPECT_EQ(run({{"warns", warns(bug)}}).verdict, Verdict::fail);
+  }
+  EXPECT_NE(text(folder_ / "warns-warning.schedule").find("line.c:1, page 8"), std::string::npos);
+  EXPECT_NE(text(folder_ / "warns-warning-2.schedule").find("line.c:2"), std::string::npos);
+  EXPECT_FALSE(fs::exists(folder_ / "warns-warning-3.schedule"));
+}
+
 TEST_F(Schedules, AnInterruptKeepsWhatWasFound) {
   std::atomic<bool> stop{false};
   options_.stop = &stop;

@@ -52,4 +52,12 @@ struct Failure {
   bool operator==(const Failure&) const = default;
 };
 
+/// The text without what differs from run to run: numbers and addresses are "#", but for
+/// lines of sources.
+std::string gist(std::string_view text);
+
+/// Whether the second one, of a smaller program, is the first one's bug: the same kind, and
+/// texts of one gist. Threads that nobody lets run may be fewer.
+bool same_bug(const Failure& one, const Failure& smaller);
+
 }  // namespace lockstep::props::schedule

@@ -71,9 +71,9 @@ Found write_down(Runner& runner, const System& system, unsigned defect, const Th
   return found;
 }
 
-/// Same kind of failure with the fewest preemptions, if it is found soon.
+/// The same bug with the fewest preemptions, if it is found soon.
 std::optional<Found> fewest_preemptions(Runner& runner, const System& system, unsigned defect,
-                                        const Threads& threads, FailureKind kind, Tally& tally,
+                                        const Threads& threads, const Failure& bug, Tally& tally,
                                         const std::function<bool()>& late) {
   constexpr std::uint64_t most = 1000;
   for (unsigned bound = 0; bound <= 3; ++bound) {
@@ -83,7 +83,7 @@ std::optional<Found> fewest_preemptions(Runner& runner, const System& system, un
       ++tally.schedules;
       const Outcome& outcome =
           runner.execute(all, [&] { return system.make(runner, defect, threads); });
-      if (outcome.failure && outcome.failure->kind == kind) {
+      if (outcome.failure && same_bug(bug, *outcome.failure)) {
         return write_down(runner, system, defect, threads, outcome);
       }
     }
@@ -183,20 +183,21 @@ Found shrink(Runner& runner, Found found, Tally& tally, double seconds) {
   const Watch watch(tally);
   const std::function<bool()> late = [&] { return watch.passed() > seconds; };
   const System& system = *found.saved.system;
+  const Failure bug = found.failure;
   for (bool less = true; less;) {
     less = false;
     for (const Threads& threads : smaller(system, found.saved.threads)) {
       if (late()) return found;
-      if (auto small = fewest_preemptions(runner, system, found.saved.defect, threads,
-                                          found.failure.kind, tally, late)) {
+      if (auto small =
+              fewest_preemptions(runner, system, found.saved.defect, threads, bug, tally, late)) {
         found = *std::move(small);
         less = true;
         break;
       }
     }
   }
-  if (auto small = fewest_preemptions(runner, system, found.saved.defect, found.saved.threads,
-                                      found.failure.kind, tally, late)) {
+  if (auto small = fewest_preemptions(runner, system, found.saved.defect, found.saved.threads, bug,
+                                      tally, late)) {
     if (small->preemptions <= found.preemptions) found = *std::move(small);
   }
   return found;

@@ -49,8 +49,8 @@ struct Found {
 std::optional<Found> search(Runner& runner, const System& system, unsigned defect,
                             std::uint64_t seed, const SearchLimits& limits, Tally& tally);
 
-/// Fewer threads, fewer commands, fewer preemptions, as long as a failure of the
-/// same kind is left: what remains is searched with ever more preemptions. Ends after
+/// Fewer threads, fewer commands, fewer preemptions, as long as same_bug() is left: what
+/// remains is searched with ever more preemptions. Ends after
 /// so many seconds of CPU time with what it has.
 Found shrink(Runner& runner, Found found, Tally& tally, double seconds = 60);
 
