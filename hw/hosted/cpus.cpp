@@ -253,7 +253,8 @@ void Cpus::begin(Listener& listener) {
   session_->host().be_cpu(0);
   in_interrupt_ = false;
   last_ = {};
-  new_names_.clear();
+  locks_.made.clear();
+  accesses_.made.clear();
   listener_ = &listener;
   scheduling_->listen(&hooks_);
 }
@@ -303,16 +304,16 @@ void Cpus::interrupt(unsigned cpu, void (*function)(void*), void* argument) {
   in_interrupt_ = false;
 }
 
-Cpus::Named& Cpus::named_at(std::uint64_t address) {
+Cpus::Named& Cpus::named_at(Names& names, std::uint64_t address) const {
   const Pool& pool = *session_->pool();
   const bool made = address >= pool.saved_end() && address < pool.base() + pool.bytes();
-  return made ? new_names_[address] : names_[address];
+  return made ? names.made[address] : names.kept[address];
 }
 
 const Cpus::Tag& Cpus::lock_tag(const void* lock, const char* name) {
   const auto address = reinterpret_cast<std::uintptr_t>(lock);
-  Named& named = named_at(address);
-  if (named.from == name && name != nullptr && !named.text.empty()) return named.tag;
+  Named& named = named_at(locks_, address);
+  if (named.from == name && !named.text.empty()) return named.tag;
   named.from = name;
   named.text = name == nullptr ? place(address) : std::string(last_name(name));
   const auto object = session_->pool()->object_at(address);
@@ -321,7 +322,7 @@ const Cpus::Tag& Cpus::lock_tag(const void* lock, const char* name) {
 }
 
 const Cpus::Tag& Cpus::access_tag(std::uint64_t address) {
-  Named& named = named_at(address);
+  Named& named = named_at(accesses_, address);
   if (!named.text.empty()) return named.tag;
   named.text = place(address);
   std::construct_at(&named.tag, named.text.c_str());

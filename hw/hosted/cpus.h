@@ -83,9 +83,13 @@ class Cpus {
   std::array<std::vector<std::byte>, HOSTED_CPUS> created_, saved_;
   Tag rcu_{"rcu"};
   std::array<Tag, HOSTED_CPUS> interrupts_;
-  Named& named_at(std::uint64_t address);
   /// Of what each run finds at the same address, and of what this run has made.
-  std::unordered_map<std::uint64_t, Named> names_, new_names_;
+  struct Names {
+    std::unordered_map<std::uint64_t, Named> kept, made;
+  };
+  Named& named_at(Names& names, std::uint64_t address) const;
+  /// What is waited for may have the address of a word that is read.
+  Names locks_, accesses_;
   std::uint64_t first_frame_ = 0;
 };
 

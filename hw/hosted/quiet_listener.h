@@ -6,7 +6,7 @@
 
 namespace lockstep::hw::hosted {
 
-class QuietListener final : public lockstep::schedule::Listener {
+class QuietListener : public lockstep::schedule::Listener {
   using Tag = lockstep::schedule::Tag;
 
  public:

@@ -177,6 +177,9 @@ static long ioctl(int file, unsigned command, unsigned long argument) {
       return *toy_absent_data;
     case 26:
       return toy_absent_call() + 1;
+    case 40: /* a task waits for what has the address of the word that it reads */
+      schedule->prepare(schedule->context, (const void *)&shared_word, "task");
+      return 0;
     case 11:
       host->log(host->context, "hello");
       return 0;
