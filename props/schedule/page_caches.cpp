@@ -62,7 +62,7 @@ constexpr std::array<Verb, 7> verbs = {{{"fault", 2},
                                         {"shrink", 9, 1u << 8},
                                         {"destroy-vm", 2},
                                         {"module-exit"},
-                                        {"no-memory", 6, 1u << 1}}};
+                                        {"no-memory", 6, 1u << 1, true}}};
 
 constexpr unsigned vm_count = 2;
 constexpr std::size_t cache_size = 4;  ///< v4; KVM_ARCH_NR_OBJS_PER_MEMORY_CACHE was 40

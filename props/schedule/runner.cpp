@@ -81,6 +81,7 @@ const Outcome& Runner::execute(Scheduler& scheduler,
   outcome_.trace.clear();
   locks_held_ = live_ = steps_ = 0;
   fail_allocation_.reset();
+  allocations_told_ = false;
   over_ = false;
   current_ = last_ = main_thread;
   Thread& main = *threads_[main_thread];

@@ -112,7 +112,9 @@ class Runner final : public lockstep::schedule::Listener {
   /// The body has seen something that must not be: the run is over, as of this thread.
   void report(FailureKind kind, std::string text);
   /// Let the n-th allocation from now on (from 0) find no memory, once.
-  void fail_allocation(std::uint64_t n) { fail_allocation_ = n; }
+  void fail_allocation(std::uint64_t n);
+  /// Somebody calls that in this run: from here on, others can tell who allocates first.
+  void tell_allocations() { allocations_told_ = true; }
 
   // What is announced: see Listener.
   void lock(const Tag& lock, LockKind kind, Hold hold) override;
@@ -201,6 +203,7 @@ class Runner final : public lockstep::schedule::Listener {
   unsigned steps_ = 0;
   unsigned step_limit_ = 20'000;
   std::optional<std::uint64_t> fail_allocation_;
+  bool allocations_told_ = false;
   bool over_ = false;
   bool tracing_ = false;
   Races races_ = Races::any_plain;

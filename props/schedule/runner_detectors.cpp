@@ -221,13 +221,21 @@ bool Runner::allocate(const Tag& tag, Allocation how) {
   object(tag);
   object(memory_);
   // Nobody can tell who allocates first, unless one of them fails.
-  point({StepKind::allocate, fail_allocation_ ? memory_.index : 0});
+  point({StepKind::allocate, allocations_told_ || fail_allocation_ ? memory_.index : 0});
   if (over_) return false;
   if (!fail_allocation_) return true;
   if ((*fail_allocation_)-- != 0) return true;
   fail_allocation_.reset();
   note("  no memory");
   return false;
+}
+
+void Runner::fail_allocation(std::uint64_t n) {
+  unwind_if_over();
+  if (over_) return;
+  object(memory_);
+  if (allocations_told_) point({StepKind::update, memory_.index});
+  if (!over_) fail_allocation_ = n;
 }
 
 void Runner::born(const Tag& tag) {

@@ -133,6 +133,34 @@ struct Lost {
   int losses = 0;
 };
 
+// A thread that allocates is preempted there, where somebody else lets memory run out.
+TEST(Exhaustive, AllocationsFailInEveryOrder) {
+  const Tag page("page");
+  for (const bool bounded : {false, true}) {
+    std::set<std::string> seen;
+    Runner run;
+    Exhaustive all(bounded ? std::optional(1u) : std::nullopt);
+    struct State {
+      std::string got;
+    };
+    const std::vector<std::function<void(State&)>> threads = {
+        [&](State&) { run.fail_allocation(0); },
+        [&](State& state) {
+          for (int i = 0; i < 3; ++i) {
+            state.got += listener->allocate(page, Allocation::atomic) ? '+' : '-';
+          }
+          seen.insert(state.got);
+        }};
+    while (all.begin()) {
+      run.execute(all, [&] {
+        run.tell_allocations();
+        return std::make_unique<TestThreads<State>>(threads);
+      });
+    }
+    EXPECT_EQ(seen, (std::set<std::string>{"-++", "+-+", "++-", "+++"}));
+  }
+}
+
 TEST(Pct, FindsWhatNeedsOnePreemption) {
   const std::vector<std::function<void(Lost&)>> program(2, [](Lost& s) {
     const int seen = s.value.load();

@@ -25,7 +25,7 @@ constexpr std::array<Defect, 4> defects = {{
 
 enum Verbs : std::uint8_t { split, zap, fault, empty, no_memory };
 constexpr std::array<Verb, 5> verbs = {
-    {{"split"}, {"zap", 2}, {"fault", 2}, {"empty-cache"}, {"no-memory", 4, 0b11}}};
+    {{"split"}, {"zap", 2}, {"fault", 2}, {"empty-cache"}, {"no-memory", 4, 0b11, true}}};
 
 /// Descriptors, of which a cache owns some.
 class Descriptors {

@@ -22,6 +22,11 @@ SystemBody::SystemBody(const System& system, Runner& runner, unsigned defect,
   if (Witness* const witness = runner.witness()) {
     witness->program(print(Saved{.system = &system, .defect = defect, .threads = threads}));
   }
+  for (const auto& commands : threads) {
+    for (const Command one : commands) {
+      if (system.verbs[one.verb].fails_allocation) runner.tell_allocations();
+    }
+  }
 }
 
 void SystemBody::thread(unsigned id) {

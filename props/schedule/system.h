@@ -21,6 +21,8 @@ struct Verb {
   unsigned end = 0;
   /// Numbers that exhaustive search takes, a bit each: others show the same.
   std::uint32_t telling = ~0u;
+  /// It calls Runner::fail_allocation().
+  bool fails_allocation = false;
 };
 
 struct Command {

@@ -35,7 +35,7 @@ constexpr std::array<Defect, 6> defects = {{
 
 enum Verbs : std::uint8_t { enable, create, follow, no_memory };
 constexpr std::array<Verb, 4> verbs = {
-    {{"register"}, {"create-slot"}, {"track"}, {"no-memory", 4, 0b11}}};
+    {{"register"}, {"create-slot"}, {"track"}, {"no-memory", 4, 0b11, true}}};
 
 constexpr std::size_t most_slots = 4;
 
