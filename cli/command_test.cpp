@@ -273,6 +273,24 @@ TEST_F(Command, RunSearchesSchedules) {
             3);
 }
 
+TEST_F(Command, RunCountsSchedulesOfEachSystem) {
+  const std::vector<std::string> all = {"run",        "--property",     "schedules",
+                                        "--failures", folder_.string(), "--schedules"};
+  const auto with = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), all.begin(), all.end());
+    return run(more);
+  };
+  EXPECT_EQ(with({"100", "--budget", "10m", "--json", "-"}), 0);
+  const auto shown = object();
+  for (const auto& engine : shown["engines"]) {
+    EXPECT_EQ(engine["cases"], 100) << engine;
+    EXPECT_EQ(engine["complete"], true) << engine;
+  }
+  EXPECT_EQ(with({"1000000000", "--budget", "1s"}), 3);
+  EXPECT_EQ(with({"0"}), 2);
+  EXPECT_EQ(run({"run", "--property", "parallel", "--schedules", "10"}), 2);
+}
+
 TEST_F(Command, RunOfSchedulesRefusesWhatDoesNotApply) {
   const auto refused = [this](const std::vector<std::string>& words) {
     std::vector<std::string> all = {"run", "--property", "schedules", "--budget", "1s"};

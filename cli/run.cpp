@@ -37,6 +37,7 @@ struct Options {
   std::string seed;
   bool seeded = false;
   unsigned jobs = 0;
+  std::uint64_t schedules = 0;
   std::string failures = "failures";
   JsonOutput json;
 };
@@ -58,6 +59,7 @@ constexpr auto footer =
     "  lockstep run --property parallel --engines spec,hosted:6.1\n"
     "  lockstep run --engines spec,qemu:6.1 --budget 10m --jobs 1\n"
     "  lockstep run --property schedules --budget 20s\n"
+    "  lockstep run --property schedules --schedules 10000000 --budget 1h\n"
     "  lockstep run --property tables-on-hardware --budget 20s\n"
     "  lockstep run --seed 42 --json result.json\n";
 
@@ -112,6 +114,9 @@ int run(const Options& options) {
     return input_error(json.target(),
                        "failed-allocations needs a hosted engine: --engines spec,hosted:6.12");
   }
+  if (options.schedules != 0 && options.property != "schedules") {
+    return input_error(json.target(), "--schedules applies to --property schedules only");
+  }
   if (options.property == "page-walk-matrix") {
     return run_matrix(
         {.engines = options.engines, .budget = *budget, .seed = seed, .failures = options.failures},
@@ -134,6 +139,7 @@ int run(const Options& options) {
     }
     return run_schedules({.exhaustive = options.property != "schedules",
                           .budget = *budget,
+                          .schedules = options.schedules,
                           .seed = seed,
                           .failures = options.failures,
                           .engine = *std::move(engine)},
@@ -221,6 +227,11 @@ void add_run(CLI::App& app, int& exit) {
   verb->add_option("--jobs", options->jobs, "Worker processes (default: one a processor)")
       ->type_name("N")
       ->check(CLI::Range(1u, 1024u));
+  verb->add_option("--schedules", options->schedules,
+                   "With --property schedules: so many of each system; no verdict if the budget\n"
+                   "ends before")
+      ->type_name("N")
+      ->check(CLI::PositiveNumber);
   verb->add_option("--failures", options->failures, "Folder for programs that fail")
       ->type_name("DIR")
       ->capture_default_str();

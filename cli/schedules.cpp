@@ -79,6 +79,7 @@ int run_schedules(const SchedulesRun& run, const JsonOutput& json) {
   ProgressLine line;
   jobs::SchedulesOptions options;
   options.budget = run.budget;
+  options.schedules = run.schedules;
   options.seed = run.seed;
   options.exhaustive = run.exhaustive;
   options.failures = run.failures;

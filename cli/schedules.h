@@ -20,6 +20,7 @@ tl::expected<std::string, std::string> engine_of_schedules(const std::vector<std
 struct SchedulesRun {
   bool exhaustive = false;
   std::chrono::milliseconds budget{60'000};
+  std::uint64_t schedules = 0;  ///< of each system; 0: as many as the budget allows
   std::uint64_t seed = 1;
   std::string failures = {};
   /// "hosted:6.1": CPUs of that kernel instead of models; empty: models.

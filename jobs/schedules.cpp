@@ -120,12 +120,14 @@ nlohmann::json search_here(schedule::Runner& runner, const Say& say,
     found = std::move(covered.found);
   } else {
     schedule::SearchLimits limits{.seconds = seconds, .stop = &stop};
+    if (options.schedules != 0) limits.schedules = options.schedules;
     if (opened->audit) {
       limits.audit = [&](const auto& threads, const auto& outcome) {
         return opened->audit(*system, threads, outcome);
       };
     }
     found = search(runner, *system, schedule::no_defect, options.seed, limits, tally);
+    complete = options.schedules != 0 && tally.schedules == options.schedules && !found;
   }
   if (found) {
     // Neither a smaller one nor its page is sure to come.
@@ -253,6 +255,10 @@ void conclude(const SchedulesOptions& options, SchedulesReport& report) {
   } else if (options.exhaustive && !complete) {
     report.verdict = Verdict::no_verdict;
     report.reason = "time ran out before every schedule within the bound had run";
+  } else if (options.schedules != 0 && !complete) {
+    report.verdict = Verdict::no_verdict;
+    report.reason =
+        fmt::format("time ran out before {} schedules of each system had run", options.schedules);
   } else {
     report.reason =
         options.exhaustive

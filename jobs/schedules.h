@@ -36,7 +36,8 @@ struct ScheduledSystem {
   std::string property;
   props::schedule::Tally tally;
   std::vector<ScheduleFinding> findings;
-  /// Every program and schedule of the bound was run; only with `exhaustive`.
+  /// Every program and schedule of the bound was run, or as many schedules as were asked
+  /// for; without either, false.
   bool complete = false;
   /// Why the search has no verdict; empty if it came to its end, or to a finding.
   std::string broken;
@@ -44,6 +45,8 @@ struct ScheduledSystem {
 
 struct SchedulesOptions {
   std::chrono::milliseconds budget{60'000};  ///< CPU time, of all systems together
+  /// Of each system, within the budget, or there is no verdict; 0: as many as it allows.
+  std::uint64_t schedules = 0;
   std::uint64_t seed = 1;
   /// Instead of random programs, every program of two threads and two commands
   /// each, with every schedule of at most three preemptions.
