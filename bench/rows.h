@@ -17,6 +17,8 @@ std::vector<Row> side_by_side(const Options& options);
 std::vector<Row> mapped_pages(const Options& options);
 std::vector<Row> kvm_against_ioctl(const Options& options);
 std::vector<Row> memory_of_pages(const Options& options);
+std::vector<Row> schedules_of_models(const Options& options);
+std::vector<Row> schedules_of_kernels(const Options& options);
 
 using Clock = std::chrono::steady_clock;
 

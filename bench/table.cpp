@@ -126,6 +126,8 @@ const std::vector<Bench>& benches() {
       {"side-by-side", "commands of spec and impl in lockstep, a second and core", side_by_side},
       {"mapped-pages", "... at 100,000 mapped pages against 100", mapped_pages},
       {"memory", "bytes of impl for each mapped page against the kernel's", memory_of_pages},
+      {"schedules", "schedules of the cache protocol, a second and core", schedules_of_models},
+      {"hosted-schedules", "... of faults on the CPUs of a kernel", schedules_of_kernels},
       {"kvm-ioctl", "the kvm engine against a loop of ioctls", kvm_against_ioctl},
   };
   return all;
