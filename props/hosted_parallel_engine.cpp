@@ -78,6 +78,8 @@ class ParallelHosted final : public Engine, public Complains {
       engine_->end_block();
       engine_->grace();
       if (std::string broken = engine_->judge_block(); !broken.empty() && !block->answers.empty()) {
+        // Counts where the model is undecided, too.
+        failure_ = broken;
         block->answers.back().observation = Unexpected{std::move(broken)};
       }
     }
