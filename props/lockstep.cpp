@@ -68,6 +68,10 @@ bool complains(const Engine& engine) {
   const auto* const one = dynamic_cast<const Complains*>(&engine);
   return one != nullptr && !one->complaint().empty();
 }
+/// Whether it complains, and of something that KVM promised.
+bool may_complain(const Participant& participant) {
+  return complains(*participant.engine) && !participant.judgement.promises_nothing;
+}
 
 void tell(const RunOptions& options, std::size_t engine, bool judging) {
   if (options.position == nullptr) return;
@@ -288,10 +292,9 @@ bool Lockstep::State::judge(const Part& part, const RunOptions& options, Outcome
                                                        participant.shown[part.first]);
     }
     // Where the model says nothing, losing the vCPU is no finding either, unless the
-    // engine itself complains; faults without end are admitted where KVM is known for
-    // them.
-    if ((lost &&
-         (complains(*participant.engine) || participant.judgement.kind != Kind::undecided)) ||
+    // engine itself complains and KVM promises something; faults without end are admitted
+    // where KVM is known for them.
+    if ((lost && (may_complain(participant) || participant.judgement.kind != Kind::undecided)) ||
         (stuck && participant.judgement.kind == Kind::refused)) {
       participant.judgement = {Kind::refused, ""};
       if (other == nobody || what == FindingKind::expectation) {
@@ -367,7 +370,7 @@ void Lockstep::State::end(const Lowered& lowered, const RunOptions& options, Out
     // What is left over after another failure is that failure's consequence. Where the
     // model knew no more, nothing has failed.
     const bool first =
-        outcome.verdict == Verdict::pass || (outcome.undecided && complains(*participant.engine));
+        outcome.verdict == Verdict::pass || (outcome.undecided && may_complain(participant));
     if (!first) continue;
     outcome.undecided = false;
     outcome.reason.clear();

@@ -11,21 +11,35 @@
 namespace lockstep::props {
 namespace {
 
-/// The model's own answers; the last command of a block loses its vCPU.
+/// The model's own answers; the last command of a block loses its vCPU, and so does an
+/// access of which there is something to say.
 class Fake final : public Engine, public Complains {
  public:
   struct Words {
-    std::string in_block;
-    std::string at_end;
+    std::string in_block = {};
+    std::string at_end = {};
+    std::string of_access = {};
+    bool four_level_ept = false;
   };
-  explicit Fake(Words words) : words_(std::move(words)), inner_(1, machine_models()) {}
+  explicit Fake(Words words) : words_(std::move(words)), inner_(1, machine_models()) {
+    platform_ = inner_.platform();
+    if (!words_.four_level_ept) return;
+    platform_.tdp = platform_.four_level_ept = true;
+    platform_.host_maxphyaddr = 52;
+  }
   std::string_view name() const override { return "fake"; }
-  const Platform& platform() const override { return inner_.platform(); }
+  const Platform& platform() const override { return platform_; }
   Result<void> begin(const Configuration& configuration, bool fresh) override {
     complaint_.clear();
     return inner_.begin(configuration, fresh);
   }
-  Result<Observation> execute(const Command& command) override { return inner_.execute(command); }
+  Result<Observation> execute(const Command& command) override {
+    if (words_.of_access.empty() || !std::holds_alternative<Access>(command)) {
+      return inner_.execute(command);
+    }
+    complaint_ = words_.of_access;
+    return Unexpected{words_.of_access};
+  }
   Result<std::vector<ParallelAnswer>> execute_parallel(
       std::span<const ParallelCommand> commands) override {
     std::vector<ParallelAnswer> answers;
@@ -49,6 +63,7 @@ class Fake final : public Engine, public Complains {
  private:
   Words words_;
   SpecEngine inner_;
+  Platform platform_;
   std::string complaint_;
   std::map<std::string, std::uint64_t> reached_;
 };
@@ -76,10 +91,21 @@ Program with_many_orders() {
   return program.value_or(Program{});
 }
 
-Outcome run(Fake::Words words) {
+Outcome run(Fake::Words words, const Program& program = with_many_orders()) {
   std::vector<std::unique_ptr<Engine>> engines;
   engines.push_back(std::make_unique<Fake>(std::move(words)));
-  return Lockstep(std::move(engines), machine_models()).run(with_many_orders());
+  return Lockstep(std::move(engines), machine_models()).run(program);
+}
+
+/// A guest whose entry leads to an address of 49 bits.
+Program beyond_48_bits() {
+  const std::string text =
+      "lockstep 1\ntitle  far\nconfig paging=4-level mmu=tdp\n"
+      "slot 0 add gpa=0x0 size=0x400000\nmap 0x0 gpa=0x200000 rwxu\n"
+      "v0 entry pt 0x12000[0] = 0x1000000200000 rwxu\nv0 cpl3 read 0x0\n";
+  const auto program = parse(text);
+  EXPECT_TRUE(program) << program.error().message("test", text);
+  return program.value_or(Program{});
 }
 
 TEST(Complaint, IsFoundWhereTheSearchForAnOrderEndsUndecided) {
@@ -96,6 +122,18 @@ TEST(Complaint, OfNobodyLeavesItUndecided) {
   EXPECT_EQ(outcome.verdict, Verdict::no_verdict);
   EXPECT_TRUE(outcome.undecided);
   EXPECT_NE(outcome.reason.find("more orders"), std::string::npos) << outcome.reason;
+}
+
+TEST(Complaint, IsNoneWhereKvmPromisesNothing) {
+  for (const bool reaches : {true, false}) {
+    const auto outcome =
+        run({.of_access = "WARNING: at tdp_mmu.c:1", .four_level_ept = !reaches}, beyond_48_bits());
+    EXPECT_EQ(outcome.verdict, reaches ? Verdict::fail : Verdict::no_verdict) << outcome.reason;
+    EXPECT_EQ(outcome.undecided, !reaches);
+  }
+  const auto left = run({.at_end = "leak: 1 pages", .of_access = "WARNING", .four_level_ept = true},
+                        beyond_48_bits());
+  EXPECT_EQ(left.verdict, Verdict::no_verdict) << "what is left over follows from it";
 }
 
 TEST(Complaint, AtTheEndIsFoundToo) {

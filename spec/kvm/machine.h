@@ -64,6 +64,9 @@ struct Judgement {
   /// For refused: what the model admits, ready to print. For undecided: which
   /// bound was passed. Empty when admitted.
   std::string why;
+  /// Of undecided: user space has broken its side of the interface here and KVM promises
+  /// nothing, so that what it complains of is no finding.
+  bool promises_nothing = false;
 };
 
 class Machine {

@@ -35,7 +35,11 @@ Judgement Machine::State::judge(const Access& access, const Observation& shown,
 
   if (std::any_of(all->begin(), all->end(),
                   [](const Candidate& candidate) { return candidate.undefined; })) {
-    return undecided("the walk may leave the 48 bits that four levels of EPT reach");
+    // With EPT, KVM does not support a guest MAXPHYADDR below the host's
+    // (allow_smaller_maxphyaddr): the guest's reserved bits are not checked.
+    auto judgement = undecided("the walk may leave the 48 bits that four levels of EPT reach");
+    judgement.promises_nothing = true;
+    return judgement;
   }
   Pointers consistent;
   bool unknown = false;

@@ -64,7 +64,7 @@ class Search {
   }
   bool exhausted() const { return steps_ > step_bound; }
   /// The model said nothing about some step: why.
-  const std::string& open() const { return open_; }
+  const std::optional<Judgement>& open() const { return open_; }
 
  private:
   /// Where a block stands.
@@ -94,7 +94,7 @@ class Search {
     const Command& command = judged.commands[which].command;
     auto judgement = node.state.begin(command);
     if (!judgement) judgement = node.state.conclude(command, judged.answers[which].observation);
-    if (judgement->kind == Judgement::Kind::undecided) open_ = judgement->why;
+    if (judgement->kind == Judgement::Kind::undecided) open_ = *judgement;
     node.done |= 1u << which;
     return judgement->kind == Judgement::Kind::admitted;
   }
@@ -362,7 +362,7 @@ class Search {
 
   std::span<const Judged> all_;
   std::optional<State> found_;
-  std::string open_;
+  std::optional<Judgement> open_;
   unsigned steps_ = 0;
 };
 
@@ -461,7 +461,7 @@ Judgement Machine::look_again(Judgement refusal) {
   }
   if (search.exhausted())
     return state_->undecided("more orders of a parallel block than are tried");
-  if (!search.open().empty()) return state_->undecided(search.open());
+  if (search.open()) return *search.open();
   return refusal;
 }
 
