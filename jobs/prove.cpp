@@ -100,9 +100,13 @@ void replay(CounterexampleProgram& counterexample, const ProveOptions& options) 
   auto on_impl = replay_on("impl", *program, options);
   counterexample.verdict = on_impl.verdict;
   counterexample.shown = std::move(on_impl.shown);
+  // What the program expects is the manual's answer. Where KVM is known for another the
+  // model admits both, and judges.
+  Program judged = *program;
+  for (auto& step : judged.steps) step.expected.reset();
   for (const auto& engine : options.engines) {
     report(options, fmt::format("{} replays", engine));
-    counterexample.others.push_back(replay_on(engine, *program, options));
+    counterexample.others.push_back(replay_on(engine, judged, options));
   }
 }
 

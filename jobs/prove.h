@@ -35,7 +35,7 @@ struct CounterexampleProgram {
   props::Verdict verdict = props::Verdict::no_verdict;  ///< of the replay
   std::string shown;                 ///< the replay's finding or reason, some lines
   std::filesystem::path path;        ///< where it was saved; may be empty
-  std::vector<EngineReplay> others;  ///< of ProveOptions::engines
+  std::vector<EngineReplay> others;  ///< of ProveOptions::engines, without expectations
 };
 
 /// A theorem, or its twin.
