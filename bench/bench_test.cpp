@@ -76,6 +76,8 @@ TEST(BenchRows, RunWithoutAKernel) {
     }
     for (const Row& measured : bench.run(options)) {
       if (measured.absent == "this process may use one processor only") continue;
+      // A kernel may take longer to open than such a measurement lasts.
+      if (measured.name.find("hosted:") != std::string::npos) continue;
       EXPECT_EQ(measured.absent, "") << measured.name;
       ASSERT_EQ(measured.ratios.size(), 1u) << measured.name;
       EXPECT_GT(measured.ratios[0], 0) << measured.name;
