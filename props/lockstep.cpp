@@ -68,9 +68,9 @@ bool complains(const Engine& engine) {
   const auto* const one = dynamic_cast<const Complains*>(&engine);
   return one != nullptr && !one->complaint().empty();
 }
-/// Whether it complains, and of something that KVM promised.
+/// Whether it complains where nothing but a bound of the model's own is in the way.
 bool may_complain(const Participant& participant) {
-  return complains(*participant.engine) && !participant.judgement.promises_nothing;
+  return complains(*participant.engine) && participant.judgement.bound_passed;
 }
 
 void tell(const RunOptions& options, std::size_t engine, bool judging) {
@@ -292,8 +292,8 @@ bool Lockstep::State::judge(const Part& part, const RunOptions& options, Outcome
                                                        participant.shown[part.first]);
     }
     // Where the model says nothing, losing the vCPU is no finding either, unless the
-    // engine itself complains and KVM promises something; faults without end are admitted
-    // where KVM is known for them.
+    // engine itself complains and the model has merely passed a bound of its own; faults
+    // without end are admitted where KVM is known for them.
     if ((lost && (may_complain(participant) || participant.judgement.kind != Kind::undecided)) ||
         (stuck && participant.judgement.kind == Kind::refused)) {
       participant.judgement = {Kind::refused, ""};

@@ -64,9 +64,10 @@ struct Judgement {
   /// For refused: what the model admits, ready to print. For undecided: which
   /// bound was passed. Empty when admitted.
   std::string why;
-  /// Of undecided: user space has broken its side of the interface here and KVM promises
-  /// nothing, so that what it complains of is no finding.
-  bool promises_nothing = false;
+  /// Of undecided: a bound of the model's own was passed, and what an engine complains of
+  /// is a finding all the same. Else user space has broken its side of the interface, or
+  /// KVM is known to fail, and it is none.
+  bool bound_passed = false;
 };
 
 class Machine {

@@ -31,15 +31,13 @@ bool Machine::State::on_pvm() const {
 
 Judgement Machine::State::judge(const Access& access, const Observation& shown,
                                 const Candidates& all) {
-  if (!all) return undecided("more than " + std::to_string(way_bound) + " ways to translate");
+  if (!all) return out_of_bounds("more than " + std::to_string(way_bound) + " ways to translate");
 
   if (std::any_of(all->begin(), all->end(),
                   [](const Candidate& candidate) { return candidate.undefined; })) {
     // With EPT, KVM does not support a guest MAXPHYADDR below the host's
     // (allow_smaller_maxphyaddr): the guest's reserved bits are not checked.
-    auto judgement = undecided("the walk may leave the 48 bits that four levels of EPT reach");
-    judgement.promises_nothing = true;
-    return judgement;
+    return undecided("the walk may leave the 48 bits that four levels of EPT reach");
   }
   Pointers consistent;
   bool unknown = false;
@@ -178,7 +176,7 @@ Judgement Machine::State::judge(const Access& access, const Observation& shown,
       if (certain) {
         memory.write(now, hva, access.size, access.value);
       } else if (!memory.maybe_write(now, hva, access.size, access.value)) {
-        return undecided("too many contents are possible after ambiguous writes");
+        return out_of_bounds("too many contents are possible after ambiguous writes");
       }
     }
     for (const Gpa gpa : gpas) {

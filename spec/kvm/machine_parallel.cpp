@@ -460,7 +460,7 @@ Judgement Machine::look_again(Judgement refusal) {
     return state_->admit();
   }
   if (search.exhausted())
-    return state_->undecided("more orders of a parallel block than are tried");
+    return state_->out_of_bounds("more orders of a parallel block than are tried");
   if (search.open()) return *search.open();
   return refusal;
 }

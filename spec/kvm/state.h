@@ -84,6 +84,10 @@ struct Machine::State {
   Judgement admit() { return {}; }
   Judgement refuse(std::string why) { return {Judgement::Kind::refused, std::move(why)}; }
   Judgement undecided(std::string why) { return {Judgement::Kind::undecided, std::move(why)}; }
+  /// Undecided, by a bound of the model's own.
+  Judgement out_of_bounds(std::string why) {
+    return {Judgement::Kind::undecided, std::move(why), /*bound_passed=*/true};
+  }
   /// Admit exactly this observation.
   Judgement only(const Observation& wanted, const Observation& shown);
   void use(Loosenesses loosenesses);
