@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /// Schedules a second, on one core: of a model, and of a kernel's CPUs.
 #include <fmt/format.h>
-#include <sys/resource.h>
-
 #include <unistd.h>
+
 #include <algorithm>
 #include <filesystem>
 
@@ -15,15 +14,6 @@
 
 namespace lockstep::bench {
 namespace {
-
-double cpu_seconds_of_children() {
-  rusage usage = {};
-  getrusage(RUSAGE_CHILDREN, &usage);
-  const auto seconds = [](const timeval& time) {
-    return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
-  };
-  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
-}
 
 struct Measured {
   Row row;

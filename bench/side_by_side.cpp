@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /// What a run costs: spec and impl in lockstep, with the checks of `run`.
 #include <fmt/format.h>
-#include <sys/resource.h>
-
 #include <unistd.h>
+
 #include <algorithm>
 #include <filesystem>
 
@@ -14,15 +13,6 @@
 
 namespace lockstep::bench {
 namespace {
-
-double cpu_seconds_of_children() {
-  rusage usage = {};
-  getrusage(RUSAGE_CHILDREN, &usage);
-  const auto seconds = [](const timeval& time) {
-    return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
-  };
-  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
-}
 
 /// `pages` pages, of slots that share their host memory; 2-MiB pages of the guest
 /// that nothing aligned alike stands behind, so that each 4 KiB is an entry.
