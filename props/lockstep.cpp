@@ -292,9 +292,13 @@ bool Lockstep::State::judge(const Part& part, const RunOptions& options, Outcome
                                                        participant.shown[part.first]);
     }
     // Where the model says nothing, losing the vCPU is no finding either, unless the
-    // engine itself complains and the model has merely passed a bound of its own; faults
-    // without end are admitted where KVM is known for them.
-    if ((lost && (may_complain(participant) || participant.judgement.kind != Kind::undecided)) ||
+    // engine itself complains and the model has merely passed a bound of its own, or a
+    // booted kernel's log has it; faults without end are admitted where KVM is known for
+    // them.
+    const bool logged = dynamic_cast<const HasKernelLog*>(participant.engine.get()) != nullptr &&
+                        complains(*participant.engine);
+    if ((lost &&
+         (logged || may_complain(participant) || participant.judgement.kind != Kind::undecided)) ||
         (stuck && participant.judgement.kind == Kind::refused)) {
       participant.judgement = {Kind::refused, ""};
       if (other == nobody || what == FindingKind::expectation) {
