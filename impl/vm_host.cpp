@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /// Vm: what the host's memory management tells it.
-#include <algorithm>
 
 #include "impl/mutants.h"
 #include "impl/vm.h"

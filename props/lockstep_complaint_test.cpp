@@ -13,7 +13,8 @@ namespace {
 
 /// The model's own answers; the last command of a block loses its vCPU, and so does an
 /// access of which there is something to say.
-class Fake final : public Engine, public Complains {
+template <typename Says>
+class FakeThat : public Engine, public Says {
  public:
   struct Words {
     std::string in_block = {};
@@ -21,7 +22,7 @@ class Fake final : public Engine, public Complains {
     std::string of_access = {};
     bool four_level_ept = false;
   };
-  explicit Fake(Words words) : words_(std::move(words)), inner_(1, machine_models()) {
+  explicit FakeThat(Words words) : words_(std::move(words)), inner_(1, machine_models()) {
     platform_ = inner_.platform();
     if (!words_.four_level_ept) return;
     platform_.tdp = platform_.four_level_ept = true;
@@ -66,6 +67,14 @@ class Fake final : public Engine, public Complains {
   Platform platform_;
   std::string complaint_;
   std::map<std::string, std::uint64_t> reached_;
+};
+
+using Fake = FakeThat<Complains>;
+/// A kernel that boots.
+class FakeKernel final : public FakeThat<HasKernelLog> {
+ public:
+  using FakeThat::FakeThat;
+  Result<Observation> tear_down() override { return end(); }
 };
 
 /// Writes of two vCPUs side by side, in more orders than the model tries.
@@ -134,6 +143,14 @@ TEST(Complaint, IsNoneWhereKvmPromisesNothing) {
   const auto left = run({.at_end = "leak: 1 pages", .of_access = "WARNING", .four_level_ept = true},
                         beyond_48_bits());
   EXPECT_EQ(left.verdict, Verdict::no_verdict) << "what is left over follows from it";
+}
+
+TEST(Complaint, InTheLogOfABootedKernelIsFoundWhateverTheModelSays) {
+  std::vector<std::unique_ptr<Engine>> engines;
+  engines.push_back(std::make_unique<FakeKernel>(
+      FakeKernel::Words{.of_access = "WARNING: at tdp_mmu.c:1", .four_level_ept = true}));
+  const auto outcome = Lockstep(std::move(engines), machine_models()).run(beyond_48_bits());
+  EXPECT_EQ(outcome.verdict, Verdict::fail) << outcome.reason;
 }
 
 TEST(Complaint, AtTheEndIsFoundToo) {
