@@ -243,7 +243,7 @@ std::string reason_of(const ProveReport& report) {
     if (row.rule.proof.result == Result::refuted) {
       return fmt::format("{}: refuted", row.theorem.name);
     }
-    if (row.rule.proof.result == Result::bounded) {
+    if (!proved(row)) {
       return fmt::format("{}: {}", row.theorem.name, row.rule.proof.reason);
     }
     if (row.twin.proof.result != Result::refuted) {

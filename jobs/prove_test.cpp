@@ -366,7 +366,7 @@ TEST(ChooseTheorems, RefinementOnlyByName) {
   const auto all = choose_theorems({});
   const auto refinement = choose_theorems({"refinement"});
   ASSERT_TRUE(all && refinement);
-  EXPECT_EQ(refinement->size(), 65u);
+  EXPECT_EQ(refinement->size(), 104u);
   for (const auto& theorem : *all) EXPECT_NE(theorem.subject, "refinement") << theorem.name;
 }
 

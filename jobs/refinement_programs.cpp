@@ -20,7 +20,7 @@ class Teller {
  public:
   Teller(std::string_view theorem, const smt::Assignment& found) : found_(found) {
     auto name = theorem.substr(std::string_view("refines-").size());
-    for (const std::string_view mode : {"-4-level", "-pae", "-32-bit", "-tdp"}) {
+    for (const std::string_view mode : {"-5-level", "-4-level", "-pae", "-32-bit", "-tdp"}) {
       if (!name.ends_with(mode)) continue;
       mode_ = mode.substr(1);
       name.remove_suffix(mode.size());
@@ -37,16 +37,19 @@ class Teller {
         {"access-fetch", &Teller::access_fetch},
         {"invlpg", &Teller::invlpg},
         {"load-cr3", &Teller::load_cr3},
+        {"set-cr3", &Teller::set_cr3},
+        {"invpcid", &Teller::invpcid},
         {"set-registers", &Teller::set_registers},
         {"slot-delete", &Teller::slot_delete},
         {"slot-zap-all", &Teller::slot_zap_all},
+        {"slot-move", &Teller::slot_move},
         {"slot-create", &Teller::slot_create},
         {"slot-flags", &Teller::slot_flags},
         {"dirty-get", &Teller::dirty_get},
         {"dirty-clear", &Teller::dirty_clear},
         {"host-migrate", &Teller::host_migrate},
         {"host-protect", &Teller::host_protect},
-
+        {"ring-collect", &Teller::ring_collect},
         {"reclaim", &Teller::reclaim}};
     for (const auto& [name, teller] : tellers) {
       if (name == command_) (this->*teller)();
@@ -80,7 +83,11 @@ class Teller {
     return fmt::format("slot {} add gpa=0x{:x} size=0x2000 hva=0x{:x}", which,
                        slots_begin + (which - 1) * 0x2000, hva_of(which));
   }
-  std::uint64_t table() const { return narrow() ? 0x10000 : mode_ == "pae" ? 0x11000 : 0x12000; }
+  /// Of the page table that maps `linear`; those above it lie before it, from 0x10000.
+  std::uint64_t table() const {
+    const unsigned above = narrow() ? 0 : mode_ == "pae" ? 1 : mode_ == "5-level" ? 3 : 2;
+    return 0x10000 + above * page_size;
+  }
   unsigned cpl() const { return on("user") ? 3 : 0; }
 
   std::string head() const {
@@ -171,6 +178,30 @@ class Teller {
     line("v0 cr3 0x1000");
     read();
   }
+  /// Two roots of the same tables: what one lets lag behind, the other finds.
+  void set_cr3() {
+    // Quarters are loaded anew with each value, and synchronized then.
+    if (narrow() || mode_ == "pae") return;
+    registers_of_user();
+    config("roots=0x1000,0x9000");
+    unsync();
+    body_ =
+        fmt::format("entry {} 0x9000[0] = 0x10000 rwxu\n", mode_ == "4-level" ? "pml4" : "pml5") +
+        body_;
+    for (const char* root : {"0x9000", "0x1000"}) {
+      line(fmt::format("v0 cr3 {}", root));
+      read();
+      store_entry(root[2] == '9' ? gfn() ^ 2 : gfn() ^ 1);
+    }
+    line("v0 cr3 0x9000");
+    read();
+  }
+  void invpcid() {
+    registers_of_user();
+    unsync();
+    line("v0 invpcid all-and-global");
+    read();
+  }
   void set_registers() {
     const bool smep =
         on("vcpu0.cr4.smep") != on("now.cr4.smep") && on("vcpu0.cr0.wp") == on("now.cr0.wp");
@@ -192,7 +223,7 @@ class Teller {
     config("slot-zap-all=0");
     if (!tdp()) {
       // The page table moves into the slot, what it maps is in the other one.
-      const std::uint64_t directory = narrow() ? 0x1000 : mode_ == "pae" ? 0x10000 : 0x11000;
+      const std::uint64_t directory = narrow() ? 0x1000 : table() - page_size;
       line(fmt::format("entry pd 0x{:x}[{}] = 0x{:x} rwxu a", directory, narrow() ? 1 : 2, gpa()));
       line(fmt::format("entry pt 0x{:x}[0] = 0x{:x} rwxu a d", gpa(),
                        slots_begin + (gfn() ^ 2) * page_size));
@@ -200,6 +231,23 @@ class Teller {
     read();
     line(fmt::format("slot {} delete", slot()));
     read();
+  }
+  void slot_move() {
+    registers_of_user();
+    if (!on("slot-zap-all")) config("slot-zap-all=0");
+    absent_ = 3 - slot();
+    read();
+    line(fmt::format("slot {} move gpa=0x{:x}", slot(), slots_begin + (absent_ - 1) * 0x2000));
+    read();
+  }
+  void ring_collect() {
+    registers_of_user();
+    config("dirty-log=ring");
+    log(true);
+    for (const unsigned value : {1u, 2u}) {
+      write(value);
+      line("ring-collect");
+    }
   }
   void slot_create() {
     registers_of_user();
@@ -280,13 +328,17 @@ constexpr Defect defects[] = {
     {"access-fetch", "walk-without-smep", {}},
     {"invlpg", "invlpg-does-not-sync", {}},
     {"load-cr3", "sync-without-protection", {}},
+    {"set-cr3", "cr3-does-not-sync", {}},
+    {"invpcid", "cr3-does-not-sync", {}},
     {"set-registers", "root-of-other-role", {}},
     {"slot-delete", "slot-table-kept", "delete-keeps-mappings"},
     {"slot-zap-all", "delete-keeps-mappings", "delete-keeps-mappings"},
+    {"slot-move", "move-keeps-mappings", "move-keeps-mappings"},
     {"slot-create", "create-keeps-generation", "create-keeps-generation"},
     {"slot-flags", "enable-log-without-protect", "enable-log-without-protect"},
     {"dirty-get", "dirty-get-without-flush", "dirty-get-without-flush"},
     {"dirty-clear", "dirty-clear-without-protect", "dirty-clear-without-protect"},
+    {"ring-collect", "ring-reset-without-protect", "ring-reset-without-protect"},
     {"host-migrate", "notifier-unmaps-nothing", "notifier-unmaps-nothing"},
     {"host-protect", "notifier-unmaps-nothing", "notifier-unmaps-nothing"},
     {"host-age", "age-clears-dirty", "age-clears-dirty"},

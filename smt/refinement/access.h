@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "smt/refinement/steps.h"
+#include "smt/refinement/guest_walks.h"
 
 namespace lockstep::smt::refinement {
 
@@ -21,15 +21,6 @@ struct AccessDefects {
   bool tracking_ignored = false;
 };
 
-/// The architecture's answer to an access: SDM "Paging", by spec/x86.
-template <typename P>
-struct Walked {
-  typename P::Bool faults = false;
-  typename P::Word code = 0;
-  typename P::Word gfn = 0;
-  typename P::Word access = 0;  ///< of the entries above the leaf
-};
-
 template <typename P>
 class AccessStep {
  public:
@@ -40,28 +31,10 @@ class AccessStep {
       : m(machine),
         steps_(machine),
         defects_(defects),
-        attempt_{kind == AccessKind::write, kind == AccessKind::fetch, P::boolean("user"),
-                 P::boolean("ac")} {
-    // Walks of nested tables are the user's (AMD64 APM "Nested Paging").
-    if (m.direct()) attempt_.user = true;
-  }
+        attempt_(attempt(machine, kind)),
+        walks_(machine, attempt_, defects.walk_without_smep) {}
 
-  /// What the template takes for granted of vCPU 0: page 0 is the one that its walk
-  /// leads to, if there is such a page; tables that it reads through are in slots;
-  /// the host lets the last one be written (else the model leaves the answer open).
-  B fits() const {
-    if (m.direct()) return true;
-    const auto& cpu = m.cpus[0];
-    const auto& page = m.pages[0];
-    const auto upper = walk_upper();
-    const W table = m.impl_gfn(cpu.upper[2]);
-    const B reaches = !upper.stops;
-    const B alias = P::boolean("page1.same-entry");
-    return implies(reaches,
-                   m.in_slot(cpu.upper_table) && page.table == table && !m.at(m.refused, table)) &&
-           implies(reaches && page.exists, page.role == m.role_of(cpu, upper.access)) &&
-           implies(alias, m.pages[1].table == page.table && m.pages[1].guest == page.guest);
-  }
+  B fits() const { return walks_.fits(); }
 
   /// Take it; `claim()` says whether every outcome was admitted.
   void take() {
@@ -81,14 +54,11 @@ class AccessStep {
     claim_ = implies(allowed, translation_admitted(from));
 
     // The model's answer to a walk of memory as it is.
-    const auto expected = spec_walk();
-    Walked<P> walk;
-    const auto upper = walk_upper();
-    impl_walk(upper, walk);
+    const auto expected = walks_.by_manual();
+    const auto walk = walks_.by_implementation();
     const B faults = !allowed;
     const B hit =
         faults && reserved && impl::mmio_hit<W>(impl::mmio::layout<W>(), from, m.generation);
-    const W guest = ite(m.in_slot(page.table), page.guest, W(0));
 
     cpu.cached = cpu.cached && !faults;
     const B injected = faults && walk.faults;
@@ -101,17 +71,8 @@ class AccessStep {
     // reserved, KVM does not, and spec/kvm/machine_access.cpp names that.
     cpu.admits[0] = cpu.admits[0] && !(injected && permission);
 
-    // Vcpu::walk() sets flags, where the table may be written.
     const B through = faults && !walk.faults;
-    const W flags = entry::accessed | ite(attempt_.write, W(entry::dirty), 0);
-    const B settable =
-        through && shadowed && !m.of_slot(m.read_only, page.table) && !m.at(m.refused, page.table);
-    const B alias = P::boolean("page1.same-entry");
-    page.guest = ite(settable, page.guest | flags, page.guest);
-    m.pages[1].guest = ite(settable && alias, m.pages[1].guest | flags, m.pages[1].guest);
-    steps_.mark(page.table, settable && page.guest != guest);
-    m.set(m.written, page.table, settable && page.guest != guest, true);
-    const W now = ite(settable, guest | flags, guest);
+    const W now = walks_.set_flags(through);
 
     // Vcpu::page_fault(), Vcpu::no_slot(), Vcpu::emulate().
     const W gfn = walk.gfn;
@@ -140,7 +101,7 @@ class AccessStep {
     const B linked_now = !cpu.linked && through && slot;
     const B marks_mmio = through && !slot && !hit;
     const W path = walk.access;
-    steps_.link(upper.access, m.impl_gfn(cpu.upper[2]), marks_mmio || mapped);
+    steps_.link(walks_.upper().access, m.impl_gfn(cpu.upper[2]), marks_mmio || mapped);
     steps_.map_mmio(0, gfn, impl::mmio_access<W>(impl::rights_if_clean<W>(path, now)), now,
                     marks_mmio);
     const W rights = rights_to_map(path, now, gfn);
@@ -201,88 +162,10 @@ class AccessStep {
   const std::vector<std::pair<std::string, B>>& events() const { return events_; }
 
  private:
-  struct Upper {
-    B stops = false;
-    W code = 0;
-    W access = impl::rights::all;
-  };
-
-  spec::RightsControl<B> guest_control() const {
-    const auto& r = m.cpus[0].registers;
-    return {r.wp, r.smep, r.smap, false, r.nx};
-  }
-
-  /// walk_guest() above the leaf.
-  Upper walk_upper() const {
-    const auto& cpu = m.cpus[0];
-    const auto& r = cpu.registers;
-    const auto masks = m.masks(r.nx, r.pse);
-    Upper result;
-    for (unsigned level = levels_of(m.mode); level >= 2; --level) {
-      const W value = cpu.upper[level];
-      const auto stop = impl::entry_stop<W>(value, m.mask_of(masks, level, value), base_code());
-      result.code = ite(result.stops, result.code, stop.code);
-      result.stops = result.stops || stop.stops;
-      result.access = result.access & impl::entry_rights<W>(value, m.nx_mask(m.nx_works(r)));
-    }
-    return result;
-  }
-  W base_code() const {
-    const auto& r = m.cpus[0].registers;
-    return impl::access_bits<W>(attempt_.write, attempt_.user, attempt_.fetch,
-                                impl::fetch_flag<W>(m.nx_works(r), r.smep));
-  }
-  /// walk_guest() at the leaf.
-  void impl_walk(const Upper& upper, Walked<P>& walk) const {
-    if (m.direct()) {
-      walk.gfn = m.pages[0].gfn;
-      walk.access = impl::rights::all;
-      return;
-    }
-    const auto& r = m.cpus[0].registers;
-    const auto masks = m.masks(r.nx, r.pse);
-    const W leaf = ite(m.in_slot(m.pages[0].table), m.pages[0].guest, W(0));
-    const auto stop = impl::entry_stop<W>(leaf, m.mask_of(masks, 1, leaf), base_code());
-    const W have = upper.access & impl::entry_rights<W>(leaf, m.nx_mask(m.nx_works(r)));
-    const B smep = defects_.walk_without_smep ? B(false) : B(r.smep);
-    const auto permission = impl::permission_table<W>(r.wp, smep, r.smap);
-    const auto index =
-        impl::access_index<W>(attempt_.write, attempt_.user, attempt_.fetch, attempt_.ac);
-    const W denied = impl::denied_bits<W>(select(permission, index), W(0), have, leaf, W(0));
-    walk.faults = upper.stops || stop.stops || denied != 0;
-    walk.code = ite(upper.stops, upper.code, ite(stop.stops, stop.code, base_code() | denied));
-    walk.gfn = m.impl_gfn(leaf);
-    walk.access = have;
-  }
-
-  /// The same by spec/x86.
-  Walked<P> spec_walk() const {
-    const auto& cpu = m.cpus[0];
-    const auto& r = cpu.registers;
-    const auto format = m.format(r.nx, r.pse);
-    const B works = m.nx_works(r);
-    spec::Grant<B> grant = {true, true, true};
-    Walked<P> walk;
-    if (m.direct()) {
-      walk.gfn = m.pages[0].gfn;
-      return walk;
-    }
-    for (unsigned level = levels_of(m.mode); level >= 1; --level) {
-      const auto table = static_cast<TableLevel>(level);
-      const W value =
-          level == 1 ? ite(m.in_slot(m.pages[0].table), m.pages[0].guest, W(0)) : cpu.upper[level];
-      const B absent = (value & entry::present) == 0;
-      const B bad = !absent && (value & spec::entry_reserved(format, table, value)) != 0;
-      const W code = spec::error_code<W>(attempt_, r.smep, works, bad, bad, false);
-      walk.code = ite(walk.faults, walk.code, code);
-      walk.faults = walk.faults || absent || bad;
-      grant = spec::combine<W>(grant, value, !m.narrow());
-      walk.gfn = spec::entry_target(format, table, value) >> page_shift;
-    }
-    const W code = spec::access_fault<W>(guest_control(), works, attempt_, grant, 0, 0);
-    walk.code = ite(walk.faults, walk.code, code);
-    walk.faults = walk.faults || code != 0;
-    return walk;
+  static spec::Attempt<B> attempt(const Machine<P>& m, AccessKind kind) {
+    // Walks of nested tables are the user's (AMD64 APM "Nested Paging").
+    return {kind == AccessKind::write, kind == AccessKind::fetch,
+            m.direct() ? B(true) : B(P::boolean("user")), P::boolean("ac")};
   }
 
   /// Whether the model admits that the access goes where this SPTE says.
@@ -300,8 +183,8 @@ class AccessStep {
     with_ac.ac = true;
     // Named in spec/kvm: Looseness::wp_exchange, SMAP against an exchanged page.
     const B exchanged = (from & entry::user) == 0 && grant.user;
-    const B allowed = m.direct() || spec::rights_allow(guest_control(), attempt_, grant) ||
-                      (exchanged && spec::rights_allow(guest_control(), with_ac, grant));
+    const B allowed = m.direct() || spec::rights_allow(walks_.guest_control(), attempt_, grant) ||
+                      (exchanged && spec::rights_allow(walks_.guest_control(), with_ac, grant));
     const B timely = m.direct() || cpu.admits[0] || same_but_flags<W>(page.seen, page.guest);
     const B slot = m.in_slot(target) && impl::spte_frame<W>(from) == m.at(m.frame, target);
     const B write =
@@ -329,6 +212,7 @@ class AccessStep {
   Steps<P> steps_;
   AccessDefects defects_;
   spec::Attempt<B> attempt_;
+  GuestWalks<P> walks_;
   B claim_ = true;
   std::vector<std::pair<std::string, B>> events_;
 };

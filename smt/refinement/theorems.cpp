@@ -3,8 +3,10 @@
 
 #include <string>
 
-#include "smt/refinement/commands.h"
+#include "smt/refinement/guest_commands.h"
+#include "smt/refinement/host_commands.h"
 #include "smt/refinement/machine_invariants.h"
+#include "smt/refinement/slot_commands.h"
 
 namespace lockstep::smt {
 namespace {
@@ -70,6 +72,14 @@ const Row rows[] = {
     {"load-cr3", "MOV to CR3 of the value that it has", "kvm_mmu_sync_roots()",
      "synchronizes without write protection of the table", nullptr, load_cr3<Symbolic>,
      load_cr3<Concrete>},
+    {"set-cr3", "MOV to CR3 of another value, whose root is there or not",
+     "kvm_mmu_new_pgd(), kvm_mmu_sync_roots()", "synchronizes nothing", nullptr, set_cr3<Symbolic>,
+     set_cr3<Concrete>},
+    {"invpcid", "INVPCID", "kvm_handle_invpcid()", "synchronizes nothing", nullptr,
+     invpcid<Symbolic>, invpcid<Concrete>},
+    {"translate", "KVM_TRANSLATE", "kvm_mmu_gva_to_gpa_system()",
+     "shows the page of an entry that denies the read", nullptr, translate<Symbolic>,
+     translate<Concrete>},
     {"set-registers", "new values of CR0.WP, SMEP, SMAP, NX, PSE", "kvm_mmu_reset_context()",
      "keeps the root", nullptr, set_registers<Symbolic>, set_registers<Concrete>},
     {"slot-delete", "deleting a slot without KVM_X86_QUIRK_SLOT_ZAP_ALL",
@@ -79,6 +89,9 @@ const Row rows[] = {
     {"slot-zap-all", "deleting a slot as 6.1 does, and later kernels unless told otherwise",
      "kvm_mmu_zap_all_fast()", "zaps nothing", "zaps nothing", delete_slot_zap_all<Symbolic>,
      delete_slot_zap_all<Concrete>},
+    {"slot-move", "moving a slot, with the quirk or without it",
+     "kvm_invalidate_memslot(), kvm_move_memslot()", "keeps mappings and generation",
+     "keeps mappings and generation", move_slot<Symbolic>, move_slot<Concrete>},
     {"slot-create", "creating a slot", "kvm_mmu_invalidate_mmio_sptes()", "keeps the generation",
      "keeps the generation", create_slot<Symbolic>, create_slot<Concrete>},
     {"slot-flags", "starting or ending the dirty log", "kvm_mmu_slot_apply_flags()",
@@ -89,8 +102,12 @@ const Row rows[] = {
     {"dirty-clear", "clearing parts of the dirty log", "kvm_clear_dirty_log_protect()",
      "clears without write protection", "clears without write protection",
      clear_dirty_log<Symbolic>, clear_dirty_log<Concrete>},
-    {"host-migrate", "a host page that moves", "kvm_unmap_gfn_range()", "unmaps nothing",
-     "unmaps nothing", host_migrate<Symbolic>, host_migrate<Concrete>},
+    {"ring-collect", "reading and resetting the dirty ring", "kvm_dirty_ring_reset()",
+     "resets without write protection", "resets without write protection", collect_ring<Symbolic>,
+     collect_ring<Concrete>},
+    {"host-migrate", "a host page that moves, is split, collapsed or discarded",
+     "kvm_unmap_gfn_range()", "unmaps nothing", "unmaps nothing", host_migrate<Symbolic>,
+     host_migrate<Concrete>},
     {"host-protect", "a host page that becomes read-only or writable", "kvm_unmap_gfn_range()",
      "unmaps nothing", "unmaps nothing", host_protect<Symbolic>, host_protect<Concrete>},
     {"host-age", "ageing", "kvm_age_gfn()", "clears the dirty bit, too",
@@ -99,7 +116,8 @@ const Row rows[] = {
      "kvm_slot_page_track_add_page(), since 6.12 __kvm_write_track_add_gfn()",
      "lets a fault give write access back", "lets a fault give write access back", track<Symbolic>,
      track<Concrete>},
-    {"reclaim", "reclaiming a shadow page", "kvm_mmu_zap_oldest_mmu_pages()", "does not flush",
+    {"reclaim", "reclaiming a shadow page, for the limit, the shrinker or NX recovery",
+     "kvm_mmu_zap_oldest_mmu_pages(), kvm_recover_nx_huge_pages()", "does not flush",
      "does not flush", reclaim<Symbolic>, reclaim<Concrete>},
 };
 
@@ -129,6 +147,7 @@ const std::vector<Theorem>& refinement_theorems() {
   static const std::vector<Theorem> all = [] {
     std::vector<Theorem> made;
     for (const auto& row : rows) {
+      made.push_back(theorem_of(row, PagingMode::level5, "5-level"));
       made.push_back(theorem_of(row, PagingMode::level4, "4-level"));
       made.push_back(theorem_of(row, PagingMode::pae, "pae"));
       made.push_back(theorem_of(row, PagingMode::bits32, "32-bit"));
