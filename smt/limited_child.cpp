@@ -25,37 +25,36 @@ double seconds(const timeval& time) {
   return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) * 1e-6;
 }
 
-/// CPU time of a child that was not waited for yet.
-milliseconds cpu_time(pid_t child) {
+}  // namespace
+
+double cpu_seconds_of(pid_t child) {
   clockid_t clock = 0;
   timespec time = {};
-  if (clock_getcpuclockid(child, &clock) != 0 || clock_gettime(clock, &time) != 0) {
-    return milliseconds(0);
-  }
-  return milliseconds(time.tv_sec * 1000 + time.tv_nsec / 1'000'000);
+  if (clock_getcpuclockid(child, &clock) != 0 || clock_gettime(clock, &time) != 0) return 0;
+  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) * 1e-9;
 }
 
-/// Read until the other end closes, the limit is reached, or stop is set.
-ChildResult::End read_all(int fd, pid_t child, milliseconds limit, const std::atomic<bool>* stop,
-                          std::string& output) {
+ChildResult::End read_from_child(int fd, pid_t child, milliseconds limit,
+                                 const std::atomic<bool>* stop, std::string& output,
+                                 const std::function<bool(std::string_view)>& complete) {
   const auto until = Clock::now() + 10 * limit + std::chrono::seconds(10);
+  const double most = cpu_seconds_of(child) + std::chrono::duration<double>(limit).count();
   const int pause = static_cast<int>(std::clamp<milliseconds::rep>(limit.count(), 1, 50));
   std::array<char, 4096> buffer;
   for (;;) {
     if (stop != nullptr && stop->load(std::memory_order_relaxed)) {
       return ChildResult::End::interrupted;
     }
-    if (cpu_time(child) >= limit || Clock::now() >= until) return ChildResult::End::timed_out;
+    if (cpu_seconds_of(child) >= most || Clock::now() >= until) return ChildResult::End::timed_out;
     pollfd ready = {fd, POLLIN, 0};
     if (poll(&ready, 1, pause) <= 0) continue;
     const ssize_t got = read(fd, buffer.data(), buffer.size());
     if (got < 0 && errno == EINTR) continue;
     if (got <= 0) return ChildResult::End::exited;
     if (output.size() < most_output) output.append(buffer.data(), static_cast<std::size_t>(got));
+    if (complete(output)) return ChildResult::End::exited;
   }
 }
-
-}  // namespace
 
 ChildResult run_limited_child(const std::function<void(int)>& body, milliseconds limit,
                               const std::atomic<bool>* stop) {
@@ -77,7 +76,8 @@ ChildResult run_limited_child(const std::function<void(int)>& body, milliseconds
     _exit(0);
   }
   close(ends[1]);
-  result.end = read_all(ends[0], child, limit, stop, result.output);
+  result.end = read_from_child(ends[0], child, limit, stop, result.output,
+                               [](std::string_view) { return false; });
   close(ends[0]);
   if (result.end != ChildResult::End::exited) kill(child, SIGKILL);
   int status = 0;

@@ -3,10 +3,13 @@
 /// memory takes nobody with it.
 #pragma once
 
+#include <sys/types.h>
+
 #include <atomic>
 #include <chrono>
 #include <functional>
 #include <string>
+#include <string_view>
 
 namespace lockstep::smt {
 
@@ -24,5 +27,14 @@ struct ChildResult {
 /// are allowed. `stop` may be null. The caller must have one thread.
 ChildResult run_limited_child(const std::function<void(int)>& body, std::chrono::milliseconds limit,
                               const std::atomic<bool>* stop);
+
+/// Read from a child until the other end closes or `complete(output)` (then: exited), or
+/// until the limit or `stop`. The limit is CPU time from now on, as above.
+ChildResult::End read_from_child(int fd, pid_t child, std::chrono::milliseconds limit,
+                                 const std::atomic<bool>* stop, std::string& output,
+                                 const std::function<bool(std::string_view)>& complete);
+
+/// CPU time of a child that was not waited for yet.
+double cpu_seconds_of(pid_t child);
 
 }  // namespace lockstep::smt

@@ -1,25 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "smt/solver.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <sstream>
-#include <string_view>
 
-#include "smt/limited_child.h"
-#include "smt/z3_solver.h"
+#include "smt/solver_process.h"
 
 namespace lockstep::smt {
 namespace {
-
-void write_all(int fd, std::string_view text) {
-  while (!text.empty()) {
-    const ssize_t done = write(fd, text.data(), text.size());
-    if (done <= 0) _exit(1);
-    text.remove_prefix(static_cast<std::size_t>(done));
-  }
-}
 
 /// What the child said: a word, then a reason or the model, a line a variable.
 Answer parse(const std::string& text, const std::vector<Bool>& terms) {
@@ -52,9 +40,8 @@ Answer check(const std::vector<Bool>& terms, const Limits& limits) {
     answer.reason = std::string("built without Z3: install ") + solver_package;
     return answer;
   }
-  prepare_z3();
-  const auto child = run_limited_child([&](int fd) { write_all(fd, ask_z3(terms, limits)); },
-                                       limits.time, limits.stop);
+  static SolverProcess process;
+  const auto child = process.ask(terms, limits);
   switch (child.end) {
     case ChildResult::End::exited:
       answer = parse(child.output, terms);

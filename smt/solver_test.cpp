@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "smt/limited_child.h"
 #include "smt/second_solver.h"
 
 namespace lockstep::smt {
@@ -77,6 +78,46 @@ TEST_F(Solver, ARequestEndsAQuery) {
   Limits limits;
   limits.stop = &stop;
   EXPECT_EQ(check(hard(), limits).kind, Answer::Kind::interrupted);
+}
+
+TEST_F(Solver, AnswersAfterAQueryThatWasEnded) {
+  const auto answers = [] {
+    const auto answer = check({x == 7}, {});
+    return answer.kind == Answer::Kind::sat && answer.model.at("x") == 7;
+  };
+  const std::atomic<bool> stop = true;
+  Limits requested, little, brief;
+  requested.stop = &stop;
+  little.memory_mib = 8;
+  brief.time = milliseconds(100);
+  EXPECT_TRUE(answers());
+  EXPECT_EQ(check(hard(), requested).kind, Answer::Kind::interrupted);
+  EXPECT_TRUE(answers());
+  EXPECT_EQ(check(hard(), little).kind, Answer::Kind::memory);
+  EXPECT_TRUE(answers());
+  EXPECT_EQ(check(hard(), brief).kind, Answer::Kind::timeout);
+  EXPECT_TRUE(answers());
+}
+
+/// More than one process of a solver answers.
+TEST_F(Solver, AnswersManyQueries) {
+  for (std::uint64_t i = 0; i < 40; ++i) {
+    const auto answer = check({x + i == 7}, {});
+    ASSERT_EQ(answer.kind, Answer::Kind::sat);
+    ASSERT_EQ(answer.model.at("x"), 7 - i);
+    ASSERT_EQ(check({x == i, x == i + 1}, {}).kind, Answer::Kind::unsat);
+  }
+}
+
+TEST_F(Solver, AChildHasASolverOfItsOwn) {
+  ASSERT_EQ(check({x == 7}, {}).kind, Answer::Kind::sat);
+  for (int i = 0; i < 3; ++i) {
+    const auto child =
+        run_limited_child([](int) { _exit(check({x == 9}, {}).kind == Answer::Kind::sat ? 5 : 6); },
+                          std::chrono::seconds(60), nullptr);
+    EXPECT_EQ(child.status, 5);
+    EXPECT_EQ(check({x == 7}, {}).kind, Answer::Kind::sat);
+  }
 }
 
 TEST(SecondSolver, ConfirmsOrContradicts) {

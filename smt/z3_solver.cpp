@@ -8,7 +8,6 @@
 
 #include <new>
 #include <unordered_map>
-#include <utility>
 
 namespace lockstep::smt {
 namespace {
@@ -125,16 +124,10 @@ std::string model_text(z3::model model, const Translator& translate,
   return text;
 }
 
-/// Made once, in the process that forks: tables of 17 MB, which take longer to fill than
-/// most queries take.
-z3::context& prepared() {
-  static z3::context context;
-  return context;
-}
-
 std::string ask(const std::vector<Bool>& terms, const Limits& limits) {
-  z3::context& context = prepared();
-  // Not before: a context that cannot be made is a null pointer to z3++.h.
+  // A context that cannot be made is a null pointer to z3++.h: no limit yet.
+  z3::set_param("memory_max_size", 0);
+  z3::context context;
   z3::set_param("memory_max_size", static_cast<int>(limits.memory_mib));
   const auto names = variables(terms);
   bool integers = false;
@@ -169,20 +162,6 @@ std::string ask_z3(const std::vector<Bool>& terms, const Limits& limits) {
   }
 }
 
-void prepare_z3() {
-  static bool done = false;
-  if (std::exchange(done, true)) return;
-  try {
-    // Arithmetic of integers has tables of its own.
-    z3::context& context = prepared();
-    z3::solver solver(context);
-    solver.add(context.int_const("prepared") == 0);
-    solver.check();
-  } catch (const z3::exception&) {
-    // The child meets the same, and says it.
-  }
-}
-
 std::string solver_version() {
   unsigned major = 0, minor = 0, build = 0, revision = 0;
   Z3_get_version(&major, &minor, &build, &revision);
@@ -195,7 +174,6 @@ std::string solver_version() {
 
 namespace lockstep::smt {
 
-void prepare_z3() {}
 std::string ask_z3(const std::vector<Bool>&, const Limits&) { return "failed\nno solver\n"; }
 std::string solver_version() { return {}; }
 

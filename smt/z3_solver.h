@@ -10,14 +10,11 @@
 
 namespace lockstep::smt {
 
-/// Make what every query needs before children are forked, who then share it. Does
-/// nothing the second time.
-void prepare_z3();
-
 /// Ask Z3 in this process, and give the answer as text: a line `sat`, `unsat`,
 /// `memory` or `failed`, then the model, a line a variable, or a line
 /// with the reason. To be called in a process of its own: Z3's limit of memory
-/// holds for the whole of it. Nothing here looks at the limit of time.
+/// holds for the whole of it, and every query is one of a context of its own. Nothing here looks at
+/// the limit of time.
 std::string ask_z3(const std::vector<Bool>& terms, const Limits& limits);
 
 }  // namespace lockstep::smt
