@@ -21,16 +21,17 @@ constexpr std::string_view sound =
   "map 0x403000 gpa=0x203000 rwxu a d\n"                     \
   "map 0x404000 gpa=0x30000000 rwxu a d\n"                   \
   "map 0x405000 gpa=0x12000 rwxu a d\n"                      \
+  "entry pml4 0x2000[0] = 0x10000 rwxu a\n"                  \
   "v0 cpl3 write 0x400000 = 0x1\n"                           \
   "v0 cpl3 write 0x401000 = 0x1\n"                           \
   "v1 cpl3 read 0x404000\n"                                  \
   "v2 cpl3 read 0x402000\n"                                  \
   "slot 1 dirty-get\n"
 
-#define CONFIG(name, mmu, more) \
-  "title  " name                \
-  "\n"                          \
-  "config paging=4-level mmu=" mmu " vcpus=3 memory=0x400000\n" more TABLES
+#define CONFIG(name, settings, more) \
+  "title  " name                     \
+  "\n"                               \
+  "config paging=4-level mmu=" settings " vcpus=3 memory=0x400000\n" more TABLES
 
 constexpr std::array commands = {
     HostedCommand{{"write", 4}, "v{v} cpl3 write 0x40{n}000 = 0x5"},
@@ -58,6 +59,7 @@ constexpr std::array shadow_commands = {
     HostedCommand{{"entry", 4}, "v{v} entry pt 0x12000[{n}] = 0x201000 r-xu a"},
     HostedCommand{{"flush"}, "v{v} invlpg 0x400000"},
     HostedCommand{{"reload"}, "v{v} cr3 0x1000"},
+    HostedCommand{{"other-root"}, "v{v} cr3 0x2000"},
     HostedCommand{{"dirty-get"}, "slot 1 dirty-get"},
     HostedCommand{{"log-off"}, "slot 1 flags none"},
     HostedCommand{{"log-on"}, "slot 1 flags log"},
@@ -66,6 +68,21 @@ constexpr std::array shadow_commands = {
     HostedCommand{{"unmap", 4}, "host migrate hva=0x20{n}000 size=0x1000"},
     HostedCommand{{"age", 4}, "host age hva=0x20{n}000 size=0x1000"},
     HostedCommand{{"pages"}, "mmu-pages 0x10"},
+    HostedCommand{{"grace"}, "grace"},
+};
+
+// User space clears what it has read, a word of the bitmap at a time.
+constexpr std::array clear_commands = {
+    HostedCommand{{"write", 4}, "v{v} cpl3 write 0x40{n}000 = 0x5"},
+    HostedCommand{{"read", 4}, "v{v} cpl3 read 0x40{n}000"},
+    HostedCommand{{"dirty-get"}, "slot 1 dirty-get"},
+    HostedCommand{{"dirty-clear"}, "slot 1 dirty-clear first=0x0 count=0x40"},
+    HostedCommand{{"log-off"}, "slot 1 flags none"},
+    HostedCommand{{"log-on"}, "slot 1 flags log"},
+    HostedCommand{{"delete"}, "slot 1 delete"},
+    HostedCommand{{"add"}, "slot 1 add gpa=0x200000 size=0x200000 hva=0x200000 log"},
+    HostedCommand{{"unmap", 4}, "host migrate hva=0x20{n}000 size=0x1000"},
+    HostedCommand{{"age", 4}, "host age hva=0x20{n}000 size=0x1000"},
     HostedCommand{{"grace"}, "grace"},
 };
 
@@ -98,7 +115,7 @@ constexpr std::array nx_commands = {
     HostedCommand{{"grace"}, "grace"},
 };
 
-constexpr std::array<HostedScenario, 6> all = {{
+constexpr std::array<HostedScenario, 7> all = {{
     {.name = "tdp-mmu",
      .title = "faults, log, slots, unmaps and walks without a lock; the TDP MMU on AMD",
      .property = sound,
@@ -114,10 +131,15 @@ constexpr std::array<HostedScenario, 6> all = {{
      .property = sound,
      .program = CONFIG("tdp-legacy", "tdp", "host tdp-mmu=off\n"),
      .commands = commands},
-    {.name = "shadow",
-     .title = "shadow paging: the guest's tables change, too",
+    {.name = "manual-log",
+     .title = "the dirty log is cleared by user space (KVM_CLEAR_DIRTY_LOG) below writes",
      .property = sound,
-     .program = CONFIG("shadow", "shadow", ""),
+     .program = CONFIG("manual-log", "tdp dirty-log=manual", ""),
+     .commands = clear_commands},
+    {.name = "shadow",
+     .title = "shadow paging: the guest's tables change, too, and it has two roots",
+     .property = sound,
+     .program = CONFIG("shadow", "shadow roots=0x1000,0x2000", ""),
      .commands = shadow_commands},
     {.name = "nx-recovery",
      .title = "recovery of NX huge pages against faults on what it takes away",
