@@ -91,7 +91,9 @@ DefectReplay as_function(const smt::Theorem& theorem, const smt::Proof& twin) {
   }
   const auto whole = smt::execute(theorem, smt::Side::true_rule, twin);
   replay.kind = ReplayKind::function;
-  replay.with = "functions of spec and impl, the twin's defect in one";
+  replay.with = theorem.subject == "refinement"
+                    ? "the step as smt/refinement restates it, the twin's defect in it"
+                    : "functions of spec and impl, the twin's defect in one";
   replay.shows = broken.refutes;
   replay.mended = whole.kind == smt::Execution::Kind::formula && !whole.refutes;
   return replay;

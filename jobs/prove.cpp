@@ -129,12 +129,13 @@ void replay_defect(TheoremRow& row, const ProveOptions& options) {
   auto& twin = row.twin;
   if (twin.proof.result != Result::refuted) return;
   report(options, row.theorem.name + ": replay of the twin");
-  twin.replay =
-      replay_twin(row.theorem, twin.proof, row.theorem.scenario ? std::string() : twin.program.text,
-                  {.mutants = options.mutants,
-                   .folder = options.programs,
-                   .limit = options.replay_limit,
-                   .stop = options.limits.stop});
+  // A program on the same rule shows its defect where it is a way to such a state.
+  const bool has_defect = !row.theorem.scenario || row.theorem.subject == "refinement";
+  twin.replay = replay_twin(row.theorem, twin.proof, has_defect ? twin.program.text : std::string(),
+                            {.mutants = options.mutants,
+                             .folder = options.programs,
+                             .limit = options.replay_limit,
+                             .stop = options.limits.stop});
 }
 
 /// A protocol that is refuted itself.

@@ -65,6 +65,8 @@ class Teller {
   bool on(const std::string& name) const { return value(name) != 0; }
   bool tdp() const { return mode_ == "tdp"; }
   bool narrow() const { return mode_ == "32-bit"; }
+  /// No defect of impl keeps quarters beyond a load of CR3.
+  bool quartered() const { return narrow() || mode_ == "pae"; }
 
   void line(std::string text) { body_ += std::move(text) + "\n"; }
   void config(std::string_view text) { config_ += fmt::format(" {}", text); }
@@ -168,6 +170,7 @@ class Teller {
     read();
   }
   void load_cr3() {
+    if (quartered()) return;
     registers_of_user();
     unsync();
     for (const std::uint64_t to : {gfn() ^ 1, gfn() ^ 2}) {
@@ -180,8 +183,7 @@ class Teller {
   }
   /// Two roots of the same tables: what one lets lag behind, the other finds.
   void set_cr3() {
-    // Quarters are loaded anew with each value, and synchronized then.
-    if (narrow() || mode_ == "pae") return;
+    if (quartered()) return;
     registers_of_user();
     config("roots=0x1000,0x9000");
     unsync();

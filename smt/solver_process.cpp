@@ -23,6 +23,8 @@ namespace {
 
 /// What Z3 keeps after a query is given back this often.
 constexpr unsigned queries_of_a_process = 64;
+/// Of an answer. What is longer is none.
+constexpr std::size_t most_answer = 1u << 20;
 
 bool write_all(int fd, std::string_view text) {
   while (!text.empty()) {
@@ -45,6 +47,9 @@ std::optional<std::string_view> unframed(std::string_view bytes) {
   if (bytes.size() - line - 1 < size) return std::nullopt;
   return bytes.substr(line + 1, size);
 }
+
+/// Waits for nobody; the process is no more if it has.
+bool exited(pid_t process) { return waitpid(process, nullptr, WNOHANG) == process; }
 
 std::string answered(std::string_view query) {
   const auto line = query.find('\n');
@@ -119,7 +124,10 @@ void SolverProcess::stop() {
 
 ChildResult SolverProcess::ask_once(const std::string& query, const Limits& limits) {
   ChildResult result;
-  if (process_ != 0 && (owner_ != getpid() || asked_ == queries_of_a_process)) stop();
+  // It may have died since, which says nothing of this query.
+  const bool ended = process_ != 0 && owner_ == getpid() && exited(process_);
+  if (ended) process_ = 0;
+  if (ended || owner_ != getpid() || asked_ == queries_of_a_process) stop();
   if (process_ == 0 && !start()) return result;
   ++asked_;
   const double before = cpu_seconds_of(process_);
@@ -130,7 +138,9 @@ ChildResult SolverProcess::ask_once(const std::string& query, const Limits& limi
   std::string bytes;
   if (sent) {
     result.end = read_from_child(from_, process_, limits.time, limits.stop, bytes,
-                                 [](std::string_view read) { return unframed(read).has_value(); });
+                                 [](std::string_view read) {
+                                   return unframed(read).has_value() || read.size() >= most_answer;
+                                 });
   } else {
     result.end = ChildResult::End::exited;
   }
@@ -142,6 +152,7 @@ ChildResult SolverProcess::ask_once(const std::string& query, const Limits& limi
   if (result.end == ChildResult::End::exited) {
     int status = 0;
     const pid_t process = std::exchange(process_, 0);
+    kill(process, SIGKILL);
     while (waitpid(process, &status, 0) < 0 && errno == EINTR) {
     }
     if (WIFSIGNALED(status)) result.end = ChildResult::End::killed;
@@ -158,7 +169,12 @@ ChildResult SolverProcess::ask(const std::vector<Bool>& terms, const Limits& lim
   const bool fresh = asked_ == 1;
   stop();
   if (fresh) return result;
-  result = ask_once(query, limits);
+  // Both are one query: of its time, too.
+  const double used = result.cpu_seconds;
+  Limits rest = limits;
+  rest.time -= std::chrono::milliseconds(static_cast<std::chrono::milliseconds::rep>(1e3 * used));
+  result = ask_once(query, rest);
+  result.cpu_seconds += used;
   stop();
   return result;
 }

@@ -43,13 +43,24 @@ Outcome<P> invlpg(Machine<P>& m, bool broken) {
   return {};
 }
 
+/// Quarters of a 32-bit or PAE root belong to one value of CR3, and are given up by any
+/// load: Roots::quartered(). Vcpu::load_quarter() synchronizes what it finds again, as a
+/// link does.
+constexpr bool quartered(PagingMode mode) {
+  return mode == PagingMode::pae || mode == PagingMode::bits32;
+}
+
 /// MOV to CR3 of the value that it has, without PCIDs: Vcpu::set_cr3(), Vcpu::sync_roots().
 template <typename P>
 Outcome<P> load_cr3(Machine<P>& m, bool broken) {
   auto& cpu = m.cpus[0];
   cpu.admits = {false, false};
   cpu.cached = false;
-  Steps<P>(m).sync_tree(0, cpu.linked, /*protects=*/!broken);
+  if (quartered(m.mode)) {
+    cpu.linked = cpu.linked && broken;
+  } else {
+    Steps<P>(m).sync_tree(0, cpu.linked, /*protects=*/!broken);
+  }
   return {};
 }
 
@@ -105,10 +116,11 @@ Outcome<P> set_cr3(Machine<P>& m, bool broken) {
   auto& cpu = m.cpus[0];
   const B found = P::boolean("cr3-of-vcpu1");
   Outcome<P> outcome;
-  const auto &mine = cpu.registers, &others = m.cpus[1].registers;
-  outcome.fits =
-      implies(found, mine.wp == others.wp && mine.smep == others.smep && mine.smap == others.smap &&
-                         mine.nx == others.nx && mine.pse == others.pse);
+  // Roots are found by role, whatever the registers are behind it.
+  auto role = m.role_of(cpu, impl::rights::all);
+  const auto others = m.role_of(m.cpus[1], impl::rights::all);
+  role.quadrant = others.quadrant;
+  outcome.fits = implies(found, role == others);
   take_root_of_other(m, found);
   for (unsigned level = 2; level <= levels_of(m.mode); ++level) {
     const auto now = P::word("now.entry-level" + std::to_string(level));
@@ -117,10 +129,16 @@ Outcome<P> set_cr3(Machine<P>& m, bool broken) {
   const auto table = P::word("now.level2-table-gfn"), quadrant = P::word("now.quadrant");
   cpu.upper_table = ite(found, cpu.upper_table, table);
   cpu.quadrant = ite(found, cpu.quadrant, quadrant);
-  cpu.linked = cpu.linked && found;
+  const B follows = found && cpu.linked;
+  const B lags = follows && m.pages[0].unsync;
+  cpu.linked = quartered(m.mode) ? B(cpu.linked && broken) : follows;
   cpu.cached = false;
   cpu.admits = {false, false};
-  if (!broken) Steps<P>(m).sync_tree(0, cpu.linked, /*protects=*/true);
+  if (!broken && !quartered(m.mode)) Steps<P>(m).sync_tree(0, cpu.linked, /*protects=*/true);
+  outcome.events = {{"a root is found whose page lags behind", lags},
+                    {"a root is found in other registers",
+                     follows && !(cpu.registers.smep == m.cpus[1].registers.smep)},
+                    {"no root is found", !found}};
   return outcome;
 }
 
@@ -149,7 +167,8 @@ Outcome<P> translate(Machine<P>& m, bool broken) {
   const auto expected = walks.by_manual();
   const auto walk = walks.by_implementation();
   // The twin shows the page of an entry that denies the read.
-  const B fails = broken ? B(walk.faults && (walk.code & fault::present) == 0) : B(walk.faults);
+  const B denied = (walk.code & fault::present) != 0 && (walk.code & fault::reserved) == 0;
+  const B fails = broken ? B(walk.faults && !denied) : B(walk.faults);
   outcome.claim = implies(fails, expected.faults) &&
                   implies(!fails, !expected.faults && walk.gfn == expected.gfn);
   walks.set_flags(!walk.faults);

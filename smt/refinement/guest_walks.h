@@ -34,7 +34,7 @@ class GuestWalks {
 
   /// What the template takes for granted of vCPU 0: page 0 is the one that its walk
   /// leads to, if there is such a page; tables that it reads through are in slots;
-  /// the host lets the last one be written (else the model leaves the answer open).
+  /// the host lets the last two be written (else the model leaves the answer open).
   B fits() const {
     if (m.direct()) return true;
     const auto& cpu = m.cpus[0];
@@ -43,8 +43,8 @@ class GuestWalks {
     const W table = m.impl_gfn(cpu.upper[2]);
     const B reaches = !above.stops;
     const B alias = same_entry();
-    return implies(reaches,
-                   m.in_slot(cpu.upper_table) && page.table == table && !m.at(m.refused, table)) &&
+    const B writable = !m.at(m.refused, table) && !m.at(m.refused, cpu.upper_table);
+    return implies(reaches, m.in_slot(cpu.upper_table) && page.table == table && writable) &&
            implies(reaches && page.exists, page.role == m.role_of(cpu, above.access)) &&
            implies(alias, m.pages[1].table == page.table && m.pages[1].guest == page.guest);
   }
@@ -125,8 +125,8 @@ class GuestWalks {
     return walk;
   }
 
-  /// Vcpu::walk() sets flags, where the table may be written. The entry as the walk
-  /// took it.
+  /// Vcpu::set_accessed_dirty(), where tables may be written, of those whose gfn the
+  /// template has. The entry as the walk took it.
   W set_flags(const B& through) {
     auto& page = m.pages[0];
     const W value = leaf();
@@ -136,9 +136,16 @@ class GuestWalks {
         through && !m.of_slot(m.read_only, page.table) && !m.at(m.refused, page.table);
     page.guest = ite(settable, page.guest | flags, page.guest);
     m.pages[1].guest = ite(settable && same_entry(), m.pages[1].guest | flags, m.pages[1].guest);
-    const B changes = settable && page.guest != value;
-    Steps<P>(m).mark(page.table, changes);
-    m.set(m.written, page.table, changes, true);
+    const auto stored = [&](const W& table, const B& changes) {
+      Steps<P>(m).mark(table, changes);
+      m.set(m.written, table, changes, true);
+    };
+    stored(page.table, settable && page.guest != value);
+    auto& cpu = m.cpus[0];
+    const B upper = through && (cpu.upper[2] & entry::accessed) == 0 &&
+                    !m.of_slot(m.read_only, cpu.upper_table);
+    cpu.upper[2] = ite(upper, cpu.upper[2] | entry::accessed, cpu.upper[2]);
+    stored(cpu.upper_table, upper);
     return ite(settable, value | flags, value);
   }
 

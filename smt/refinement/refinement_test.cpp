@@ -8,6 +8,7 @@
 
 #include "smt/refinement/guest_commands.h"
 #include "smt/refinement/machine_invariants.h"
+#include "smt/refinement/slot_commands.h"
 #include "smt/refinement/theorems.h"
 #include "smt/solver.h"
 
@@ -50,6 +51,9 @@ void expect_every_event(PagingMode mode, const std::set<std::string>& impossible
 
 const std::string lockless = "write access comes back without the lock";
 
+TEST_F(Refinement, EveryOutcomeIsPossibleIn5LevelMode) {
+  expect_every_event(PagingMode::level5, {lockless});
+}
 TEST_F(Refinement, EveryOutcomeIsPossibleIn4LevelMode) {
   expect_every_event(PagingMode::level4, {lockless});
 }
@@ -69,11 +73,26 @@ TEST_F(Refinement, EveryOutcomeIsPossibleUnderTwoDimensionalPaging) {
        "CR0.WP=0 exchanges rights", "a page is mapped whose table lags behind"});
 }
 
+/// Within the preconditions of commands of slots and roots, too.
+TEST_F(Refinement, WhatTheirStepsAreAboutIsPossible) {
+  for (const auto mode : {PagingMode::level4, PagingMode::pae, PagingMode::bits32}) {
+    for (const auto command : {move_slot<Symbolic>, set_cr3<Symbolic>}) {
+      auto machine = any_machine<Symbolic>(mode);
+      const auto good = well_formed(machine) && invariants(machine).all();
+      const auto outcome = command(machine, /*broken=*/false);
+      EXPECT_GE(outcome.events.size(), 3u);
+      for (const auto& [name, happens] : outcome.events) {
+        EXPECT_EQ(check({good, outcome.fits, happens}, {}).kind, Answer::Kind::sat) << name;
+      }
+    }
+  }
+}
+
 /// A machine without slots, shadow pages and translations, where every run begins, is
 /// one that the theorems speak of.
 TEST_F(Refinement, TheEmptyMachineMeetsTheInvariants) {
-  for (const auto mode :
-       {PagingMode::level4, PagingMode::pae, PagingMode::bits32, PagingMode::none}) {
+  for (const auto mode : {PagingMode::level5, PagingMode::level4, PagingMode::pae,
+                          PagingMode::bits32, PagingMode::none}) {
     const auto machine = any_machine<Symbolic>(mode);
     const auto good = well_formed(machine);
     Bool empty = machine.generation == 0;

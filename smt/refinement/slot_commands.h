@@ -102,42 +102,53 @@ Outcome<P> delete_slot(Machine<P>& m, bool broken) {
   return outcome;
 }
 
-/// Vm::move() to the other slot's place, where there is none: as a slot that is deleted,
-/// in either way, and then the other one, with the bitmap of the first. Nobody follows
-/// the writes to it.
+/// Vm::move(): to the other slot's place, where there is none, or to gfns that the template
+/// does not show. As a slot that is deleted, in either way, and then a new one, which keeps
+/// the bitmap if it was logged and is. Nobody follows the writes to it.
 template <typename P>
 Outcome<P> move_slot(Machine<P>& m, bool broken) {
   using B = typename P::Bool;
   const auto slot = any_slot<P>();
-  const B zaps_all = P::boolean("slot-zap-all");
+  const B zaps_all = P::boolean("slot-zap-all"), away = P::boolean("moves-away");
+  const B on = P::boolean("now.log"), all_set = P::boolean("all-set");
   Outcome<P> outcome;
-  outcome.fits = is_slot(m, slot) && !(m.exists[0] && m.exists[1]);
+  outcome.fits = is_slot(m, slot) && (away || !(m.exists[0] && m.exists[1]));
+  for (const auto& page : m.pages) {
+    B outside = false;  // what no zap of the slot's tables takes along
+    for (std::size_t gfn = 0; gfn < gfn_count; ++gfn) {
+      outside = outside || (page.table == gfn && !(slot == gfn / 2));
+    }
+    outcome.events.emplace_back("an SPTE is below a table outside the slot",
+                                outside && page.spte != 0);
+  }
+  outcome.events.emplace_back("another slot stays", m.exists[0] && m.exists[1]);
   Steps<P> steps(m);
+  steps.publish();
   if (!broken) {
-    steps.publish();
     zap_all(m, zaps_all);
     zap_slot(m, slot, !zaps_all, ZapDefect::none);
   }
   const auto before = m;
   forget_slot(m, slot);
   for (std::size_t i = 0; i < slot_count; ++i) {
-    const B here = !(slot == i);  // where it goes to
-    m.exists[i] = here;
-    m.log[i] = Steps<P>::either(here, before.log[1 - i], m.log[i]);
+    const B here = !away && !(slot == i);  // where it goes to
+    const B keeps = before.log[1 - i] && on;
+    m.exists[i] = m.exists[i] || here;
+    m.log[i] = Steps<P>::either(here, on, m.log[i]);
     m.read_only[i] = Steps<P>::either(here, before.read_only[1 - i], m.read_only[i]);
     for (std::size_t page = 0; page < 2; ++page) {
       const std::size_t to = 2 * i + page, from = 2 * (1 - i) + page;
       m.frame[to] = ite(here, before.frame[from], m.frame[to]);
-      const auto take = [&](auto member, const auto& value) {
+      const auto take = [&](auto member, const B& value) {
         (m.*member)[to] = Steps<P>::either(here, value, (m.*member)[to]);
       };
       take(&Machine<P>::refused, before.refused[from]);
-      take(&Machine<P>::dirty, before.dirty[from]);
-      take(&Machine<P>::written, before.written[from]);
+      take(&Machine<P>::dirty, Steps<P>::either(keeps, before.dirty[from], on && all_set));
+      take(&Machine<P>::written, keeps && before.written[from]);
       take(&Machine<P>::tracked, B(false));
     }
   }
-  if (!broken) steps.publish();
+  steps.publish();
   return outcome;
 }
 
@@ -167,6 +178,16 @@ Outcome<P> create_slot(Machine<P>& m, bool broken) {
   return outcome;
 }
 
+/// Vm::harvest(), of one page.
+template <typename P>
+typename P::Bool harvest(Machine<P>& m, std::size_t gfn, const typename P::Bool& here,
+                         bool flushes = true) {
+  Steps<P> steps(m);
+  const auto taken = steps.take_dirty_bits(gfn, here && m.dirty_bits);
+  if (flushes) steps.request_flush(taken);
+  return taken;
+}
+
 /// Vm::change_flags(): logging begins or ends. `all-set`: with every bit set, and
 /// then nothing is write-protected (KVM_DIRTY_LOG_INITIALLY_SET).
 template <typename P>
@@ -178,6 +199,8 @@ Outcome<P> set_flags(Machine<P>& m, bool broken) {
   Steps<P> steps(m);
   outcome.fits = slot < slot_count &&
                  ite(slot == 0, m.exists[0] && !(m.log[0] == on), m.exists[1] && !(m.log[1] == on));
+  // The bitmap goes with the log; D bits are collected into it before.
+  each_gfn_of<P>(slot, [&](std::size_t gfn, const B& here) { harvest(m, gfn, here && !on); });
   for (std::size_t i = 0; i < slot_count; ++i) {
     m.log[i] = Steps<P>::either(slot == i, on, m.log[i]);
   }
@@ -189,16 +212,6 @@ Outcome<P> set_flags(Machine<P>& m, bool broken) {
     steps.rearm(gfn, broken ? B(false) : protects, /*flushes=*/true);
   });
   return outcome;
-}
-
-/// Vm::harvest(), of one page.
-template <typename P>
-typename P::Bool harvest(Machine<P>& m, std::size_t gfn, const typename P::Bool& here,
-                         bool flushes = true) {
-  Steps<P> steps(m);
-  const auto taken = steps.take_dirty_bits(gfn, here && m.dirty_bits);
-  if (flushes) steps.request_flush(taken);
-  return taken;
 }
 
 /// KVM_GET_DIRTY_LOG where it clears, too: Vm::get_dirty_log().
@@ -241,7 +254,7 @@ Outcome<P> clear_dirty_log(Machine<P>& m, bool broken) {
 }
 
 /// The dirty ring is read and reset: Vm::collect_rings(). The bitmap stands for what is
-/// in the ring, of either slot; D bits are not used with it.
+/// in the ring, of either slot; impl, unlike KVM, uses no D bits with it.
 template <typename P>
 Outcome<P> collect_ring(Machine<P>& m, bool broken) {
   using B = typename P::Bool;

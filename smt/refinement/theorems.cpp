@@ -54,6 +54,7 @@ struct Row {
   const char* direct_twin;  ///< null: no command where nothing is shadowed
   Command<Symbolic> terms;
   Command<Concrete> numbers;
+  const char* quartered_twin = nullptr;  ///< of 32-bit and PAE paging, where it is another
 };
 
 const Row rows[] = {
@@ -71,10 +72,10 @@ const Row rows[] = {
      invlpg<Symbolic>, invlpg<Concrete>},
     {"load-cr3", "MOV to CR3 of the value that it has", "kvm_mmu_sync_roots()",
      "synchronizes without write protection of the table", nullptr, load_cr3<Symbolic>,
-     load_cr3<Concrete>},
+     load_cr3<Concrete>, "keeps the root"},
     {"set-cr3", "MOV to CR3 of another value, whose root is there or not",
-     "kvm_mmu_new_pgd(), kvm_mmu_sync_roots()", "synchronizes nothing", nullptr, set_cr3<Symbolic>,
-     set_cr3<Concrete>},
+     "mmu_alloc_shadow_roots(), kvm_mmu_sync_roots()", "synchronizes nothing", nullptr,
+     set_cr3<Symbolic>, set_cr3<Concrete>, "keeps the root"},
     {"invpcid", "INVPCID", "kvm_handle_invpcid()", "synchronizes nothing", nullptr,
      invpcid<Symbolic>, invpcid<Concrete>},
     {"translate", "KVM_TRANSLATE", "kvm_mmu_gva_to_gpa_system()",
@@ -83,15 +84,15 @@ const Row rows[] = {
     {"set-registers", "new values of CR0.WP, SMEP, SMAP, NX, PSE", "kvm_mmu_reset_context()",
      "keeps the root", nullptr, set_registers<Symbolic>, set_registers<Concrete>},
     {"slot-delete", "deleting a slot without KVM_X86_QUIRK_SLOT_ZAP_ALL",
-     "kvm_mmu_zap_memslot_pages_and_flush(), since 6.12",
+     "kvm_mmu_zap_memslot_pages_and_flush(), kvm_unmap_gfn_range(), since 6.12",
      "keeps pages that shadow tables in the slot", "unmaps nothing", delete_slot<Symbolic>,
      delete_slot<Concrete>},
     {"slot-zap-all", "deleting a slot as 6.1 does, and later kernels unless told otherwise",
-     "kvm_mmu_zap_all_fast()", "zaps nothing", "zaps nothing", delete_slot_zap_all<Symbolic>,
-     delete_slot_zap_all<Concrete>},
+     "kvm_mmu_zap_all_fast(), in newer trees in two halves", "zaps nothing", "zaps nothing",
+     delete_slot_zap_all<Symbolic>, delete_slot_zap_all<Concrete>},
     {"slot-move", "moving a slot, with the quirk or without it",
-     "kvm_invalidate_memslot(), kvm_move_memslot()", "keeps mappings and generation",
-     "keeps mappings and generation", move_slot<Symbolic>, move_slot<Concrete>},
+     "kvm_invalidate_memslot(), kvm_move_memslot()", "zaps nothing", "zaps nothing",
+     move_slot<Symbolic>, move_slot<Concrete>},
     {"slot-create", "creating a slot", "kvm_mmu_invalidate_mmio_sptes()", "keeps the generation",
      "keeps the generation", create_slot<Symbolic>, create_slot<Concrete>},
     {"slot-flags", "starting or ending the dirty log", "kvm_mmu_slot_apply_flags()",
@@ -117,7 +118,7 @@ const Row rows[] = {
      "lets a fault give write access back", "lets a fault give write access back", track<Symbolic>,
      track<Concrete>},
     {"reclaim", "reclaiming a shadow page, for the limit, the shrinker or NX recovery",
-     "kvm_mmu_zap_oldest_mmu_pages(), kvm_recover_nx_huge_pages()", "does not flush",
+     "kvm_mmu_zap_oldest_mmu_pages(), 6.1 kvm_recover_nx_lpages()", "does not flush",
      "does not flush", reclaim<Symbolic>, reclaim<Concrete>},
 };
 
@@ -133,7 +134,9 @@ Theorem theorem_of(const Row& row, PagingMode mode, const std::string& suffix) {
   theorem.kernels =
       "6.1, 6.12: 19-bit generation; MAXPHYADDR 32 to 51; 2 slots, 2 vCPUs, 4 gfns, 2 shadow "
       "pages, one index of each table, no large pages";
-  theorem.twin = mode == PagingMode::none ? row.direct_twin : row.twin;
+  const bool other = quartered(mode) && row.quartered_twin != nullptr;
+  theorem.twin = mode == PagingMode::none ? row.direct_twin : other ? row.quartered_twin : row.twin;
+  theorem.scenario = true;  // jobs/refinement_programs.h
   theorem.bound = 1;
   theorem.body = FormulaBody{
       [command = row.terms, mode](Side side) { return refines<Symbolic>(command, mode, side); },

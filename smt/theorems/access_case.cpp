@@ -71,6 +71,9 @@ std::string access_program(const std::string& title, const Assignment& found, co
                       on("cr0.wp"), nx, on("cr4.smep"), on("cr4.smap"), keys ? " cr4.pke=1" : "");
   text += "slot 0 add gpa=0x0 size=0x400000\nmap 0x0 gpa=0x200000 rwxu\n";
 
+  // What hardware lets through to memory KVM never sees: it walks, keys and all, where
+  // there is no slot.
+  const std::uint64_t page = keys ? 0x40000000 : 0x200000;
   // `map` takes tables from 0x10000 up, the highest first; PAE's root has no rights.
   static constexpr const char* names[] = {"pt", "pd", "pdpt", "pml4", "pml5"};
   const std::size_t below_root = narrow || wide ? levels - 1 : levels;
@@ -85,7 +88,7 @@ std::string access_program(const std::string& title, const Assignment& found, co
       return level >= below_root ? 0x1000 : 0x10000 + 0x1000 * (below_root - 1 - level);
     };
     text += fmt::format("entry {} 0x{:x}[0] = 0x{:x} {}{}\n", names[i], table(i),
-                        i == 0 ? 0x200000 : table(i - 1), rights_text(value, narrow),
+                        i == 0 ? page : table(i - 1), rights_text(value, narrow),
                         i == 0 && key != 0 ? fmt::format(" pk={}", key) : "");
   }
   if (keys) text += fmt::format("v0 pkru 0x{:x}\n", value_of(found, "pkru"));
@@ -96,6 +99,10 @@ std::string access_program(const std::string& title, const Assignment& found, co
       control, nx && !narrow, {write, fetch, user, on("ac")}, grant, value_of(found, "pkru"), key);
   text += attempt_text(found, 0) + " -> ";
   if (code != 0) return text + fault_text(code, 0) + "\n";
+  if (keys) {
+    return text + fmt::format("mmio {} gpa=0x{:x} size=8{}\n", write ? "write" : "read", page,
+                              write ? " value=0x1" : "");
+  }
   if (write) return text + "ok\n";
   if (fetch) return text + "value 0x200\n";
   return text + fmt::format("value 0x{:x}\n", narrow ? 0x200b8 : 0xcccccc00000200b8);
