@@ -62,13 +62,15 @@ std::string access_program(const std::string& title, const Assignment& found, co
   // they decide nothing, shadow paging asks the walker.
   const bool keys = wide && on("cr4.pke") && user_page && !fetch &&
                     ((value_of(found, "pkru") >> (2 * leaf_key)) & 3) != 0;
+  // Where rights or SMAP deny it as well, hardware does, and KVM is not asked about a key.
+  const bool smap = on("cr4.smap") && !keys;
   std::string text = fmt::format("lockstep 1\ntitle  {}\nconfig paging={} mmu={}\n", title,
                                  narrow ? "32-bit"
                                  : wide ? "5-level"
                                         : "pae",
                                  keys ? "tdp" : "shadow");
   text += fmt::format("config cr0.wp={:d} efer.nx={:d} cr4.smep={:d} cr4.smap={:d}{}\n",
-                      on("cr0.wp"), nx, on("cr4.smep"), on("cr4.smap"), keys ? " cr4.pke=1" : "");
+                      on("cr0.wp"), nx, on("cr4.smep"), smap, keys ? " cr4.pke=1" : "");
   text += "slot 0 add gpa=0x0 size=0x400000\nmap 0x0 gpa=0x200000 rwxu\n";
 
   // What hardware lets through to memory KVM never sees: it walks, keys and all, where
@@ -81,7 +83,8 @@ std::string access_program(const std::string& title, const Assignment& found, co
   std::uint64_t key = 0;
   for (std::size_t i = 0; i < std::min(levels, path.size()); ++i) {
     // Set without EFER.NX the bit is reserved: not a question of rights.
-    const std::uint64_t value = nx ? path[i] : path[i] & ~entry::no_execute;
+    std::uint64_t value = nx ? path[i] : path[i] & ~entry::no_execute;
+    if (keys) value |= entry::writable;
     grant = spec::combine<std::uint64_t>(grant, value, !narrow);
     if (i == 0 && keys) key = leaf_key;
     const auto table = [&](std::size_t level) {
@@ -93,8 +96,7 @@ std::string access_program(const std::string& title, const Assignment& found, co
   }
   if (keys) text += fmt::format("v0 pkru 0x{:x}\n", value_of(found, "pkru"));
 
-  const spec::RightsControl<bool> control = {on("cr0.wp"), on("cr4.smep"), on("cr4.smap"), keys,
-                                             nx};
+  const spec::RightsControl<bool> control = {on("cr0.wp"), on("cr4.smep"), smap, keys, nx};
   const auto code = spec::access_fault<std::uint64_t>(
       control, nx && !narrow, {write, fetch, user, on("ac")}, grant, value_of(found, "pkru"), key);
   text += attempt_text(found, 0) + " -> ";
