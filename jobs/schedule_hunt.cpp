@@ -15,7 +15,6 @@ using End = ScheduleHunt::End;
 
 /// Of one system, before the next has its turn.
 constexpr double turn_seconds = 1;
-constexpr double shrink_seconds = 15;
 
 nlohmann::json wire_of(const schedule::Found& found, const schedule::Tally& tally) {
   std::size_t commands = 0;
@@ -40,7 +39,7 @@ nlohmann::json hunt_here(schedule::Runner& runner, const Say& say,
     if (!found) continue;
     say({{"first", wire_of(*found, tally)}});
     schedule::Tally shrinking;
-    for (const auto& small : {shrink(runner, *found, shrinking, shrink_seconds), *found}) {
+    for (const auto& small : {shrink(runner, *found, shrinking, options.shrink_seconds), *found}) {
       const auto saved = schedule::parse_saved(print(small.saved), systems);
       if (!saved) return {{"broken", saved.error()}};
       const auto again = replay(runner, *saved, /*trace=*/false);

@@ -15,7 +15,8 @@ namespace lockstep::jobs {
 
 struct ScheduleHuntOptions {
   OpenSystems open;
-  double seconds = 20;  ///< CPU time of each system
+  double seconds = 20;         ///< CPU time of each system
+  double shrink_seconds = 15;  ///< CPU time to make a failure smaller
   std::uint64_t seed = 1;
   std::chrono::milliseconds patience = schedule_patience;  ///< see ScheduleWatch
   const std::atomic<bool>* stop = nullptr;                 ///< not owned; ends it as an error

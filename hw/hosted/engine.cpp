@@ -115,7 +115,7 @@ Result<void> HostedEngine::prepare(const Configuration& configuration) {
   if (auto reset = arena.reset(configuration.memory, /*huge=*/true); !reset) return reset;
   session_->tell_levels(0, arena.size().program_bytes / page_size);
   build_harness(configuration.paging);
-  if (!baseline_) baseline_ = session_->quiet_counters();
+  if (!baseline_) baseline_ = counters();
   session_->processors().reset({.mode = configuration.paging,
                                 .host_maxphyaddr = session_->cpuid().maxphyaddr(),
                                 .amd = wanted.intel == 0,
@@ -186,12 +186,19 @@ Result<void> HostedEngine::begin(const Configuration& configuration, bool /*fres
   return {};
 }
 
+std::optional<hosted_counters> HostedEngine::counters() {
+  auto now = session_->quiet_counters();
+  if (!now) return now;
+  const auto small = std::ranges::count(session_->told_levels(), std::uint8_t{1});
+  now->pages -= static_cast<hosted_u64>(small);
+  return now;
+}
+
 std::string HostedEngine::leaks() {
-  // Page tables of the host's small pages are no leak.
   Arena& arena = session_->arena();
   if (!arena.reset(configuration_.memory, /*huge=*/true)) return "memory that cannot be reset";
   session_->tell_levels(0, arena.size().program_bytes / page_size);
-  const auto now = session_->quiet_counters();
+  const auto now = counters();
   if (!now || !baseline_) return {};
   std::string text = leaks_between(*baseline_, *now);
   if (text.empty()) return text;

@@ -17,6 +17,8 @@ std::string_view name(ReviewFinding::Kind kind) {
       return "difference";
     case ReviewFinding::Kind::cost:
       return "cost";
+    case ReviewFinding::Kind::schedule:
+      return "schedule";
     case ReviewFinding::Kind::splat:
       break;
   }

@@ -19,6 +19,7 @@ struct ReviewFinding {
     behaviour,   ///< the patched kernel shows what the spec does not admit, the base does not
     difference,  ///< both kernels show what is admitted, and not the same
     cost,        ///< the same programs cost the patched kernel more
+    schedule,    ///< CPUs of the patched kernel fail in an order that the base stands
     splat,       ///< the patched kernel, booted, reports what the base does not
   };
   Kind kind = Kind::behaviour;
@@ -26,14 +27,15 @@ struct ReviewFinding {
   std::string detail;
   /// Number of the invariant that a view breaks; none if another oracle spoke.
   std::optional<unsigned> invariant;
-  Program program;             ///< the least that shows it
+  Program program;             ///< the least that shows it; empty of a schedule
+  std::string page;            ///< of a schedule: what happened, in columns
   std::filesystem::path path;  ///< where it is saved; empty if there is none
   props::Finding seen;         ///< base, patched and spec side by side
   std::vector<Place> lines;    ///< changed lines that the program runs
   bool expected = false;       ///< declared by --expect
 };
 
-/// "behaviour", "difference", "cost", "splat".
+/// "behaviour", "difference", "cost", "schedule", "splat".
 std::string_view name(ReviewFinding::Kind kind);
 
 /// The number in "invariant 19: ..."; none if the text has no such thing.

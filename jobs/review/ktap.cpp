@@ -84,6 +84,11 @@ Results results_of(const PatchReport& row) {
   for (const auto kind : {Kind::behaviour, Kind::difference, Kind::cost}) {
     findings(row, kind, results);
   }
+  if (row.schedules.asked) {
+    const auto& not_run = row.schedules.not_run;
+    results.add(not_run.empty(), "schedules run", not_run.empty() ? "" : "ERROR " + not_run);
+    findings(row, Kind::schedule, results);
+  }
   if (!row.boot.asked) return results;
   const bool booted =
       row.boot.not_run.empty() && std::ranges::all_of(row.boot.modes, [](const auto& mode) {

@@ -15,6 +15,7 @@ namespace {
 
 constexpr std::size_t most_places = 8;
 constexpr std::size_t most_facts = 8;
+constexpr std::size_t most_lines = 60;  ///< of a schedule
 
 std::string plural(std::uint64_t count, std::string_view word) {
   return fmt::format("{} {}{}", count, word, count == 1 ? "" : "s");
@@ -50,6 +51,21 @@ std::string places(const std::vector<Place>& all, std::size_t indent) {
     ++told;
     i = j + 1;
     if (told == most_places && i < all.size()) text += fmt::format("{:{}}...\n", "", indent);
+  }
+  return text;
+}
+
+/// A schedule whose turns do not become fewer is longer than a mail: how it begins and ends.
+std::string shortened(std::string_view page) {
+  const auto lines = lines_of(page);
+  std::string text;
+  for (std::size_t i = 0; i < lines.size(); ++i) {
+    const bool left_out = i >= most_lines / 2 && i + most_lines / 2 < lines.size();
+    if (!left_out) {
+      text += fmt::format("    {}\n", lines[i]);
+    } else if (i == most_lines / 2) {
+      text += fmt::format("    ... {} more; the file has them all\n", lines.size() - most_lines);
+    }
   }
   return text;
 }
@@ -129,6 +145,13 @@ nlohmann::json boot_object(const BootReport& boot) {
           {"run_seconds", boot.run_seconds}};
 }
 
+nlohmann::json schedules_object(const ScheduleReport& report) {
+  if (!report.asked) return nullptr;
+  return {{"not_run", report.not_run},         {"masked", report.masked},
+          {"unconfirmed", report.unconfirmed}, {"schedules", report.schedules},
+          {"cpu_seconds", report.cpu_seconds}, {"build_seconds", report.build_seconds}};
+}
+
 }  // namespace
 
 std::string text_of(const ReviewFinding& finding) {
@@ -151,7 +174,10 @@ std::string text_of(const ReviewFinding& finding) {
   if (!finding.lines.empty()) {
     text += "  changed lines that it runs:\n" + places(finding.lines, 4);
   }
-  if (!finding.path.empty()) {
+  text += shortened(finding.page);
+  if (finding.kind == ReviewFinding::Kind::schedule && !finding.path.empty()) {
+    text += fmt::format("  schedule: {}\n", finding.path.string());
+  } else if (!finding.path.empty()) {
     text += fmt::format("  program: {}\n", finding.path.string());
     const auto program = print(finding.program);
     for (const auto line : lines_of(program)) {
@@ -183,6 +209,7 @@ std::string text_of_run(const PatchReport& row) {
                         reach.code.size());
     if (!reach.never.empty()) text += "    never:\n" + places(reach.never, 6);
   }
+  text += text_of(row.schedules);
   text += power(row.power);
   text += text_of(row.boot);
   for (const auto& remark : row.remarks) text += wrapped(remark, 4);
@@ -280,6 +307,7 @@ nlohmann::json json_patches(const ReviewReport& report) {
                      {{"detected", row.power.detected},
                       {"missed", row.power.missed},
                       {"unmeasured", row.power.unmeasured}}},
+                    {"schedules", schedules_object(row.schedules)},
                     {"boot", boot_object(row.boot)},
                     {"remarks", row.remarks},
                     {"programs", row.programs},

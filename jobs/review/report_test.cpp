@@ -109,6 +109,41 @@ TEST(Verdict, DeclaredChangesPass) {
   EXPECT_EQ(verdict_of(report), props::Verdict::pass);
 }
 
+TEST(Verdict, SchedulesThatWereNotRunAreNoPass) {
+  auto report = clean();
+  report.patches[0].schedules.asked = true;
+  report.patches[0].schedules.schedules = 7;
+  EXPECT_EQ(reason_of(report), "pass: 1 of 1 changed lines reached, 10 programs, 7 schedules");
+  report.patches[0].schedules.not_run = "no image";
+  EXPECT_EQ(verdict_of(report), props::Verdict::no_verdict);
+  EXPECT_EQ(reason_of(report), "no verdict: no schedules: no image");
+  EXPECT_NE(ktap(report).find("# ERROR no image"), std::string::npos) << ktap(report);
+}
+
+TEST(Report, AScheduleStandsInItsColumns) {
+  ReviewFinding made;
+  made.kind = ReviewFinding::Kind::schedule;
+  made.title = "warning: somebody came between";
+  made.page = "  thread 0        thread 1\n  add\n";
+  made.path = "failures/review-warning.schedule";
+  const auto text = text_of(made);
+  EXPECT_NE(text.find("schedule: warning: somebody came between"), std::string::npos) << text;
+  EXPECT_NE(text.find("      thread 0        thread 1\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("schedule: failures/review-warning.schedule"), std::string::npos) << text;
+  EXPECT_EQ(text.find("program:"), std::string::npos) << text;
+}
+
+TEST(Report, ALongScheduleIsCutInTheMiddle) {
+  ReviewFinding made;
+  made.kind = ReviewFinding::Kind::schedule;
+  for (unsigned i = 0; i < 100; ++i) made.page += "turn " + std::to_string(i) + "\n";
+  const auto text = text_of(made);
+  EXPECT_NE(text.find("turn 29\n    ... 40 more; the file has them all\n    turn 70\n"),
+            std::string::npos)
+      << text;
+  EXPECT_NE(text.find("turn 99\n"), std::string::npos) << text;
+}
+
 TEST(Verdict, ASeriesNamesItsPatch) {
   auto report = clean();
   report.patches.push_back(report.patches[0]);

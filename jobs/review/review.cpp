@@ -33,6 +33,9 @@ double since(Clock::time_point begun) {
   return std::chrono::duration<double>(Clock::now() - begun).count();
 }
 
+/// One part in so many of the budget is for schedules.
+constexpr int schedule_share = 4;
+
 class Job {
  public:
   explicit Job(const ReviewOptions& options) : options_(options) {
@@ -146,6 +149,9 @@ class Job {
     if (!base) return tl::unexpected(base.error());
     bench_->set_base(*std::move(base));
     last_image_ = bench_->patched().image;
+    const auto scheduled = scheduled_image(stack_->source(), 0);
+    if (!scheduled) return tl::unexpected(scheduled.error());
+    scheduled_base_ = *scheduled;
     moved_ = false;
     return {};
   }
@@ -175,7 +181,9 @@ class Job {
     row.power = power_in(functions_of(row.step.diff));
     (*bench)->set_patched(*std::move(patched), row.step.lines);
     ExamineOptions examine;
-    examine.budget = budget;
+    // A part is kept for schedules, which programs that fail make superfluous.
+    const auto scheduled = budget / schedule_share;
+    examine.budget = budget - scheduled;
     examine.failures = options_.failures;
     examine.corpus = options_.corpus;
     examine.expected = options_.expected;
@@ -185,11 +193,62 @@ class Job {
     const auto ran = Clock::now();
     lockstep::jobs::review::examine(**bench, examine, row);
     row.run_seconds = since(ran);
+    if (row.findings.empty() && row.cannot_run.empty() && !row.reach.code.empty() && !stopped()) {
+      if (auto done = schedule(row, scheduled); !done) return done;
+    }
     if (options_.boot) {
       if (auto done = boot(row); !done) return done;
     }
     if (row.reach.code.empty()) return compare_code(**bench, row);
     return {};
+  }
+
+  /// Several CPUs of the patched kernel, whose order is chosen.
+  kernels::Result<void> schedule(PatchReport& row, std::chrono::milliseconds budget) {
+    const auto begun = Clock::now();
+    row.schedules.asked = true;
+    const auto base = scheduled_base();
+    if (!base) return tl::unexpected(base.error());
+    const auto patched = scheduled_image(stack_->source(), 1);
+    row.schedules.build_seconds = since(begun);
+    if (!patched) {
+      row.schedules.not_run = patched.error().message;
+      return {};
+    }
+    const auto engine = "hosted:" + kernel_;
+    ScheduleSearch search;
+    search.base = open_confined(*base, engine);
+    search.patched = open_confined(*patched, engine);
+    search.budget = budget;
+    search.seed = options_.seed;
+    search.failures = options_.failures;
+    search.subject = row.patch.subject;
+    search.stop = options_.stop;
+    search.progress = options_.progress;
+    auto found = search_schedules(search, row.schedules);
+    if (!found) return {};
+    declare(*found);
+    row.findings.push_back(*std::move(found));
+    return {};
+  }
+
+  kernels::Result<fs::path> scheduled_image(const kernels::Source& source, unsigned place) const {
+    return build_image(*cache_, source, "asan+schedule", place, options_.progress);
+  }
+
+  /// Of what the patch stands on.
+  kernels::Result<fs::path> scheduled_base() {
+    if (!scheduled_base_.empty()) return scheduled_base_;
+    const auto source = kernels::plain_source(*cache_, tree_, options_.progress);
+    if (!source) return tl::unexpected(source.error());
+    return scheduled_image(*source, 0);
+  }
+
+  void declare(ReviewFinding& finding) const {
+    for (const auto& expected : options_.expected) {
+      finding.expected = finding.expected || finding.title.find(expected) != std::string::npos ||
+                         expected == name(finding.kind);
+    }
   }
 
   /// The debug kernel with and without the patch, in QEMU.
@@ -256,10 +315,7 @@ class Job {
   }
 
   void save_booted(PatchReport& row, ReviewFinding& finding) const {
-    for (const auto& expected : options_.expected) {
-      finding.expected = finding.expected || finding.title.find(expected) != std::string::npos ||
-                         expected == name(finding.kind);
-    }
+    declare(finding);
     if (finding.program.steps.empty()) return;
     const auto program =
         props::annotated(finding.program, finding.seen,
@@ -282,7 +338,7 @@ class Job {
     if (base.empty()) {
       const auto source = kernels::plain_source(*cache_, tree_, options_.progress);
       if (!source) return tl::unexpected(source.error());
-      auto built = build_image(*cache_, *source, 1, options_.progress);
+      auto built = build_image(*cache_, *source, "coverage", 1, options_.progress);
       if (!built) return tl::unexpected(built.error());
       base = *std::move(built);
     }
@@ -331,8 +387,9 @@ class Job {
   std::string kernel_;  ///< version or path of the tree
   std::optional<PatchStack> stack_;
   std::optional<Workbench> bench_;
-  bool moved_ = false;   ///< a patch compiled since the base was built
-  fs::path last_image_;  ///< of the patches before this one, at the patched kernel's place
+  bool moved_ = false;       ///< a patch compiled since the base was built
+  fs::path scheduled_base_;  ///< of the patches before this one; empty: of the tree
+  fs::path last_image_;      ///< of the patches before this one, at the patched kernel's place
 };
 
 }  // namespace

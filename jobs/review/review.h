@@ -17,6 +17,7 @@
 #include "jobs/review/diagnostics.h"
 #include "jobs/review/facts.h"
 #include "jobs/review/finding.h"
+#include "jobs/review/schedule.h"
 #include "jobs/review/stack.h"
 #include "jobs/review/submission.h"
 #include "props/verdict.h"
@@ -46,6 +47,7 @@ struct PatchReport {
     std::vector<std::string> unmeasured;
   };
   Power power;
+  ScheduleReport schedules;
   BootReport boot;
   std::string cut_short;             ///< why less was run than there was time for
   std::vector<std::string> remarks;  ///< what was masked, not seen again, cut short

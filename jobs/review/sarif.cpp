@@ -55,6 +55,7 @@ json rules() {
   add("behaviour", "the patched kernel shows what the model does not admit, the base does not");
   add("difference", "base and patched kernel answer differently, both admitted");
   add("cost", "the same programs cost the patched kernel more");
+  add("schedule", "CPUs of the patched kernel fail in an order that the base stands");
   add("splat", "the patched kernel, booted, reports what the base does not");
   for (const auto& invariant : spec::invariants()) {
     add(fmt::format("invariant-{}", invariant.number), invariant.title);

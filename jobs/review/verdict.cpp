@@ -63,13 +63,14 @@ struct Outcome {
 Outcome without_finding(const ReviewReport& report) {
   std::size_t code = 0;
   std::size_t reached = 0;
-  std::uint64_t programs = 0;
+  std::uint64_t programs = 0, schedules = 0;
   bool relevant = false;
   for (const auto& row : report.patches) {
     relevant = relevant || row.relevant;
     code += row.reach.code.size();
     reached += row.reach.reached.size();
     programs += row.programs + row.cases;
+    schedules += row.schedules.schedules;
   }
   const auto none = props::Verdict::no_verdict;
   if (report.interrupted) return {none, "no verdict: interrupted"};
@@ -95,6 +96,10 @@ Outcome without_finding(const ReviewReport& report) {
     return {none, fmt::format("no verdict: {}not booted: {}", which(report, *row),
                               first_line(not_booted(*row)))};
   }
+  if (const auto* row = first(report, [](const auto& p) { return !p.schedules.not_run.empty(); })) {
+    return {none, fmt::format("no verdict: {}no schedules: {}", which(report, *row),
+                              first_line(row->schedules.not_run))};
+  }
   if (code == 0) {
     return {
         props::Verdict::pass,
@@ -111,7 +116,8 @@ Outcome without_finding(const ReviewReport& report) {
   for (const auto& row : report.patches) declared += row.findings.size();
   return {
       props::Verdict::pass,
-      fmt::format("pass: {} of {} changed lines reached, {} programs{}", reached, code, programs,
+      fmt::format("pass: {} of {} changed lines reached, {} programs{}{}", reached, code, programs,
+                  schedules == 0 ? "" : fmt::format(", {} schedules", schedules),
                   declared == 0 ? "" : fmt::format(", {} declared", plural(declared, "change")))};
 }
 

@@ -55,10 +55,11 @@ kernels::Result<Kernel> build_kernel(const kernels::Cache& cache, const kernels:
 }
 
 kernels::Result<std::filesystem::path> build_image(const kernels::Cache& cache,
-                                                   const kernels::Source& source, unsigned place,
+                                                   const kernels::Source& source,
+                                                   std::string_view flavour, unsigned place,
                                                    const kernels::Progress& progress) {
   hosted::ImageOptions options;
-  options.flavour = "coverage";
+  options.flavour = flavour;
   options.place = place;
   return hosted::build_image(cache, source, options, progress);
 }

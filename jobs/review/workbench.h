@@ -7,6 +7,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "hw/hosted/build/line_coverage.h"
@@ -54,10 +55,10 @@ struct Reach {
   std::vector<Place> never;
 };
 
-/// The file alone, linked for a place.
+/// The file alone, of a flavour (hw/hosted/build/flavour.h), linked for a place.
 hw::kernels::Result<std::filesystem::path> build_image(const hw::kernels::Cache& cache,
                                                        const hw::kernels::Source& source,
-                                                       unsigned place,
+                                                       std::string_view flavour, unsigned place,
                                                        const hw::kernels::Progress& progress);
 
 class Workbench {
