@@ -122,8 +122,8 @@ class HostedEngine final : public Engine, public Complains, public CountsMemory,
   Result<void> prepare(const Configuration& configuration);
   hosted_parameters parameters_for(const Configuration& configuration) const;
   void build_harness(PagingMode mode);
-  /// What lives in the image, page tables of the host's small pages apart, as many as were
-  /// told or stood for memory that a program of less does not have: they are no leak.
+  /// What lives in the image, apart from page tables of the host's small pages: they come
+  /// and go with what was told, and are no leak.
   std::optional<hosted_counters> counters();
   std::string leaks();
   std::string leaks_between(const hosted_counters& before, const hosted_counters& now) const;

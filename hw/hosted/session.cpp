@@ -124,7 +124,7 @@ Result<void> Session::start() {
   const auto started =
       host_->enter([&] { return long{image_->boundary().start(&host_->boundary())}; });
   if (started != 0) return tl::unexpected(failed("start of the image", started));
-  told_.assign(arena_->size().program_bytes / page_size / pages_per_huge, 1);
+  told_.assign(arena_->size().program_bytes / page_size / pages_per_huge, 0);
   return {};
 }
 
@@ -206,7 +206,8 @@ void Session::tell_levels(std::uint64_t first_page, std::uint64_t pages) {
     hosted_host_page page{};
     arena_->look_up(address, page);
     const std::uint8_t level = page.present != 0 ? page.level : std::uint8_t{1};
-    if (told_[huge] == level) continue;
+    // The image begins without tables: small pages of nothing need none.
+    if (told_[huge] == level || (told_[huge] == 0 && level == 1)) continue;
     told_[huge] = level;
     (void)host_->enter([&] { return long{image_->boundary().host_level(address, level)}; });
   }

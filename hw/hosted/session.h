@@ -167,7 +167,7 @@ class Session {
   hosted_parameters parameters_{};
   KernelFile kvm_;
   GuestCpuid cpuid_;
-  std::vector<std::uint8_t> told_;  ///< level, by huge page
+  std::vector<std::uint8_t> told_;  ///< level, by huge page; 0: none was told
   std::map<std::string_view, std::uint64_t> known_;
 };
 
