@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "jobs/wrapped.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 namespace lockstep::jobs {
@@ -34,6 +36,10 @@ std::string wrapped(std::string_view text, std::size_t indent, std::size_t width
     made += (empty ? std::string() : current) + "\n";
   }
   return made;
+}
+
+std::string plural(std::size_t count, std::string_view word) {
+  return fmt::format("{} {}{}", count, word, count == 1 ? "" : "s");
 }
 
 }  // namespace lockstep::jobs

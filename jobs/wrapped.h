@@ -12,4 +12,7 @@ namespace lockstep::jobs {
 /// each; a longer word stays whole. Lines that are there stay lines.
 std::string wrapped(std::string_view text, std::size_t indent, std::size_t width = 72);
 
+/// The count and the word, which takes an s unless there is one.
+std::string plural(std::size_t count, std::string_view word);
+
 }  // namespace lockstep::jobs

@@ -28,6 +28,9 @@ class SolverProcess {
   /// that of the query. The caller must have one thread.
   ChildResult ask(const std::vector<Bool>& terms, const Limits& limits);
 
+  /// The process as the system knows it; 0: there is none.
+  pid_t id() const { return process_; }
+
  private:
   bool start();
   void stop();

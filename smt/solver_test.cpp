@@ -3,14 +3,17 @@
 #include "smt/solver.h"
 
 #include <gtest/gtest.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 
 #include "smt/limited_child.h"
 #include "smt/second_solver.h"
+#include "smt/solver_process.h"
 
 namespace lockstep::smt {
 namespace {
@@ -107,6 +110,18 @@ TEST_F(Solver, AnswersManyQueries) {
     ASSERT_EQ(answer.model.at("x"), 7 - i);
     ASSERT_EQ(check({x == i, x == i + 1}, {}).kind, Answer::Kind::unsat);
   }
+}
+
+/// Who ended it did not end a query.
+TEST_F(Solver, ThatDiedMeanwhileIsStartedAnew) {
+  SolverProcess process;
+  EXPECT_EQ(process.ask({x == 7}, {}).output, "sat\nx 7\n");
+  const pid_t first = process.id();
+  ASSERT_EQ(kill(first, SIGKILL), 0);
+  siginfo_t info;
+  ASSERT_EQ(waitid(P_PID, static_cast<id_t>(first), &info, WEXITED | WNOWAIT), 0);
+  EXPECT_EQ(process.ask({x == 9}, {}).output, "sat\nx 9\n");
+  EXPECT_NE(process.id(), first);
 }
 
 TEST_F(Solver, AChildHasASolverOfItsOwn) {

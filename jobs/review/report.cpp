@@ -17,10 +17,6 @@ constexpr std::size_t most_places = 8;
 constexpr std::size_t most_facts = 8;
 constexpr std::size_t most_lines = 60;  ///< of a schedule
 
-std::string plural(std::uint64_t count, std::string_view word) {
-  return fmt::format("{} {}{}", count, word, count == 1 ? "" : "s");
-}
-
 /// What stands out in the diff, suspects marked.
 std::string facts(const PatchReport& row) {
   std::string text;

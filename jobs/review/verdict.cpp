@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "jobs/review/review.h"
+#include "jobs/wrapped.h"
 
 namespace lockstep::jobs::review {
 namespace {
@@ -48,10 +49,6 @@ std::string first_line(const std::string& text) {
   const auto end = text.find('\n');
   if (end == std::string::npos || end == 0 || text[end - 1] != ':') return text.substr(0, end);
   return text.substr(end + 1, text.find('\n', end + 1) - end - 1);
-}
-
-std::string plural(std::size_t count, std::string_view word) {
-  return fmt::format("{} {}{}", count, word, count == 1 ? "" : "s");
 }
 
 /// The whole submission, as a pass or as no verdict.
