@@ -35,11 +35,28 @@ void store(std::array<char, size>& target, const std::string& text) {
 /// Counters that say how much work was done: KVM's own, and those of the shim.
 bool is_cost(std::string_view name) { return name.starts_with("kvm "); }
 
+/// "WARN: WARNING at arch/x86/kvm/mmu/mmu.c:771, at f+0x12" up to the line; all of a text
+/// that names none.
+std::string_view up_to_line(std::string_view what) {
+  for (const std::string_view ending : {".c:", ".h:"}) {
+    const auto at = what.find(ending);
+    if (at != std::string_view::npos) return what.substr(0, at + ending.size());
+  }
+  return what;
+}
+
 }  // namespace
 
 std::optional<props::Finding> fails_on(const Workbench& bench, const std::string& engine,
                                        const Program& program) {
   return props::Tester(bench.setup({engine})).run(program).finding;
+}
+
+bool same_answer(const Observation& base, const Observation& patched) {
+  const auto* const before = std::get_if<Unexpected>(&base);
+  const auto* const now = std::get_if<Unexpected>(&patched);
+  if (before == nullptr || now == nullptr) return base == patched;
+  return up_to_line(before->what) == up_to_line(now->what);
 }
 
 bool shows_first(const props::Finding& patched, const props::Finding& base) {
@@ -67,7 +84,7 @@ PairsResult run_pairs(Workbench& bench, const std::vector<NamedProgram>& program
     if (notes->any || trace.answers.size() != 2) return;
     const auto* const base = trace.answers[0].observation;
     const auto* const patched = trace.answers[1].observation;
-    if (base == nullptr || patched == nullptr || *base == *patched) return;
+    if (base == nullptr || patched == nullptr || same_answer(*base, *patched)) return;
     notes->step = trace.step;
     store(notes->command, print(*trace.command, PagingMode::level4));
     store(notes->base, print(*base));

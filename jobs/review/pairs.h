@@ -13,6 +13,7 @@
 #include "jobs/corpus_programs.h"
 #include "jobs/review/workbench.h"
 #include "props/finding.h"
+#include "spec/observation.h"
 #include "spec/program.h"
 
 namespace lockstep::jobs::review {
@@ -64,6 +65,10 @@ PairsResult run_pairs(Workbench& bench, const std::vector<NamedProgram>& program
 /// Whether the patched kernel shows something else than the base does of the same
 /// program, and before it: what follows upon the base's own failure is not the patch's.
 bool shows_first(const props::Finding& patched, const props::Finding& base);
+
+/// Whether both kernels answer alike. Of two complaints the kind and the file count: lines,
+/// names of functions and offsets in them move with a patch that changes nothing else.
+bool same_answer(const Observation& base, const Observation& patched);
 
 /// Whether the engine alone fails the program, and how.
 std::optional<props::Finding> fails_on(const Workbench& bench, const std::string& engine,
