@@ -25,12 +25,13 @@ ScheduleHunt hunt(const ScheduleSearch& search, const OpenSystems& open) {
 }
 
 /// Whether the base shows it: by the schedule, or where that does not fit its code, in as
-/// much time.
-bool base_shows(const ScheduleSearch& search, const ScheduleHunt& found) {
+/// much time. None if the base could not be asked.
+std::optional<bool> base_shows(const ScheduleSearch& search, const ScheduleHunt& found) {
   const auto replayed = replay_in_child(found.saved, search.base);
   if (replayed.title == found.title) return true;
   if (replayed.ran) return false;
   const auto base = hunt(search, search.base);
+  if (base.end == ScheduleHunt::End::error) return std::nullopt;
   return base.end == ScheduleHunt::End::found && base.title == found.title;
 }
 
@@ -63,8 +64,10 @@ std::optional<ReviewFinding> search_schedules(const ScheduleSearch& search,
     return std::nullopt;
   }
   if (search.progress) search.progress("the same schedule on the base");
-  if (base_shows(search, found)) {
-    report.masked = found.title;
+  const auto shown = base_shows(search, found);
+  if (shown != false) {
+    (shown ? report.masked : report.not_run) =
+        shown ? found.title : "the base could not be asked about: " + found.title;
     return std::nullopt;
   }
   ReviewFinding made;
@@ -73,13 +76,14 @@ std::optional<ReviewFinding> search_schedules(const ScheduleSearch& search,
   made.invariant = invariant_in(found.title);
   made.page = std::move(again.page);
   made.seen.title = made.title;
-  made.seen.sides = {{"base", "passes", "", false}, {"patched", made.title, "", true}};
+  made.seen.sides = {{"base", "does not show it", "", false}, {"patched", made.title, "", true}};
   made.seen.engine = Workbench::patched_name;
   made.path = write_schedule(
       search.failures, "review-" + found.kind,
-      fmt::format("# lockstep {}, review of: {}\n# The base passes; a tree with the patch fails, "
-                  "behind `engine hosted:`.\n{}",
-                  props::lockstep_commit(), search.subject, found.saved));
+      fmt::format(
+          "# lockstep {}, review of: {}\n# The base does not show it; a tree with the patch does, "
+          "behind `engine hosted:`.\n{}",
+          props::lockstep_commit(), search.subject, found.saved));
   return made;
 }
 

@@ -66,6 +66,15 @@ TEST(ReviewSchedules, ACleanPatchSaysHowManyWereRun) {
   EXPECT_NE(text_of(report).find(" of the patched kernel's CPUs"), std::string::npos);
 }
 
+TEST(ReviewSchedules, ABaseThatCannotBeAskedLeavesItOpen) {
+  const OpenSystems none = []() -> tl::expected<OpenedSystems, std::string> {
+    return tl::unexpected(std::string("no image"));
+  };
+  const auto [report, finding] = searched(none, one(test::warn));
+  EXPECT_FALSE(finding);
+  EXPECT_EQ(report.not_run, "the base could not be asked about: somebody came between");
+}
+
 TEST(ReviewSchedules, WhatCannotBeOpenedIsSaid) {
   const OpenSystems none = []() -> tl::expected<OpenedSystems, std::string> {
     return tl::unexpected(std::string("no image"));

@@ -220,11 +220,11 @@ Outcome<P> get_dirty_log(Machine<P>& m, bool broken) {
   using B = typename P::Bool;
   const auto slot = any_slot<P>();
   Outcome<P> outcome;
-  outcome.fits =
-      slot < slot_count && ite(slot == 0, m.exists[0] && m.log[0], m.exists[1] && m.log[1]);
+  outcome.fits = is_slot(m, slot) && ite(slot == 0, m.log[0], m.log[1]);
   Steps<P> steps(m);
   each_gfn_of<P>(slot, [&](std::size_t gfn, const B& here) {
-    m.dirty[gfn] = m.dirty[gfn] || harvest(m, gfn, here, /*flushes=*/!broken);
+    const B taken = harvest(m, gfn, here, /*flushes=*/!broken);
+    m.dirty[gfn] = m.dirty[gfn] || taken;
     outcome.claim = outcome.claim && implies(here && m.written[gfn], m.dirty[gfn]);
     const B cleared = here && m.dirty[gfn];
     m.dirty[gfn] = m.dirty[gfn] && !here;
@@ -240,11 +240,11 @@ Outcome<P> clear_dirty_log(Machine<P>& m, bool broken) {
   using B = typename P::Bool;
   const auto slot = any_slot<P>();
   Outcome<P> outcome;
-  outcome.fits =
-      slot < slot_count && ite(slot == 0, m.exists[0] && m.log[0], m.exists[1] && m.log[1]);
+  outcome.fits = is_slot(m, slot) && ite(slot == 0, m.log[0], m.log[1]);
   Steps<P> steps(m);
   each_gfn_of<P>(slot, [&](std::size_t gfn, const B& here) {
-    m.dirty[gfn] = m.dirty[gfn] || harvest(m, gfn, here);
+    const B taken = harvest(m, gfn, here);
+    m.dirty[gfn] = m.dirty[gfn] || taken;
     const B cleared = here && m.dirty[gfn] && P::boolean("clear" + std::to_string(gfn % 2));
     m.dirty[gfn] = m.dirty[gfn] && !cleared;
     m.written[gfn] = m.written[gfn] && !cleared;
